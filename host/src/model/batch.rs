@@ -1,0 +1,201 @@
+//! A batch: rows of a schema in columns, with their event times, where they came from, and which of them count.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow_buffer::ScalarBuffer;
+use arrow_select::take::take;
+
+use super::id::SplitName;
+
+/// Columns are shared: cloning a batch, and selecting rows of it, copies no values.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    records: RecordBatch,
+    /// Event times, microseconds; one for each row of `records`.
+    times: ScalarBuffer<i64>,
+    /// The rows that count, ascending; `None` = all of them.
+    selection: Option<ScalarBuffer<u32>>,
+    provenance: Provenance,
+}
+
+/// Where rows came from, so that a dead letter can name its source and offset.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    pub split: Option<SplitName>,
+    pub offsets: Offsets,
+}
+
+/// The position of each row in its split: whatever the connector counts in (bytes of a file, events of a generator).
+#[derive(Clone, Debug, Default)]
+pub enum Offsets {
+    /// Rows that an operator made: of a timer or a window.
+    #[default]
+    None,
+    /// Row `i` is at `first + i`.
+    Sequence { first: u64 },
+    Listed(ScalarBuffer<u64>),
+}
+
+impl Offsets {
+    pub fn get(&self, row: usize) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Sequence { first } => Some(first + row as u64),
+            Self::Listed(offsets) => Some(offsets[row]),
+        }
+    }
+
+    fn take(&self, rows: &[u32]) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Sequence { first } => Self::Listed(rows.iter().map(|row| first + u64::from(*row)).collect()),
+            Self::Listed(offsets) => Self::Listed(rows.iter().map(|row| offsets[*row as usize]).collect()),
+        }
+    }
+}
+
+impl Provenance {
+    fn take(&self, rows: &[u32]) -> Self {
+        Self { split: self.split.clone(), offsets: self.offsets.take(rows) }
+    }
+}
+
+impl Batch {
+    /// # Panics
+    /// If there is not one time for each row.
+    pub fn new(records: RecordBatch, times: ScalarBuffer<i64>, provenance: Provenance) -> Self {
+        assert_eq!(records.num_rows(), times.len(), "a batch has an event time for each row");
+        Self { records, times, selection: None, provenance }
+    }
+
+    /// The rows that count.
+    pub fn rows(&self) -> usize {
+        self.selection.as_ref().map_or(self.records.num_rows(), |rows| rows.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows() == 0
+    }
+
+    pub fn records(&self) -> &RecordBatch {
+        &self.records
+    }
+
+    pub fn column(&self, index: usize) -> &ArrayRef {
+        self.records.column(index)
+    }
+
+    pub fn times(&self) -> &ScalarBuffer<i64> {
+        &self.times
+    }
+
+    pub fn selection(&self) -> Option<&[u32]> {
+        self.selection.as_deref()
+    }
+
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// What this batch keeps alive, in bytes: whole columns, however few rows are selected.
+    pub fn retained_bytes(&self) -> usize {
+        let columns: usize = self.records.columns().iter().map(|column| column.get_array_memory_size()).sum();
+        columns + self.times.inner().len() + self.selection.as_ref().map_or(0, |rows| rows.inner().len())
+    }
+
+    /// Of the rows that count, those numbered by `rows` (ascending). Shares the columns, unless so few rows are left
+    /// of them (below a quarter) that it is better to copy these than to keep the others alive.
+    pub fn select(&self, rows: Vec<u32>) -> Self {
+        let rows: ScalarBuffer<u32> = match &self.selection {
+            None => rows.into(),
+            Some(selection) => rows.into_iter().map(|row| selection[row as usize]).collect(),
+        };
+        let selected = Self { selection: Some(rows), ..self.clone() };
+        if selected.rows() * 4 < self.records.num_rows() { selected.compact() } else { selected }
+    }
+
+    /// The same rows in columns of their own; nothing happens when all rows count.
+    pub fn compact(self) -> Self {
+        let Some(rows) = self.selection else { return self };
+        let columns = take_rows(self.records.columns(), &rows);
+        let schema = Arc::clone(self.records.schema_ref());
+        let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let records = RecordBatch::try_new_with_options(schema, columns, &options)
+            .expect("rows of a batch fit the schema of the batch");
+        let times = rows.iter().map(|row| self.times[*row as usize]).collect();
+        Self { records, times, selection: None, provenance: self.provenance.take(&rows) }
+    }
+
+    /// A batch whose row `i` comes from row `origins[i]` of this compact one (`None`: the same rows), with its own
+    /// columns, and event times unless they are inherited.
+    pub fn derive(&self, records: RecordBatch, times: Option<Vec<i64>>, origins: Option<&[u32]>) -> Self {
+        debug_assert!(self.selection.is_none());
+        let times = match (times, origins) {
+            (Some(times), _) => times.into(),
+            (None, None) => self.times.clone(),
+            (None, Some(origins)) => origins.iter().map(|row| self.times[*row as usize]).collect(),
+        };
+        let provenance = origins.map_or_else(|| self.provenance.clone(), |rows| self.provenance.take(rows));
+        Self::new(records, times, provenance)
+    }
+
+    /// The rows from `start` on, `rows` of them, of a compact batch.
+    pub fn slice(&self, start: usize, rows: usize) -> Self {
+        debug_assert!(self.selection.is_none());
+        let offsets = match &self.provenance.offsets {
+            Offsets::None => Offsets::None,
+            Offsets::Sequence { first } => Offsets::Sequence { first: first + start as u64 },
+            Offsets::Listed(offsets) => Offsets::Listed(offsets.slice(start, rows)),
+        };
+        Self {
+            records: self.records.slice(start, rows),
+            times: self.times.slice(start, rows),
+            selection: None,
+            provenance: Provenance { split: self.provenance.split.clone(), offsets },
+        }
+    }
+}
+
+/// Copies of `rows` of each column.
+pub fn take_rows(columns: &[ArrayRef], rows: &ScalarBuffer<u32>) -> Vec<ArrayRef> {
+    let indices = UInt32Array::new(rows.clone(), None);
+    columns.iter().map(|column| take(column, &indices, None).expect("rows of a batch lie inside it")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Int64Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+
+    use super::*;
+    use crate::model::schema::{DataType, Field, Schema};
+
+    fn numbers(n: i64) -> Batch {
+        let schema = Schema::new([Field::new("n", DataType::I64)]);
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..n));
+        let records = RecordBatch::try_new(schema.arrow().clone(), vec![column]).unwrap();
+        let provenance =
+            Provenance { split: Some(SplitName::from("s")), offsets: Offsets::Sequence { first: 100 } };
+        Batch::new(records, (0..n).map(|i| i * 10).collect(), provenance)
+    }
+
+    #[test]
+    fn a_selection_of_a_selection_counts_rows_of_the_first() {
+        let batch = numbers(8).select(vec![1, 3, 5, 7]).select(vec![0, 3]);
+        assert_eq!(batch.selection(), Some(&[1, 7][..]));
+        let batch = batch.compact();
+        assert_eq!(batch.column(0).as_primitive::<Int64Type>().values(), &[1, 7]);
+        assert_eq!(batch.times()[..], [10, 70]);
+        assert_eq!(batch.provenance().offsets.get(1), Some(107));
+    }
+
+    #[test]
+    fn few_rows_do_not_keep_many_alive() {
+        let batch = numbers(1000);
+        let few = batch.select((0..249).collect());
+        assert!(few.selection().is_none() && few.retained_bytes() < batch.retained_bytes() / 2);
+        assert!(batch.select((0..250).collect()).selection().is_some());
+    }
+}
