@@ -1,0 +1,55 @@
+//! What stops a job. Bad events do not: they become dead letters.
+
+use std::fmt;
+
+use super::id::Uid;
+
+/// Who must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The author of the plugin: it trapped, broke a limit or returned what is not in the contract, too often.
+    Plugin,
+    /// The author of the job: its files, its settings or its data are not what it says.
+    Invalid,
+    /// Whoever runs the machine: a file, a disk or a server does not answer as it should.
+    Unavailable,
+}
+
+/// A failure of the job, at the node where it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: FaultKind,
+    pub node: Option<Uid>,
+    /// What was wrong, where, and what to do.
+    pub message: String,
+}
+
+impl Fault {
+    pub fn plugin(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Plugin, node: None, message: message.into() }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Invalid, node: None, message: message.into() }
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Unavailable, node: None, message: message.into() }
+    }
+
+    /// The same fault, at this node unless it already has one.
+    pub fn at(self, node: &Uid) -> Self {
+        Self { node: self.node.or_else(|| Some(node.clone())), ..self }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            Some(node) => write!(f, "`{node}`: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,7 @@
+//! Layer 1: from what people write to a checked plan. Pure: whatever it must know of the world it asks an
+//! `Environment`.
+
+pub mod connector;
+pub mod descriptor;
+pub mod environment;
+pub mod graph;
