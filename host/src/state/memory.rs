@@ -1,0 +1,160 @@
+//! The memory backend: a table for each key group, so that groups can be snapshot, moved and dropped on their own.
+
+use smallvec::SmallVec;
+
+use crate::model::key::Keys;
+use crate::model::value::{Layout, Values};
+
+use super::KeyedState;
+use super::table::{Position, Table};
+
+/// The values of all states of a key: for each state 0, or 1 and the value, with its length (u32, little-endian)
+/// before it unless the state's width is fixed. Short rows stand in their table entry.
+type Row = SmallVec<[u8; 24]>;
+
+const ABSENT: u8 = 0;
+const PRESENT: u8 = 1;
+
+pub struct MemoryState {
+    max_parallelism: u16,
+    groups: Vec<Table<Row>>,
+    /// The width of each state's values, where it is fixed.
+    widths: Vec<Option<usize>>,
+    /// Where the keys of the last `load` are.
+    positions: Vec<Option<Position>>,
+    row: Row,
+}
+
+impl MemoryState {
+    pub fn new(max_parallelism: u16, widths: Vec<Option<usize>>) -> Self {
+        let groups = (0..max_parallelism).map(|_| Table::default()).collect();
+        Self { max_parallelism, groups, widths, positions: Vec::new(), row: Row::new() }
+    }
+
+    fn encode_row(&mut self, states: &[Values], i: usize) -> bool {
+        self.row.clear();
+        let mut any = false;
+        for (values, width) in states.iter().zip(&self.widths) {
+            match values.get(i) {
+                None => self.row.push(ABSENT),
+                Some(value) => {
+                    any = true;
+                    self.row.push(PRESENT);
+                    if width.is_none() {
+                        self.row.extend_from_slice(&(value.len() as u32).to_le_bytes());
+                    }
+                    self.row.extend_from_slice(value);
+                }
+            }
+        }
+        any
+    }
+}
+
+impl KeyedState for MemoryState {
+    fn load(&mut self, keys: &Keys, states: &mut [Values]) {
+        self.positions.clear();
+        for i in 0..keys.len() {
+            let table = &self.groups[keys.hash(i).group(self.max_parallelism).0 as usize];
+            let position = table.find(keys, i);
+            self.positions.push(position);
+            match position {
+                None => states.iter_mut().for_each(|values| values.push(None)),
+                Some(position) => decode_row(table.get(position), &self.widths, states),
+            }
+        }
+    }
+
+    fn store(&mut self, keys: &Keys, states: &[Values]) {
+        debug_assert_eq!(keys.len(), self.positions.len());
+        for i in 0..keys.len() {
+            let any = self.encode_row(states, i);
+            let table = &mut self.groups[keys.hash(i).group(self.max_parallelism).0 as usize];
+            match (self.positions[i], any) {
+                (Some(position), true) => {
+                    if *table.get(position) != self.row {
+                        table.get_mut(position).clone_from(&self.row);
+                    }
+                }
+                (Some(position), false) => {
+                    table.remove(position);
+                    self.positions[i] = None;
+                }
+                (None, true) => self.positions[i] = Some(table.insert(keys, i, self.row.clone())),
+                (None, false) => {}
+            }
+        }
+    }
+
+    fn live_keys(&self) -> usize {
+        self.groups.iter().map(Table::len).sum()
+    }
+}
+
+fn decode_row(mut row: &[u8], widths: &[Option<usize>], states: &mut [Values]) {
+    for (values, width) in states.iter_mut().zip(widths) {
+        let tag = row[0];
+        row = &row[1..];
+        if tag == ABSENT {
+            values.push(None);
+            continue;
+        }
+        let length = match width {
+            Some(width) => *width,
+            None => {
+                let (length, rest) = row.split_first_chunk::<4>().expect("a row is whole");
+                row = rest;
+                u32::from_le_bytes(*length) as usize
+            }
+        };
+        debug_assert!(width.is_some() || matches!(values.layout, Layout::Variable { .. }));
+        let (value, rest) = row.split_at(length);
+        values.push(Some(value));
+        row = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key_group::KeyHash;
+
+    fn keys(names: &[&str]) -> Keys {
+        let mut keys = Keys::default();
+        names.iter().for_each(|name| keys.push(name.as_bytes(), KeyHash::of(name.as_bytes())));
+        keys
+    }
+
+    fn load(state: &mut MemoryState, keys: &Keys) -> Vec<Values> {
+        let mut states: Vec<Values> = state.widths.iter().map(|width| Values::new(*width)).collect();
+        state.load(keys, &mut states);
+        states
+    }
+
+    #[test]
+    fn values_come_back_and_keys_without_values_are_forgotten() {
+        let mut state = MemoryState::new(128, vec![Some(8), None]);
+        let ab = keys(&["a", "b"]);
+        let mut states = load(&mut state, &ab);
+        assert_eq!((states[0].get(0), states[1].get(1)), (None, None));
+        states.iter_mut().for_each(Values::clear);
+        states[0].push(Some(&7u64.to_le_bytes()));
+        states[0].push(None);
+        states[1].push(Some(b"long text that does not stand in the entry"));
+        states[1].push(Some(b""));
+        state.store(&ab, &states);
+        assert_eq!(state.live_keys(), 2);
+
+        let ba = keys(&["b", "x", "a"]);
+        let mut states = load(&mut state, &ba);
+        assert_eq!(states[0].get(2), Some(&7u64.to_le_bytes()[..]));
+        assert_eq!(states[1].get(0), Some(&b""[..]));
+        assert_eq!((states[0].get(0), states[0].get(1)), (None, None));
+        for values in &mut states {
+            values.clear();
+            (0..3).for_each(|_| values.push(None));
+        }
+        state.store(&ba, &states);
+        assert_eq!(state.live_keys(), 0);
+    }
+}
