@@ -2,5 +2,9 @@
 //! time, and so does a test.
 
 pub mod dead_letter;
+pub mod function;
+pub mod keyed;
+pub mod operator;
+pub mod process;
 pub mod sink_writer;
 pub mod split;

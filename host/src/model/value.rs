@@ -75,6 +75,14 @@ impl Values {
         })
     }
 
+    /// The bytes of the longest value.
+    pub fn longest(&self) -> Option<usize> {
+        match &self.layout {
+            Layout::Fixed { width, .. } => Some(*width),
+            Layout::Variable { offsets, .. } => offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max(),
+        }
+    }
+
     pub fn data_bytes(&self) -> usize {
         match &self.layout {
             Layout::Fixed { data, .. } => data.len(),

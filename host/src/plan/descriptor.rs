@@ -1,7 +1,6 @@
 //! What a component says of its operators, in the host's own types: `wit/operator.wit` has the contract.
 
 use crate::model::schema::{DataType, Field, Schema};
-use crate::model::time::Micros;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorKind {
@@ -61,7 +60,6 @@ pub struct StateInfo {
     /// An encoded value with the defaults of its fields.
     pub defaults: Vec<u8>,
     pub version: u32,
-    pub time_to_live: Option<Micros>,
 }
 
 impl StateInfo {

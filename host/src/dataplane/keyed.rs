@@ -1,0 +1,204 @@
+//! The keys of an operator's calls: which distinct ones a batch has, their state, and their timers.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+
+use crate::model::batch::{Batch, Provenance, take_rows};
+use crate::model::fault::Fault;
+use crate::model::key::{self, Keys};
+use crate::model::key_group::KeyHash;
+use crate::model::schema::{Field, Schema};
+use crate::model::time::Timestamp;
+use crate::model::value::Values;
+use crate::plan::descriptor::{Clock, Descriptor};
+use crate::plan::graph::PluginLimits;
+use crate::state::KeyedState;
+use crate::state::grouping::Grouping;
+use crate::state::timers::Timers;
+
+use super::function::{CallFailure, Groups, Step};
+
+pub struct Keyed {
+    /// Columns of the input.
+    columns: Vec<usize>,
+    schema: Schema,
+    state: Box<dyn KeyedState>,
+    clocks: Vec<Clock>,
+    event_timers: Timers,
+    processing_timers: Timers,
+    limits: PluginLimits,
+    // What follows is of the current call, and reused.
+    keys: Keys,
+    grouping: Grouping,
+    key_columns: Vec<ArrayRef>,
+    states: Vec<Values>,
+}
+
+/// Due timers, a row each.
+#[derive(Clone, Debug, Default)]
+pub struct Due {
+    pub timers: Vec<u32>,
+    pub times: Vec<i64>,
+    keys: Vec<Arc<[u8]>>,
+}
+
+impl Due {
+    pub fn len(&self) -> usize {
+        self.timers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.timers.is_empty()
+    }
+
+    pub fn slice(&self, start: usize, rows: usize) -> Self {
+        let range = start..start + rows;
+        Self {
+            timers: self.timers[range.clone()].to_vec(),
+            times: self.times[range.clone()].to_vec(),
+            keys: self.keys[range].to_vec(),
+        }
+    }
+}
+
+impl Keyed {
+    /// `columns` are those of the key in the input's schema.
+    pub fn new(
+        columns: Vec<usize>,
+        input: &Schema,
+        state: Box<dyn KeyedState>,
+        descriptor: &Descriptor,
+        limits: PluginLimits,
+    ) -> Self {
+        let fields: Vec<Field> = columns.iter().map(|i| input.fields()[*i].clone()).collect();
+        Self {
+            columns,
+            schema: Schema::new(fields),
+            state,
+            clocks: descriptor.timers.iter().map(|timer| timer.clock).collect(),
+            event_timers: Timers::default(),
+            processing_timers: Timers::default(),
+            limits,
+            keys: Keys::default(),
+            grouping: Grouping::default(),
+            key_columns: Vec::new(),
+            states: descriptor.states.iter().map(|state| Values::new(state.width())).collect(),
+        }
+    }
+
+    /// Makes the keys of these rows the ones of the call, and loads their state.
+    pub fn group(&mut self, columns: &[ArrayRef], rows: usize) {
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|i| Arc::clone(&columns[*i])).collect();
+        self.keys.encode(&columns, rows);
+        self.grouping.group(&self.keys);
+        self.key_columns = take_rows(&columns, &self.grouping.first_rows().to_vec().into());
+        self.load();
+    }
+
+    /// The same for the keys of due timers.
+    pub fn group_due(&mut self, due: &Due) {
+        self.keys.clear();
+        due.keys.iter().for_each(|key| self.keys.push(key, KeyHash::of(key)));
+        self.grouping.group(&self.keys);
+        self.key_columns = key::decode(self.grouping.distinct().iter(), self.schema.fields());
+        self.load();
+    }
+
+    fn load(&mut self) {
+        self.states.iter_mut().for_each(Values::clear);
+        if !self.states.is_empty() {
+            self.state.load(self.grouping.distinct(), &mut self.states);
+        }
+    }
+
+    pub fn groups(&self) -> Groups<'_> {
+        Groups {
+            count: self.grouping.distinct().len(),
+            of_rows: self.grouping.row_groups(),
+            keys: &self.key_columns,
+            states: &self.states,
+        }
+    }
+
+    /// Of the keys of the call.
+    pub fn state_bytes(&self) -> usize {
+        self.states.iter().map(Values::data_bytes).sum()
+    }
+
+    /// Takes over the state and the timers of a step, all of them or, when a limit is broken, none.
+    pub fn apply(&mut self, step: &mut Step) -> Result<(), CallFailure> {
+        self.check(step)?;
+        if !step.states.is_empty() {
+            for (state, values) in step.states.drain(..) {
+                self.states[state] = values;
+            }
+            self.state.store(self.grouping.distinct(), &self.states);
+        }
+        let distinct = self.grouping.distinct();
+        for name in &step.timers_cancelled {
+            let timers = match self.clocks[name.timer as usize] {
+                Clock::EventTime => &mut self.event_timers,
+                Clock::ProcessingTime => &mut self.processing_timers,
+            };
+            timers.cancel(distinct.get(name.group as usize), name.timer);
+        }
+        for setting in &step.timers_set {
+            let timers = match self.clocks[setting.name.timer as usize] {
+                Clock::EventTime => &mut self.event_timers,
+                Clock::ProcessingTime => &mut self.processing_timers,
+            };
+            timers.set(distinct.get(setting.name.group as usize), setting.name.timer, setting.at);
+        }
+        Ok(())
+    }
+
+    fn check(&self, step: &Step) -> Result<(), CallFailure> {
+        let limit = self.limits.state_value_bytes_max;
+        for (state, values) in &step.states {
+            if let Some(long) = values.longest().filter(|bytes| *bytes > limit) {
+                return Err(CallFailure::new(format!(
+                    "a value of state {state} has {long} bytes; state_value_bytes_max is {limit}"
+                )));
+            }
+        }
+        let limit = self.limits.timers_per_key_max;
+        if self.clocks.len() > limit && !step.timers_set.is_empty() {
+            for setting in &step.timers_set {
+                let key = self.grouping.distinct().get(setting.name.group as usize);
+                if self.event_timers.count(key) + self.processing_timers.count(key) >= limit {
+                    return Err(CallFailure::new(format!("a key has more timers than timers_per_key_max: {limit}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The timers due at `until`, at most `rows_max` of them.
+    pub fn take_due(&mut self, clock: Clock, until: Timestamp, rows_max: usize) -> Due {
+        let timers = match clock {
+            Clock::EventTime => &mut self.event_timers,
+            Clock::ProcessingTime => &mut self.processing_timers,
+        };
+        let mut due = Due::default();
+        for timer in timers.take_due(until, rows_max) {
+            due.timers.push(timer.timer);
+            due.times.push(timer.at.0);
+            due.keys.push(timer.key);
+        }
+        due
+    }
+
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.processing_timers.next()
+    }
+
+    /// The keys of due timers as rows.
+    pub fn key_batch(&self, due: &Due) -> Result<Batch, Fault> {
+        let columns = key::decode(due.keys.iter().map(|key| &**key), self.schema.fields());
+        let options = RecordBatchOptions::new().with_row_count(Some(due.len()));
+        let records = RecordBatch::try_new_with_options(Arc::clone(self.schema.arrow()), columns, &options)
+            .map_err(|error| Fault::invalid(format!("a key does not fit its schema: {error}")))?;
+        Ok(Batch::new(records, due.times.clone().into(), Provenance::default()))
+    }
+}

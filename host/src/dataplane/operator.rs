@@ -1,0 +1,54 @@
+//! A node at work in one slot.
+
+use crate::model::batch::Batch;
+use crate::model::fault::Fault;
+use crate::model::time::Timestamp;
+
+use super::dead_letter::DeadLetter;
+
+/// Order of calls: any number of `on_batch`, `on_watermark` (rising) and `on_time` (rising), then `on_end` once.
+pub trait Operator: Send {
+    fn on_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault>;
+
+    /// No event at or before `watermark` follows, unless it is late.
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault>;
+
+    /// It is `now`: called when `wake_at` has come, or later.
+    fn on_time(&mut self, _now: Timestamp, _out: &mut Collector) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// The processing time at which this operator has something to do.
+    fn wake_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// All input has ended, and the last watermark was `Timestamp::MAX`.
+    fn on_end(&mut self, _out: &mut Collector) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// What an operator has to say, and the time at which it says it.
+#[derive(Debug)]
+pub struct Collector {
+    /// Processing time.
+    pub now: Timestamp,
+    pub outputs: Vec<(usize, Batch)>,
+    pub dead_letters: Vec<DeadLetter>,
+    /// Rows that came after their window had gone, as `late_records` in the metrics.
+    pub late_rows: u64,
+}
+
+impl Collector {
+    pub fn new(now: Timestamp) -> Self {
+        Self { now, outputs: Vec::new(), dead_letters: Vec::new(), late_rows: 0 }
+    }
+
+    /// Empty batches are not worth sending.
+    pub fn emit(&mut self, port: usize, batch: Batch) {
+        if !batch.is_empty() {
+            self.outputs.push((port, batch));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Runs a `process` operator: groups the rows of a batch by key, passes their state with the call, and applies what
+//! comes back, all or nothing.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_buffer::ScalarBuffer;
+
+use crate::model::batch::{Batch, Provenance, take_rows};
+use crate::model::fault::Fault;
+use crate::model::id::Uid;
+use crate::model::schema::Schema;
+use crate::model::time::Timestamp;
+use crate::plan::descriptor::{Clock, Descriptor, OutputPort};
+
+use super::dead_letter::{DeadEvent, DeadLetter};
+use super::function::{BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step};
+use super::keyed::{Due, Keyed};
+use super::operator::{Collector, Operator};
+
+/// Rounds of timers that set timers which are due at once, before the operator is called broken.
+const TIMER_ROUNDS_MAX: usize = 1_000;
+
+/// Timers of one call.
+const DUE_ROWS_MAX: usize = 4_096;
+
+/// Batch and state of one call, in bytes, about: a batch whose keys have more state is cut.
+const CALL_BYTES_MAX: usize = 1 << 20;
+
+pub struct ProcessOperator {
+    uid: Uid,
+    function: Box<dyn ProcessFunction>,
+    descriptor: Descriptor,
+    ports: Vec<Port>,
+    keyed: Option<Keyed>,
+    watermark: Timestamp,
+}
+
+/// How the batches of an output port are put together.
+struct Port {
+    schema: Schema,
+    /// The input's columns that it inherits, which come first.
+    inherited: Vec<usize>,
+    /// No columns of its own and the same columns as the input: what it emits are rows of the input.
+    is_selection: bool,
+}
+
+impl ProcessOperator {
+    pub fn new(
+        uid: Uid,
+        function: Box<dyn ProcessFunction>,
+        descriptor: Descriptor,
+        input: &Schema,
+        keyed: Option<Keyed>,
+    ) -> Self {
+        let port = |(index, port): (usize, &OutputPort)| {
+            let inherited = match port.extends {
+                false => Vec::new(),
+                true => (0..input.fields().len())
+                    .filter(|i| port.columns.field(&input.fields()[*i].name).is_none())
+                    .collect(),
+            };
+            Port {
+                schema: descriptor.output_schema(index, input),
+                inherited,
+                is_selection: port.extends && port.columns.fields().is_empty(),
+            }
+        };
+        let ports = descriptor.outputs.iter().enumerate().map(port).collect();
+        Self { uid, function, ports, keyed, watermark: Timestamp::MIN, descriptor }
+    }
+
+    /// One call for these rows or, where it fails, for each half of them, down to the row that makes it fail.
+    fn process(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match self.call(&batch, out)? {
+            Ok(consumed) if consumed < batch.rows() => {
+                let rest = batch.slice(consumed, batch.rows() - consumed);
+                self.process(rest, out)
+            }
+            Ok(_) => Ok(()),
+            Err(_) if batch.rows() > 1 => {
+                let half = batch.rows() / 2;
+                self.process(batch.slice(0, half), out)?;
+                self.process(batch.slice(half, batch.rows() - half), out)
+            }
+            Err(_) => match self.call(&batch, out)? {
+                Ok(_) => Ok(()),
+                Err(failure) => {
+                    out.dead_letters.push(self.dead_row(&batch, 0, failure.reason));
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// One transaction: `Ok(Err(_))` had no effect.
+    fn call(&mut self, batch: &Batch, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
+        let columns: Vec<ArrayRef> = self.descriptor.reads[0].iter().map(|i| Arc::clone(batch.column(*i))).collect();
+        if let Some(keyed) = &mut self.keyed {
+            keyed.group(batch.records().columns(), batch.rows());
+            if keyed.state_bytes() > CALL_BYTES_MAX && batch.rows() > 1 {
+                let half = batch.rows() / 2;
+                return self.call(&batch.slice(0, half), out);
+            }
+        }
+        let call = BatchCall {
+            input: 0,
+            rows: batch.rows(),
+            times: if self.descriptor.reads_times { batch.times() } else { &[] },
+            columns: &columns,
+            groups: self.keyed.as_ref().map_or(Groups::default(), Keyed::groups),
+            watermark: self.watermark,
+            processing_time: out.now,
+        };
+        let mut step = match self.function.on_batch(&call) {
+            Ok(step) => step,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if let Some(keyed) = &mut self.keyed {
+            if let Err(failure) = keyed.apply(&mut step) {
+                return Ok(Err(failure));
+            }
+        }
+        let consumed = step.consumed;
+        for (row, reason) in step.rejected.drain(..) {
+            let letter = self.dead_row(batch, row as usize, reason);
+            out.dead_letters.push(letter);
+        }
+        for rows in step.outputs {
+            let port = rows.port;
+            out.emit(port, self.ports[port].assemble(batch, rows)?);
+        }
+        Ok(Ok(consumed))
+    }
+
+    fn dead_row(&self, batch: &Batch, row: usize, reason: String) -> DeadLetter {
+        let Provenance { split, offsets } = batch.provenance();
+        DeadLetter {
+            node: self.uid.clone(),
+            reason,
+            split: split.clone(),
+            offset: offsets.get(row),
+            event: DeadEvent::Row(batch.clone().select(vec![row as u32]).compact()),
+        }
+    }
+
+    /// Fires what is due on `clock`, round by round: a timer that sets one due at once fires it in the next.
+    fn fire(&mut self, clock: Clock, until: Timestamp, out: &mut Collector) -> Result<(), Fault> {
+        for _ in 0..TIMER_ROUNDS_MAX {
+            let Some(keyed) = &mut self.keyed else { return Ok(()) };
+            let due = keyed.take_due(clock, until, DUE_ROWS_MAX);
+            if due.is_empty() {
+                return Ok(());
+            }
+            let (mut start, total) = (0, due.len());
+            while start < total {
+                start += self.fire_rows(&due.slice(start, total - start), out)?;
+            }
+        }
+        Err(Fault::plugin(format!(
+            "timers set timers that were due at once, {TIMER_ROUNDS_MAX} rounds in a row; the last at {until}"
+        )))
+    }
+
+    /// One call for these timers or, where it fails, for half of them, down to the one that makes it fail; returns how
+    /// many are dealt with.
+    fn fire_rows(&mut self, due: &Due, out: &mut Collector) -> Result<usize, Fault> {
+        let mut rows = due.len();
+        loop {
+            let some = due.slice(0, rows);
+            match self.call_timers(&some, out)? {
+                Ok(consumed) => return Ok(consumed),
+                Err(_) if rows > 1 => rows /= 2,
+                Err(_) => {
+                    if let Err(failure) = self.call_timers(&some, out)? {
+                        let letter = self.dead_timer(&some, failure.reason)?;
+                        out.dead_letters.push(letter);
+                    }
+                    return Ok(1);
+                }
+            }
+        }
+    }
+
+    fn call_timers(&mut self, due: &Due, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
+        let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
+        keyed.group_due(due);
+        let call = DueCall {
+            timers: &due.timers,
+            times: &due.times,
+            groups: keyed.groups(),
+            watermark: self.watermark,
+            processing_time: out.now,
+        };
+        let mut step: Step = match self.function.on_timers(&call) {
+            Ok(step) => step,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if let Err(failure) = keyed.apply(&mut step) {
+            return Ok(Err(failure));
+        }
+        for (row, reason) in step.rejected.drain(..) {
+            let letter = self.dead_timer(&due.slice(row as usize, 1), reason)?;
+            out.dead_letters.push(letter);
+        }
+        for rows in step.outputs {
+            let port = rows.port;
+            out.emit(port, self.ports[port].assemble_from_timers(&due.times, rows)?);
+        }
+        Ok(Ok(step.consumed))
+    }
+
+    /// A timer that could not be dealt with: its key, and its time.
+    fn dead_timer(&mut self, due: &Due, reason: String) -> Result<DeadLetter, Fault> {
+        let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
+        let keys = keyed.key_batch(&due.slice(0, 1))?;
+        let name = &self.descriptor.timers[due.timers[0] as usize].name;
+        Ok(DeadLetter {
+            node: self.uid.clone(),
+            reason: format!("timer `{name}` at {}: {reason}", Timestamp(due.times[0])),
+            split: None,
+            offset: None,
+            event: DeadEvent::Row(keys),
+        })
+    }
+}
+
+impl Operator for ProcessOperator {
+    fn on_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
+        self.process(batch.compact(), out)
+    }
+
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault> {
+        self.watermark = watermark;
+        self.fire(Clock::EventTime, watermark, out)
+    }
+
+    fn on_time(&mut self, now: Timestamp, out: &mut Collector) -> Result<(), Fault> {
+        self.fire(Clock::ProcessingTime, now, out)
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.keyed.as_ref().and_then(Keyed::wake_at)
+    }
+}
+
+impl Port {
+    fn assemble(&self, input: &Batch, rows: PortRows) -> Result<Batch, Fault> {
+        if self.is_selection && rows.times.is_none() {
+            match &rows.origins {
+                None => return Ok(input.slice(0, rows.rows)),
+                Some(origins) if origins.is_sorted_by(|a, b| a < b) => {
+                    return Ok(input.select(rows.origins.unwrap_or_default()));
+                }
+                Some(_) => {}
+            }
+        }
+        let inherited = self.inherited.iter().map(|i| Arc::clone(input.column(*i)));
+        let mut columns: Vec<ArrayRef> = match &rows.origins {
+            None => inherited.map(|column| column.slice(0, rows.rows)).collect(),
+            Some(origins) => {
+                let origins: ScalarBuffer<u32> = origins.clone().into();
+                take_rows(&inherited.collect::<Vec<_>>(), &origins)
+            }
+        };
+        columns.extend(rows.columns);
+        let records = self.records(columns, rows.rows)?;
+        let whole = rows.rows == input.rows();
+        match rows.origins {
+            None if !whole => Ok(input.slice(0, rows.rows).derive(records, rows.times, None)),
+            origins => Ok(input.derive(records, rows.times, origins.as_deref())),
+        }
+    }
+
+    fn assemble_from_timers(&self, due_times: &[i64], rows: PortRows) -> Result<Batch, Fault> {
+        if !self.inherited.is_empty() || self.is_selection {
+            return Err(Fault::plugin("a timer cannot emit to a port that inherits columns: there is no input row"));
+        }
+        let times = match (rows.times, rows.origins) {
+            (Some(times), _) => times,
+            (None, None) => due_times[..rows.rows].to_vec(),
+            (None, Some(origins)) => origins.iter().map(|row| due_times[*row as usize]).collect(),
+        };
+        Ok(Batch::new(self.records(rows.columns, rows.rows)?, times.into(), Provenance::default()))
+    }
+
+    fn records(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Fault> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(self.schema.arrow()), columns, &options)
+            .map_err(|error| Fault::plugin(format!("its output does not fit its port's schema: {error}")))
+    }
+}

@@ -1,0 +1,195 @@
+//! A `process` operator as the data plane calls it.
+
+use crate::dataplane::function::{
+    BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step, TimerName, TimerSetting,
+};
+use crate::model::id::Uid;
+use crate::model::schema::Schema;
+use crate::model::time::Timestamp;
+use crate::plan::descriptor::{Descriptor, OperatorKind};
+use crate::plan::graph::{PluginLimits, PluginRef};
+
+use super::bindings::exports::wasmill::operator::process;
+use super::bindings::wasmill::operator::calls as wit;
+use super::instance::Instances;
+use super::store::Host;
+use super::{lift, lower};
+
+pub struct WasmProcess {
+    instances: Instances<process::Guest>,
+    shape: Shape,
+}
+
+/// What a step must look like.
+struct Shape {
+    outputs: Vec<Schema>,
+    widths: Vec<Option<usize>>,
+    timers: usize,
+}
+
+impl WasmProcess {
+    pub fn new(node: &Uid, plugin: &PluginRef, descriptor: &Descriptor, limits: PluginLimits) -> Result<Self, String> {
+        let instances = Instances::new(node, plugin, OperatorKind::Process, limits, |prepared, store, instance| {
+            process::GuestIndices::new(&prepared.instance)?.load(store, instance)
+        })?;
+        let shape = Shape {
+            outputs: descriptor.outputs.iter().map(|port| port.columns.clone()).collect(),
+            widths: descriptor.states.iter().map(|state| state.width()).collect(),
+            timers: descriptor.timers.len(),
+        };
+        Ok(Self { instances, shape })
+    }
+}
+
+impl ProcessFunction for WasmProcess {
+    fn on_batch(&mut self, batch: &BatchCall<'_>) -> Result<Step, CallFailure> {
+        let columns = lower::at_offset_zero(batch.columns);
+        let groups = LoweredGroups::new(&batch.groups);
+        let argument = wit::Batch {
+            input: batch.input as u32,
+            rows: batch.rows as u32,
+            times: batch.times,
+            columns: &lower::columns(&columns),
+            groups: batch.groups.count as u32,
+            row_groups: batch.groups.of_rows,
+            keys: &lower::columns(&groups.keys),
+            states: &groups.states(&batch.groups),
+            watermark: batch.watermark.0,
+            processing_time: batch.processing_time.0,
+        };
+        let (rows, count) = (batch.rows, batch.groups.count);
+        let shape = &self.shape;
+        self.instances.call(
+            |guest, store| guest.call_on_batch(store, argument),
+            |step, host| shape.check(step, rows, count, host),
+        )
+    }
+
+    fn on_timers(&mut self, due: &DueCall<'_>) -> Result<Step, CallFailure> {
+        let groups = LoweredGroups::new(&due.groups);
+        let argument = wit::Due {
+            rows: due.timers.len() as u32,
+            timers: due.timers,
+            times: due.times,
+            groups: due.groups.count as u32,
+            row_groups: due.groups.of_rows,
+            keys: &lower::columns(&groups.keys),
+            states: &groups.states(&due.groups),
+            watermark: due.watermark.0,
+            processing_time: due.processing_time.0,
+        };
+        let (rows, count) = (due.timers.len(), due.groups.count);
+        let shape = &self.shape;
+        self.instances.call(
+            |guest, store| guest.call_on_timers(store, argument),
+            |step, host| shape.check(step, rows, count, host),
+        )
+    }
+}
+
+/// What the borrowed argument of a call needs to borrow from.
+struct LoweredGroups {
+    keys: Vec<arrow_array::ArrayRef>,
+    presence: Vec<Option<Vec<u8>>>,
+}
+
+impl LoweredGroups {
+    fn new(groups: &Groups<'_>) -> Self {
+        let presence = groups.states.iter().map(lower::presence).collect();
+        Self { keys: lower::at_offset_zero(groups.keys), presence }
+    }
+
+    fn states<'a>(&'a self, groups: &Groups<'a>) -> Vec<wit::GroupStateParam<'a>> {
+        let states = groups.states.iter().zip(&self.presence).enumerate();
+        let lowered = states.map(|(state, (values, presence))| wit::GroupStateParam {
+            state: state as u32,
+            values: lower::values(values, presence.as_ref()),
+        });
+        lowered.collect()
+    }
+}
+
+impl Shape {
+    fn check(&self, step: wit::Step, rows: usize, groups: usize, host: &mut Host) -> Result<Step, String> {
+        let consumed = step.consumed as usize;
+        if consumed > rows || consumed == 0 && rows > 0 {
+            return Err(format!("it consumed {consumed} of {rows} rows"));
+        }
+        let outputs = step.outputs.into_iter().map(|output| self.output(output, rows));
+        let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+        let states = step.states.into_iter().map(|state| self.state(state, groups));
+        let states = states.collect::<Result<Vec<_>, _>>()?;
+        let timers_set = self.timer_settings(step.timers_set, groups)?;
+        let timers_cancelled = self.timer_names(step.timers_cancelled, groups)?;
+        if let Some(rejection) = step.rejected.iter().find(|rejection| rejection.row as usize >= consumed) {
+            return Err(format!("it rejected row {} and consumed {consumed}", rejection.row));
+        }
+        let rejected = step.rejected.into_iter().map(|rejection| (rejection.row, rejection.reason)).collect();
+        let (counts, observations) = host.telemetry.take_metrics();
+        Ok(Step { consumed, outputs, states, timers_set, timers_cancelled, rejected, counts, observations })
+    }
+
+    fn output(&self, output: wit::Output, input_rows: usize) -> Result<PortRows, String> {
+        let port = output.port as usize;
+        let Some(schema) = self.outputs.get(port) else {
+            return Err(format!("it emitted to port {port} of {}", self.outputs.len()));
+        };
+        let within = |reason: String| format!("output port {port}: {reason}");
+        let rows = output.rows as usize;
+        match &output.origins {
+            None if rows > input_rows => return Err(within(format!("{rows} rows from {input_rows} without origins"))),
+            Some(origins) if origins.len() != rows => {
+                return Err(within(format!("{} origins for {rows} rows", origins.len())));
+            }
+            Some(origins) => {
+                if let Some(origin) = origins.iter().find(|origin| **origin as usize >= input_rows) {
+                    return Err(within(format!("the origin {origin} of {input_rows} rows")));
+                }
+            }
+            None => {}
+        }
+        if let Some(times) = output.times.as_ref().filter(|times| times.len() != rows) {
+            return Err(within(format!("{} times for {rows} rows", times.len())));
+        }
+        let columns = lift::columns(output.columns, schema, rows).map_err(within)?;
+        Ok(PortRows { port, rows, origins: output.origins, times: output.times, columns })
+    }
+
+    fn state(
+        &self,
+        state: wit::GroupStateResult,
+        groups: usize,
+    ) -> Result<(usize, crate::model::value::Values), String> {
+        let number = state.state as usize;
+        let Some(width) = self.widths.get(number) else {
+            return Err(format!("it changed state {number} of {}", self.widths.len()));
+        };
+        let values = lift::values(state.values, *width, groups);
+        Ok((number, values.map_err(|reason| format!("state {number}: {reason}"))?))
+    }
+
+    fn timer_settings(&self, timers: wit::TimerSettings, groups: usize) -> Result<Vec<TimerSetting>, String> {
+        let names = wit::TimerCancellations { groups: timers.groups, timers: timers.timers };
+        let names = self.timer_names(names, groups)?;
+        if names.len() != timers.times.len() {
+            return Err(format!("it set {} timers to {} times", names.len(), timers.times.len()));
+        }
+        Ok(names.into_iter().zip(timers.times).map(|(name, at)| TimerSetting { name, at: Timestamp(at) }).collect())
+    }
+
+    fn timer_names(&self, timers: wit::TimerCancellations, groups: usize) -> Result<Vec<TimerName>, String> {
+        if timers.groups.len() != timers.timers.len() {
+            return Err(format!("{} timers of {} groups", timers.timers.len(), timers.groups.len()));
+        }
+        let names = timers.groups.into_iter().zip(timers.timers).map(|(group, timer)| {
+            if group as usize >= groups {
+                return Err(format!("a timer of group {group} of {groups}"));
+            }
+            if timer as usize >= self.timers {
+                return Err(format!("timer {timer} of {}", self.timers));
+            }
+            Ok(TimerName { group, timer })
+        });
+        names.collect()
+    }
+}
