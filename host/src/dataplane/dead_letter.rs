@@ -23,6 +23,19 @@ pub enum DeadEvent {
     Row(Batch),
 }
 
+impl DeadLetter {
+    /// Row `row` of a compact batch.
+    pub fn of_row(node: &Uid, batch: &Batch, row: usize, reason: String) -> Self {
+        Self {
+            node: node.clone(),
+            reason,
+            split: batch.provenance().split.clone(),
+            offset: batch.provenance().offsets.get(row),
+            event: DeadEvent::Row(batch.select(vec![row as u32]).compact()),
+        }
+    }
+}
+
 /// Keeps dead letters; shared by all slots of a job.
 pub trait DeadLetterWriter: Send {
     /// Durable as far as the operating system is concerned when it returns.

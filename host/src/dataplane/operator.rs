@@ -38,11 +38,21 @@ pub struct Collector {
     pub dead_letters: Vec<DeadLetter>,
     /// Rows that came after their window had gone, as `late_records` in the metrics.
     pub late_rows: u64,
+    /// The operator's own counters and histograms, by number.
+    pub counts: Vec<(u32, u64)>,
+    pub observations: Vec<(u32, f64)>,
 }
 
 impl Collector {
     pub fn new(now: Timestamp) -> Self {
-        Self { now, outputs: Vec::new(), dead_letters: Vec::new(), late_rows: 0 }
+        Self {
+            now,
+            outputs: Vec::new(),
+            dead_letters: Vec::new(),
+            late_rows: 0,
+            counts: Vec::new(),
+            observations: Vec::new(),
+        }
     }
 
     /// Empty batches are not worth sending.

@@ -142,6 +142,26 @@ impl Batch {
         Self::new(records, times, provenance)
     }
 
+    /// The same rows with other columns.
+    pub fn with_records(&self, records: RecordBatch) -> Self {
+        assert_eq!(records.num_rows(), self.records.num_rows(), "a batch has an event time for each row");
+        Self { records, ..self.clone() }
+    }
+
+    /// Takes out some rows of a compact batch, by ascending number: what is left, compact, and each of them alone with
+    /// what was said of it.
+    pub fn without<T>(self, rows: Vec<(u32, T)>) -> (Self, Vec<(Self, T)>) {
+        debug_assert!(self.selection.is_none());
+        if rows.is_empty() {
+            return (self, Vec::new());
+        }
+        let mut kept: Vec<u32> = (0..self.rows() as u32).collect();
+        kept.retain(|row| rows.binary_search_by_key(row, |(bad, _)| *bad).is_err());
+        let left = self.select(kept).compact();
+        let taken = rows.into_iter().map(|(row, said)| (self.select(vec![row]).compact(), said)).collect();
+        (left, taken)
+    }
+
     /// The rows from `start` on, `rows` of them, of a compact batch.
     pub fn slice(&self, start: usize, rows: usize) -> Self {
         debug_assert!(self.selection.is_none());

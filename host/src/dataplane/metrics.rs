@@ -1,0 +1,37 @@
+//! What a node counts. Written by one slot, a few times a batch; read by anybody at any time.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use crate::model::time::Timestamp;
+
+#[derive(Debug)]
+pub struct NodeMetrics {
+    pub records_in: AtomicU64,
+    pub records_out: AtomicU64,
+    pub late_records: AtomicU64,
+    pub dead_letters: AtomicU64,
+    watermark: AtomicI64,
+    /// Sum of the operator's own counters, by their number in its descriptor.
+    pub counters: Vec<AtomicU64>,
+}
+
+impl NodeMetrics {
+    pub fn new(counters: usize) -> Self {
+        Self {
+            records_in: AtomicU64::new(0),
+            records_out: AtomicU64::new(0),
+            late_records: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
+            watermark: AtomicI64::new(Timestamp::MIN.0),
+            counters: (0..counters).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    pub fn watermark(&self) -> Timestamp {
+        Timestamp(self.watermark.load(Relaxed))
+    }
+
+    pub fn set_watermark(&self, watermark: Timestamp) {
+        self.watermark.store(watermark.0, Relaxed);
+    }
+}

@@ -1,0 +1,49 @@
+//! A sink at the end of a chain.
+
+use crate::model::batch::Batch;
+use crate::model::fault::Fault;
+use crate::model::time::{Micros, Timestamp};
+
+use super::operator::{Collector, Operator};
+use super::sink_writer::SinkWriter;
+
+/// How long a row may stay in a sink's buffer while nothing else comes.
+const FLUSH_INTERVAL: Micros = Micros(100_000);
+
+pub struct Sink {
+    writer: Box<dyn SinkWriter>,
+    flush_at: Option<Timestamp>,
+}
+
+impl Sink {
+    pub fn new(writer: Box<dyn SinkWriter>) -> Self {
+        Self { writer, flush_at: None }
+    }
+}
+
+impl Operator for Sink {
+    fn on_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
+        self.flush_at.get_or_insert(out.now + FLUSH_INTERVAL);
+        self.writer.write(&batch)
+    }
+
+    fn on_watermark(&mut self, _watermark: Timestamp, _out: &mut Collector) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn on_time(&mut self, now: Timestamp, _out: &mut Collector) -> Result<(), Fault> {
+        if self.flush_at.is_some_and(|at| at <= now) {
+            self.flush_at = None;
+            self.writer.flush()?;
+        }
+        Ok(())
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        self.flush_at
+    }
+
+    fn on_end(&mut self, _out: &mut Collector) -> Result<(), Fault> {
+        self.writer.finish()
+    }
+}

@@ -1,0 +1,219 @@
+//! Reads the splits of a source in one slot: always the one that is furthest behind in event time, so that results
+//! depend neither on the order of files nor on how many slots read them.
+
+use arrow_buffer::ScalarBuffer;
+
+use crate::model::batch::{Batch, Provenance};
+use crate::model::fault::Fault;
+use crate::model::id::Uid;
+use crate::model::schema::Schema;
+use crate::model::time::{Micros, Timestamp};
+use crate::plan::connector::{SourcePlan, TimePlan};
+use crate::plan::graph::Limits;
+
+use super::dead_letter::{DeadEvent, DeadLetter};
+use super::event_time;
+use super::operator::Collector;
+use super::split::{Read, ReadLimits, Refused, Rows, SplitEnumerator, SplitReader};
+use super::watermark::BoundedOutOfOrderness;
+
+/// How often a source that is not bounded looks for new splits.
+const DISCOVER_INTERVAL: Micros = Micros(1_000_000);
+
+pub struct Source {
+    uid: Uid,
+    schema: Schema,
+    time: Option<TimePlan>,
+    enumerator: Box<dyn SplitEnumerator>,
+    splits: Vec<Split>,
+    limits: ReadLimits,
+    flush_interval: Micros,
+    discover_at: Timestamp,
+    watermark: Timestamp,
+    idle: bool,
+    draining: bool,
+}
+
+struct Split {
+    reader: Box<dyn SplitReader>,
+    watermarks: BoundedOutOfOrderness,
+    /// When it last had an event; `None` = it has not been read.
+    heard_at: Option<Timestamp>,
+    /// A read came short: the next waits, so that batches can fill.
+    read_at: Timestamp,
+    ended: bool,
+}
+
+/// What a poll came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// The collector has rows or dead letters, or a split has ended: poll again.
+    Worked,
+    /// Nothing before this time.
+    Wait(Timestamp),
+    End,
+}
+
+/// News about the watermark after a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Watermark(Timestamp),
+    Idle,
+}
+
+impl Source {
+    pub fn new(uid: Uid, plan: &SourcePlan, enumerator: Box<dyn SplitEnumerator>, limits: &Limits) -> Self {
+        Self {
+            uid,
+            schema: plan.schema.clone(),
+            time: plan.time.clone(),
+            enumerator,
+            splits: Vec::new(),
+            limits: ReadLimits { rows_max: limits.batch_rows_max, bytes_max: limits.batch_bytes_max },
+            flush_interval: limits.flush_interval,
+            discover_at: Timestamp::MIN,
+            watermark: Timestamp::MIN,
+            idle: false,
+            draining: false,
+        }
+    }
+
+    /// Stop reading, as if every split had ended.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Reads one batch, of the split that is furthest behind and has one.
+    pub fn poll(&mut self, out: &mut Collector) -> Result<Polled, Fault> {
+        if self.draining {
+            return Ok(Polled::End);
+        }
+        self.discover(out)?;
+        let mut order: Vec<usize> = (0..self.splits.len()).filter(|i| !self.splits[*i].ended).collect();
+        if order.is_empty() && self.enumerator.is_bounded() {
+            return Ok(Polled::End);
+        }
+        order.sort_by_key(|i| self.splits[*i].watermarks.watermark());
+        for i in order {
+            if self.splits[i].read_at <= out.now && self.read(i, out)? {
+                return Ok(Polled::Worked);
+            }
+        }
+        let next_read = self.splits.iter().filter(|split| !split.ended).map(|split| split.read_at).min();
+        let next = next_read.unwrap_or(Timestamp::MAX);
+        Ok(Polled::Wait(if self.enumerator.is_bounded() { next } else { next.min(self.discover_at) }))
+    }
+
+    fn discover(&mut self, out: &mut Collector) -> Result<(), Fault> {
+        if out.now < self.discover_at {
+            return Ok(());
+        }
+        self.discover_at = if self.enumerator.is_bounded() { Timestamp::MAX } else { out.now + DISCOVER_INTERVAL };
+        let delay = self.time.as_ref().map_or(Micros(0), |time| time.out_of_orderness);
+        let found = self.enumerator.discover()?;
+        let peek = self.time.is_some() && self.splits.len() + found.len() > 1;
+        for mut reader in found {
+            let mut watermarks = BoundedOutOfOrderness::new(delay);
+            if let Some(first) = if peek { reader.peek()? } else { None } {
+                let (batch, _) = self.decode(first, reader.as_ref());
+                watermarks.observe(selected_times(&batch));
+            }
+            let split = Split { reader, watermarks, heard_at: None, read_at: Timestamp::MIN, ended: false };
+            self.splits.push(split);
+        }
+        Ok(())
+    }
+
+    /// Whether the split had anything to say.
+    fn read(&mut self, i: usize, out: &mut Collector) -> Result<bool, Fault> {
+        let split = &mut self.splits[i];
+        let rows = match split.reader.read(self.limits)? {
+            Read::Rows(rows) => rows,
+            Read::Pending => {
+                split.read_at = out.now + self.flush_interval;
+                split.heard_at.get_or_insert(out.now);
+                return Ok(false);
+            }
+            Read::End => {
+                split.ended = true;
+                return Ok(true);
+            }
+        };
+        split.heard_at = Some(out.now);
+        let (batch, letters) = self.decode(rows, self.splits[i].reader.as_ref());
+        self.splits[i].watermarks.observe(selected_times(&batch));
+        out.dead_letters.extend(letters);
+        out.emit(0, batch);
+        Ok(true)
+    }
+
+    /// Rows with their times and without those that have none.
+    fn decode(&self, rows: Rows, reader: &dyn SplitReader) -> (Batch, Vec<DeadLetter>) {
+        let letter = |refused: Refused| DeadLetter {
+            node: self.uid.clone(),
+            reason: refused.reason,
+            split: Some(reader.name().clone()),
+            offset: Some(refused.offset),
+            event: DeadEvent::Raw(refused.event),
+        };
+        let mut letters: Vec<DeadLetter> = rows.refused.into_iter().map(letter).collect();
+        let provenance = Provenance { split: Some(reader.name().clone()), offsets: rows.offsets };
+        let Some(time) = &self.time else {
+            let times: ScalarBuffer<i64> = vec![Timestamp::MIN.0; rows.records.num_rows()].into();
+            let batch = Batch::new(rows.records, times, provenance);
+            return (with_selection(batch, rows.selection), letters);
+        };
+        let column = rows.records.column(time.column);
+        let data_type = &self.schema.fields()[time.column].data_type;
+        let found = event_time::extract(column, time, data_type, rows.selection.as_deref());
+        let batch = Batch::new(rows.records, found.times, provenance);
+        if found.missing.is_empty() {
+            return (with_selection(batch, rows.selection), letters);
+        }
+        // Rows that could not be decoded are not selected, and have no letter here.
+        let missing: Vec<u32> = found.missing.iter().map(|(row, _)| *row).collect();
+        let (_, bad) = batch.clone().without(found.missing);
+        letters.extend(bad.into_iter().map(|(row, reason)| DeadLetter::of_row(&self.uid, &row, 0, reason)));
+        let mut kept = rows.selection.unwrap_or_else(|| (0..batch.rows() as u32).collect());
+        kept.retain(|row| missing.binary_search(row).is_err());
+        (batch.select(kept), letters)
+    }
+
+    /// What the watermark came to after a poll, if that is news.
+    pub fn signal(&mut self, now: Timestamp) -> Option<Signal> {
+        let idle_timeout = self.time.as_ref()?.idle_timeout;
+        let is_idle = |split: &&Split| match (idle_timeout, split.heard_at) {
+            (Some(timeout), Some(heard_at)) => heard_at + timeout <= now,
+            _ => false,
+        };
+        let active = self.splits.iter().filter(|split| !split.ended).filter(|split| !is_idle(split));
+        match active.map(|split| split.watermarks.watermark()).min() {
+            None if self.splits.iter().all(|split| split.ended) => None,
+            None => (!std::mem::replace(&mut self.idle, true)).then_some(Signal::Idle),
+            Some(watermark) => {
+                let was_idle = std::mem::take(&mut self.idle);
+                if watermark <= self.watermark && !was_idle {
+                    return None;
+                }
+                self.watermark = self.watermark.max(watermark);
+                Some(Signal::Watermark(self.watermark))
+            }
+        }
+    }
+}
+
+fn with_selection(batch: Batch, selection: Option<Vec<u32>>) -> Batch {
+    match selection {
+        None => batch,
+        Some(rows) => batch.select(rows),
+    }
+}
+
+fn selected_times(batch: &Batch) -> impl Iterator<Item = i64> {
+    let times = batch.times();
+    let (all, some) = match batch.selection() {
+        None => (times.iter(), [].iter()),
+        Some(rows) => ([].iter(), rows.iter()),
+    };
+    all.copied().chain(some.map(|row| times[*row as usize]))
+}

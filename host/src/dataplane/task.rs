@@ -1,0 +1,447 @@
+//! A task: a chain of nodes in one slot, driven step by step with the time.
+//!
+//! The nodes of a task hand batches to each other by calls; between tasks there are channels. A task that has output
+//! which a channel has no credit for takes no more input: that is back-pressure.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+
+use crate::model::batch::Batch;
+use crate::model::fault::Fault;
+use crate::model::id::Uid;
+use crate::model::message::Message;
+use crate::model::schema::Schema;
+use crate::model::time::Timestamp;
+use crate::plan::connector::TimePlan;
+
+use super::channel::Inlet;
+use super::dead_letter::{DeadLetter, DeadLetterWriter};
+use super::dead_letter_limit::{DeadLetterLimit, WINDOW_EVENTS};
+use super::event_time;
+use super::exchange::Router;
+use super::metrics::NodeMetrics;
+use super::operator::{Collector, Operator};
+use super::source::{Polled, Signal, Source};
+use super::watermark::{BoundedOutOfOrderness, Change, WatermarkMerge};
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Worked,
+    /// Nothing to do before this time, unless a message comes.
+    Waiting(Timestamp),
+    /// A channel has no credit.
+    Blocked,
+    Done,
+}
+
+pub struct Task {
+    members: Vec<Member>,
+    inlets: Vec<TaskInlet>,
+    /// The inlet that is asked next.
+    turn: usize,
+    dead_letters: Box<dyn DeadLetterWriter>,
+    done: bool,
+}
+
+/// A node of the chain.
+pub struct Member {
+    pub uid: Uid,
+    pub work: Work,
+    /// By output port.
+    pub edges: Vec<Vec<Edge>>,
+    pub metrics: Arc<NodeMetrics>,
+    pub dead_letter_limit: DeadLetterLimit,
+    /// It has said `End`.
+    pub ended: bool,
+}
+
+pub enum Work {
+    Source(Box<Source>),
+    Operator(Running),
+}
+
+/// An operator, its inputs' watermarks, and the times that it gives its main output.
+pub struct Running {
+    pub operator: Box<dyn Operator>,
+    pub merge: WatermarkMerge,
+    pub assigner: Option<TimeAssigner>,
+}
+
+/// Where the rows of a port go.
+pub struct Edge {
+    pub projection: Option<Projection>,
+    pub to: Destination,
+}
+
+pub enum Destination {
+    /// A later member of the same task.
+    Member {
+        member: usize,
+        gate: usize,
+    },
+    Channels(Router),
+}
+
+/// The columns that a reader wants, by their place in the port's schema; `None` = nulls.
+pub struct Projection {
+    pub schema: Schema,
+    pub columns: Vec<Option<usize>>,
+}
+
+struct TaskInlet {
+    inlet: Box<dyn Inlet>,
+    member: usize,
+    gate: usize,
+    ended: bool,
+}
+
+/// Gives rows their times where an operator's output has a time of its own.
+pub struct TimeAssigner {
+    plan: TimePlan,
+    schema: Schema,
+    watermarks: BoundedOutOfOrderness,
+    watermark: Timestamp,
+}
+
+impl TimeAssigner {
+    /// `schema` is that of the main output.
+    pub fn new(plan: TimePlan, schema: Schema) -> Self {
+        let watermarks = BoundedOutOfOrderness::new(plan.out_of_orderness);
+        Self { plan, schema, watermarks, watermark: Timestamp::MIN }
+    }
+
+    fn assign(&mut self, batch: Batch, node: &Uid, letters: &mut Vec<DeadLetter>) -> Batch {
+        let batch = batch.compact();
+        let data_type = &self.schema.fields()[self.plan.column].data_type;
+        let found = event_time::extract(batch.column(self.plan.column), &self.plan, data_type, None);
+        let batch = batch.derive(batch.records().clone(), Some(found.times.to_vec()), None);
+        let (batch, bad) = batch.without(found.missing);
+        letters.extend(bad.into_iter().map(|(row, reason)| DeadLetter::of_row(node, &row, 0, reason)));
+        self.watermarks.observe(batch.times().iter().copied());
+        batch
+    }
+
+    fn news(&mut self) -> Option<Timestamp> {
+        let watermark = self.watermarks.watermark();
+        (watermark > self.watermark).then(|| {
+            self.watermark = watermark;
+            watermark
+        })
+    }
+}
+
+/// Something for a member.
+struct Delivery {
+    member: usize,
+    gate: usize,
+    message: Message,
+}
+
+impl Task {
+    /// Edges lead to later members only.
+    pub fn new(members: Vec<Member>, dead_letters: Box<dyn DeadLetterWriter>) -> Self {
+        Self { members, inlets: Vec::new(), turn: 0, dead_letters, done: false }
+    }
+
+    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize) {
+        self.inlets.push(TaskInlet { inlet, member, gate, ended: false });
+    }
+
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Sources stop reading, as if their input had ended.
+    pub fn drain(&mut self) {
+        for member in &mut self.members {
+            if let Work::Source(source) = &mut member.work {
+                source.drain();
+            }
+        }
+    }
+
+    /// Takes up to `budget` batches of input.
+    pub fn step(&mut self, now: Timestamp, budget: usize) -> Result<Progress, Fault> {
+        if !self.flush() {
+            return Ok(Progress::Blocked);
+        }
+        if self.done {
+            return Ok(Progress::Done);
+        }
+        let mut worked = self.fire_clocks(now)?;
+        let mut wait = Timestamp::MAX;
+        for _ in 0..budget {
+            if !self.flush() {
+                break;
+            }
+            match self.take_input(now)? {
+                None => {
+                    worked = true;
+                    if self.done {
+                        break;
+                    }
+                }
+                Some(until) => {
+                    wait = until;
+                    break;
+                }
+            }
+        }
+        let flushed = self.flush();
+        Ok(match (worked, self.done && flushed) {
+            (_, true) => Progress::Done,
+            (true, false) => Progress::Worked,
+            (false, false) if !flushed => Progress::Blocked,
+            (false, false) => Progress::Waiting(self.wake_at().min(wait)),
+        })
+    }
+
+    fn wake_at(&self) -> Timestamp {
+        let operators = self.members.iter().filter_map(|member| match &member.work {
+            Work::Operator(running) => running.operator.wake_at(),
+            Work::Source(_) => None,
+        });
+        operators.min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether every channel took what was for it.
+    fn flush(&mut self) -> bool {
+        let edges = self.members.iter_mut().flat_map(|member| member.edges.iter_mut().flatten());
+        edges.fold(true, |all, edge| match &mut edge.to {
+            Destination::Member { .. } => all,
+            Destination::Channels(router) => router.flush() && all,
+        })
+    }
+
+    /// Whether an operator had something to do at this time.
+    fn fire_clocks(&mut self, now: Timestamp) -> Result<bool, Fault> {
+        let mut fired = false;
+        for i in 0..self.members.len() {
+            if let Work::Operator(running) = &mut self.members[i].work {
+                if running.operator.wake_at().is_some_and(|at| at <= now) {
+                    fired = true;
+                    self.operate(i, now, |operator, out| operator.on_time(now, out))?;
+                }
+            }
+        }
+        Ok(fired)
+    }
+
+    /// `None` = there was some; otherwise when to ask again.
+    fn take_input(&mut self, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+        let mut wait = Timestamp::MAX;
+        for i in 0..self.members.len() {
+            if !self.members[i].ended && matches!(self.members[i].work, Work::Source(_)) {
+                match self.poll(i, now)? {
+                    Polled::Wait(until) => wait = wait.min(until),
+                    Polled::Worked | Polled::End => return Ok(None),
+                }
+            }
+        }
+        for _ in 0..self.inlets.len() {
+            self.turn = (self.turn + 1) % self.inlets.len();
+            let inlet = &mut self.inlets[self.turn];
+            if let Some(message) = if inlet.ended { None } else { inlet.inlet.receive() } {
+                inlet.ended = matches!(message, Message::End);
+                let (member, gate) = (inlet.member, inlet.gate);
+                self.deliver(Delivery { member, gate, message }, now)?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(wait))
+    }
+
+    fn poll(&mut self, i: usize, now: Timestamp) -> Result<Polled, Fault> {
+        let Work::Source(source) = &mut self.members[i].work else { unreachable!("asked of sources only") };
+        let mut out = Collector::new(now);
+        let polled = source.poll(&mut out)?;
+        let signal = source.signal(now);
+        let rows = out.outputs.iter().map(|(_, batch)| batch.rows() as u64).sum::<u64>();
+        let letters = out.dead_letters.len() as u64;
+        self.members[i].metrics.records_in.fetch_add(rows + letters, Relaxed);
+        self.collect(i, out, rows + letters)?;
+        match signal {
+            Some(Signal::Watermark(watermark)) => self.announce(i, Message::Watermark(watermark), now)?,
+            Some(Signal::Idle) => self.announce(i, Message::Idle, now)?,
+            None => {}
+        }
+        if polled == Polled::End {
+            self.announce(i, Message::End, now)?;
+        }
+        Ok(polled)
+    }
+
+    /// Delivers a message and everything that follows from it.
+    fn deliver(&mut self, delivery: Delivery, now: Timestamp) -> Result<(), Fault> {
+        let Delivery { member: i, gate, message } = delivery;
+        let Work::Operator(running) = &mut self.members[i].work else { unreachable!("sources have no input") };
+        let change = match message {
+            Message::Batch(batch) => {
+                running.merge.on_event(gate);
+                let rows = batch.rows() as u64;
+                self.members[i].metrics.records_in.fetch_add(rows, Relaxed);
+                return self.operate_counted(i, now, rows, |operator, out| operator.on_batch(batch, out));
+            }
+            Message::Watermark(watermark) => running.merge.on_watermark(gate, watermark),
+            Message::Idle => running.merge.on_idle(gate),
+            Message::End => running.merge.on_end(gate),
+        };
+        match change {
+            None => Ok(()),
+            Some(Change::Idle) => self.announce(i, Message::Idle, now),
+            Some(Change::Watermark(watermark)) => {
+                self.operate(i, now, |operator, out| operator.on_watermark(watermark, out))?;
+                self.forward_watermark(i, watermark, now)
+            }
+            Some(Change::End) => {
+                self.operate(i, now, |operator, out| {
+                    operator.on_watermark(Timestamp::MAX, out)?;
+                    operator.on_end(out)
+                })?;
+                self.announce(i, Message::End, now)
+            }
+        }
+    }
+
+    /// An operator that gives its output times of its own makes its own watermarks too.
+    fn forward_watermark(&mut self, i: usize, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
+        match &self.members[i].work {
+            Work::Operator(Running { assigner: Some(_), .. }) => {
+                self.members[i].metrics.set_watermark(watermark);
+                Ok(())
+            }
+            _ => self.announce(i, Message::Watermark(watermark), now),
+        }
+    }
+
+    fn operate(
+        &mut self,
+        i: usize,
+        now: Timestamp,
+        act: impl FnOnce(&mut dyn Operator, &mut Collector) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.operate_counted(i, now, 0, act)
+    }
+
+    fn operate_counted(
+        &mut self,
+        i: usize,
+        now: Timestamp,
+        rows: u64,
+        act: impl FnOnce(&mut dyn Operator, &mut Collector) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let member = &mut self.members[i];
+        let Work::Operator(running) = &mut member.work else { unreachable!("sources are polled") };
+        let mut out = Collector::new(now);
+        act(running.operator.as_mut(), &mut out).map_err(|fault| fault.at(&member.uid))?;
+        if let Some(assigner) = &mut running.assigner {
+            for (port, batch) in &mut out.outputs {
+                if *port == 0 {
+                    *batch = assigner.assign(batch.clone(), &member.uid, &mut out.dead_letters);
+                }
+            }
+        }
+        let news = running.assigner.as_mut().and_then(TimeAssigner::news);
+        self.collect(i, out, rows)?;
+        match news {
+            Some(watermark) => self.announce(i, Message::Watermark(watermark), now),
+            None => Ok(()),
+        }
+    }
+
+    /// Passes on what a member made of `rows` rows.
+    fn collect(&mut self, i: usize, out: Collector, rows: u64) -> Result<(), Fault> {
+        let member = &mut self.members[i];
+        let metrics = &member.metrics;
+        metrics.late_records.fetch_add(out.late_rows, Relaxed);
+        for (counter, by) in &out.counts {
+            if let Some(sum) = metrics.counters.get(*counter as usize) {
+                sum.fetch_add(*by, Relaxed);
+            }
+        }
+        let letters = out.dead_letters.len() as u64;
+        if letters > 0 {
+            metrics.dead_letters.fetch_add(letters, Relaxed);
+            self.dead_letters.write(&out.dead_letters).map_err(|fault| fault.at(&member.uid))?;
+        }
+        if member.dead_letter_limit.exceeded(rows.max(letters), letters) {
+            let last = out.dead_letters.last().map_or("", |letter| &letter.reason);
+            return Err(Fault::plugin(format!(
+                "more than {} of the last {WINDOW_EVENTS} events became dead letters (dead_letter_limit); the last: {last}",
+                member.dead_letter_limit.letters_max()
+            ))
+            .at(&member.uid));
+        }
+        let now = out.now;
+        for (port, batch) in out.outputs {
+            self.members[i].metrics.records_out.fetch_add(batch.rows() as u64, Relaxed);
+            self.emit(i, port, batch, now)?;
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, i: usize, port: usize, batch: Batch, now: Timestamp) -> Result<(), Fault> {
+        let mut local = VecDeque::new();
+        for edge in &mut self.members[i].edges[port] {
+            let projected = match &edge.projection {
+                None => batch.clone(),
+                Some(projection) => projection.apply(&batch)?,
+            };
+            match &mut edge.to {
+                Destination::Channels(router) => router.route(&batch, projected),
+                Destination::Member { member, gate } => local.push_back((*member, *gate, projected)),
+            }
+        }
+        for (member, gate, batch) in local {
+            self.deliver(Delivery { member, gate, message: Message::Batch(batch) }, now)?;
+        }
+        Ok(())
+    }
+
+    /// Tells every reader of every port.
+    fn announce(&mut self, i: usize, message: Message, now: Timestamp) -> Result<(), Fault> {
+        match message {
+            Message::Watermark(watermark) => self.members[i].metrics.set_watermark(watermark),
+            Message::End => self.members[i].metrics.set_watermark(Timestamp::MAX),
+            _ => {}
+        }
+        let mut local = Vec::new();
+        for edge in self.members[i].edges.iter_mut().flatten() {
+            match &mut edge.to {
+                Destination::Channels(router) => router.announce(&message),
+                Destination::Member { member, gate } => local.push((*member, *gate)),
+            }
+        }
+        for (member, gate) in local {
+            self.deliver(Delivery { member, gate, message: message.clone() }, now)?;
+        }
+        if matches!(message, Message::End) {
+            self.members[i].ended = true;
+            self.done = self.members.iter().all(|member| member.ended);
+        }
+        Ok(())
+    }
+}
+
+impl Projection {
+    fn apply(&self, batch: &Batch) -> Result<Batch, Fault> {
+        let rows = batch.records().num_rows();
+        let columns: Vec<ArrayRef> = self
+            .columns
+            .iter()
+            .zip(self.schema.fields())
+            .map(|(column, field)| match column {
+                Some(column) => Arc::clone(batch.column(*column)),
+                None => new_null_array(&field.data_type.to_arrow(), rows),
+            })
+            .collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let records = RecordBatch::try_new_with_options(Arc::clone(self.schema.arrow()), columns, &options)
+            .map_err(|error| Fault::invalid(format!("columns do not fit the reader's schema: {error}")))?;
+        Ok(batch.with_records(records))
+    }
+}
