@@ -23,11 +23,7 @@ pub struct Build {
 
 impl Build {
     pub fn run(self) -> anyhow::Result<()> {
-        let request = BuildRequest {
-            project: self.path,
-            packages: self.package,
-            out: self.out,
-        };
+        let request = BuildRequest { project: self.path, packages: self.package, out: self.out };
         for built in toolchain::build(&request)? {
             print(&built)?;
         }

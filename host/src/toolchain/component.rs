@@ -27,14 +27,9 @@ pub enum ContractError {
         "it imports {names}, and an operator may import nothing but `wasmill:operator/telemetry`: {advice}",
         names = quoted(.imports)
     )]
-    Imports {
-        imports: Vec<String>,
-        advice: &'static str,
-    },
+    Imports { imports: Vec<String>, advice: &'static str },
 
-    #[error(
-        "it exports no `wasmill:operator/plugin`; write `wasmill_sdk::export!(process: YourOperator);` once"
-    )]
+    #[error("it exports no `wasmill:operator/plugin`; write `wasmill_sdk::export!(process: YourOperator);` once")]
     NoPlugin,
 
     #[error("it cannot be made into a component: {0}")]
@@ -88,18 +83,14 @@ pub fn encode(module: &[u8]) -> Result<Component, ContractError> {
     check_contract(&bytes)?;
     let hash = Sha256::digest(&bytes);
     let hexadecimal: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Component {
-        bytes,
-        digest: format!("sha256:{hexadecimal}"),
-    })
+    Ok(Component { bytes, digest: format!("sha256:{hexadecimal}") })
 }
 
 /// Refuses a component that imports anything but telemetry (interfaces with only types do not count), or that
 /// exports no plugin.
 pub fn check_contract(component: &[u8]) -> Result<(), ContractError> {
     let not_a_component = |message: String| ContractError::NotAComponent(message);
-    let decoded =
-        wit_component::decode(component).map_err(|e| not_a_component(format!("{e:#}")))?;
+    let decoded = wit_component::decode(component).map_err(|e| not_a_component(format!("{e:#}")))?;
     let DecodedWasm::Component(resolve, world) = decoded else {
         return Err(not_a_component("it is a WIT package".into()));
     };
@@ -114,11 +105,7 @@ pub fn check_contract(component: &[u8]) -> Result<(), ContractError> {
         WorldKey::Interface(id) => is_ours(&resolve, *id, PLUGIN),
         WorldKey::Name(_) => false,
     });
-    if exports_plugin {
-        Ok(())
-    } else {
-        Err(ContractError::NoPlugin)
-    }
+    if exports_plugin { Ok(()) } else { Err(ContractError::NoPlugin) }
 }
 
 fn is_allowed_import(resolve: &Resolve, item: &WorldItem) -> bool {
@@ -133,12 +120,9 @@ fn is_allowed_import(resolve: &Resolve, item: &WorldItem) -> bool {
 
 fn is_ours(resolve: &Resolve, id: InterfaceId, name: &str) -> bool {
     let interface = &resolve.interfaces[id];
-    let package = interface
-        .package
-        .map(|package| &resolve.packages[package].name);
+    let package = interface.package.map(|package| &resolve.packages[package].name);
     interface.name.as_deref() == Some(name)
-        && package
-            .is_some_and(|package| (package.namespace.as_str(), package.name.as_str()) == PACKAGE)
+        && package.is_some_and(|package| (package.namespace.as_str(), package.name.as_str()) == PACKAGE)
 }
 
 /// The encoder's own words for a stray core import are about linking; ours are about operators.
@@ -178,12 +162,7 @@ fn refuse(imports: Vec<String>) -> Result<(), ContractError> {
 
 fn quoted(names: &[String]) -> String {
     const SHOWN: usize = 4;
-    let mut text = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let mut text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }

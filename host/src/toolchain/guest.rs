@@ -16,10 +16,7 @@ pub enum GuestToolchain {
     Target,
     /// A Linux distribution's compiler comes with the standard library's source, from which cargo builds it.
     /// Distributions leave out the linker, so rustup's is lent to it.
-    BuildStd {
-        rustc: PathBuf,
-        linker_folder: PathBuf,
-    },
+    BuildStd { rustc: PathBuf, linker_folder: PathBuf },
 }
 
 impl GuestToolchain {
@@ -35,9 +32,7 @@ impl GuestToolchain {
             match add_target(folder) {
                 Ok(()) if has_target(folder)? => return Ok(Self::Target),
                 Ok(()) => {}
-                Err(message) => {
-                    refused = format!("`rustup target add {GUEST_TARGET}` said: {message}")
-                }
+                Err(message) => refused = format!("`rustup target add {GUEST_TARGET}` said: {message}"),
             }
         }
         if choice != "target"
@@ -45,55 +40,28 @@ impl GuestToolchain {
         {
             return Ok(found);
         }
-        Err(ToolchainError::NoGuestToolchain {
-            remedies: remedies(),
-            reason: refused,
-        })
+        Err(ToolchainError::NoGuestToolchain { remedies: remedies(), reason: refused })
     }
 
     fn distribution(folder: &Path) -> Option<Self> {
         let rustc = PathBuf::from(DISTRIBUTION_RUSTC);
         let sysroot = query(Command::new(&rustc).args(["--print", "sysroot"])).ok()?;
-        if !Path::new(&sysroot)
-            .join("lib/rustlib/src/rust/library/std")
-            .is_dir()
-        {
+        if !Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir() {
             return None;
         }
-        let own = query(
-            Command::new("rustc")
-                .args(["--print", "sysroot"])
-                .current_dir(folder),
-        )
-        .ok()?;
-        let host = query(
-            Command::new("rustc")
-                .args(["--print", "host-tuple"])
-                .current_dir(folder),
-        )
-        .ok()?;
+        let own = query(Command::new("rustc").args(["--print", "sysroot"]).current_dir(folder)).ok()?;
+        let host = query(Command::new("rustc").args(["--print", "host-tuple"]).current_dir(folder)).ok()?;
         let linker_folder = Path::new(&own).join("lib/rustlib").join(host).join("bin");
-        linker_folder
-            .join("rust-lld")
-            .is_file()
-            .then_some(Self::BuildStd {
-                rustc,
-                linker_folder,
-            })
+        linker_folder.join("rust-lld").is_file().then_some(Self::BuildStd { rustc, linker_folder })
     }
 
     /// Makes a `cargo build` compile for the guest with this toolchain. The user's own flags are kept.
     pub(super) fn configure(&self, cargo: &mut Command) {
         cargo.args(["--target", GUEST_TARGET]);
         append_rustflags(cargo);
-        if let Self::BuildStd {
-            rustc,
-            linker_folder,
-        } = self
-        {
+        if let Self::BuildStd { rustc, linker_folder } = self {
             let path = std::env::var_os("PATH").unwrap_or_default();
-            let folders =
-                std::iter::once(linker_folder.clone()).chain(std::env::split_paths(&path));
+            let folders = std::iter::once(linker_folder.clone()).chain(std::env::split_paths(&path));
             cargo
                 .arg("-Zbuild-std=std,panic_abort")
                 .env("RUSTC", rustc)
@@ -118,30 +86,17 @@ fn append_rustflags(cargo: &mut Command) {
 }
 
 fn has_target(folder: &Path) -> Result<bool, ToolchainError> {
-    let mut rustc =
-        Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc")));
-    rustc
-        .args(["--print", "target-libdir", "--target", GUEST_TARGET])
-        .current_dir(folder);
-    let printed = rustc.output().map_err(|source| ToolchainError::CannotRun {
-        program: "rustc".into(),
-        source,
-    })?;
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc")));
+    rustc.args(["--print", "target-libdir", "--target", GUEST_TARGET]).current_dir(folder);
+    let printed = rustc.output().map_err(|source| ToolchainError::CannotRun { program: "rustc".into(), source })?;
     let Ok(libraries) = std::fs::read_dir(String::from_utf8_lossy(&printed.stdout).trim()) else {
         return Ok(false);
     };
-    Ok(libraries
-        .flatten()
-        .any(|file| file.file_name().to_string_lossy().starts_with("libstd-")))
+    Ok(libraries.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-")))
 }
 
 fn add_target(folder: &Path) -> Result<(), String> {
-    query(
-        Command::new("rustup")
-            .args(["target", "add", GUEST_TARGET])
-            .current_dir(folder),
-    )
-    .map(drop)
+    query(Command::new("rustup").args(["target", "add", GUEST_TARGET]).current_dir(folder)).map(drop)
 }
 
 /// What a program prints, or the last line of its complaint.
@@ -151,21 +106,13 @@ fn query(command: &mut Command) -> Result<String, String> {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(complaint
-        .lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or("(nothing)")
-        .trim()
-        .to_owned())
+    Err(complaint.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("(nothing)").trim().to_owned())
 }
 
 fn remedies() -> Vec<String> {
     let mut lines = vec![format!("rustup target add {GUEST_TARGET}")];
     if Path::new("/etc/debian_version").exists() {
-        lines.push(
-            "sudo apt-get install -y rustc-web rust-web-src   # together with a Rust from rustup"
-                .into(),
-        );
+        lines.push("sudo apt-get install -y rustc-web rust-web-src   # together with a Rust from rustup".into());
     }
     lines
 }
