@@ -90,6 +90,11 @@ pub fn encode(module: &[u8]) -> Result<Component, ContractError> {
 /// exports no plugin.
 pub fn check_contract(component: &[u8]) -> Result<(), ContractError> {
     let not_a_component = |message: String| ContractError::NotAComponent(message);
+    if !wasmparser::Parser::is_component(component) {
+        return Err(not_a_component(
+            "it is something else, perhaps a core module; `wasmill build` makes components".into(),
+        ));
+    }
     let decoded = wit_component::decode(component).map_err(|e| not_a_component(format!("{e:#}")))?;
     let DecodedWasm::Component(resolve, world) = decoded else {
         return Err(not_a_component("it is a WIT package".into()));
@@ -167,4 +172,46 @@ fn quoted(names: &[String]) -> String {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `(module (import "<module>" "<name>" (func)))`
+    fn module_importing(module: &str, name: &str) -> Vec<u8> {
+        let named = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        let import = [&[1], &named(module)[..], &named(name), &[0, 0]].concat();
+        let import_section = [&[2, u8::try_from(import.len()).unwrap()], &import[..]].concat();
+        [&b"\0asm\x01\0\0\0"[..], &[1, 4, 1, 0x60, 0, 0], &import_section[..]].concat()
+    }
+
+    #[test]
+    fn stray_imports_are_named_with_advice() {
+        let of = |module: &str, name: &str| encode(&module_importing(module, name)).unwrap_err().to_string();
+        let c = of("env", "abort");
+        assert!(c.contains("`env abort`") && c.contains("cargo tree"), "{c}");
+        let wasi = of("wasi_snapshot_preview1", "fd_write");
+        assert!(wasi.contains("`wasi_snapshot_preview1 fd_write`") && wasi.contains("no clock"), "{wasi}");
+    }
+
+    #[test]
+    fn a_module_without_the_sdk_is_no_operator() {
+        assert!(matches!(encode(b"\0asm\x01\0\0\0"), Err(ContractError::NoPlugin)));
+        assert!(matches!(encode(b"not wasm"), Err(ContractError::Encoding(_))));
+        assert!(matches!(check_contract(b"\0asm\x01\0\0\0"), Err(ContractError::NotAComponent(_))));
+    }
+
+    #[test]
+    fn written_once_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/a.wasm");
+        let component = Component { bytes: vec![1, 2, 3], digest: String::new() };
+        component.write(&path).unwrap();
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        component.write(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), written);
+        assert_eq!(std::fs::read(&path).unwrap(), [1, 2, 3]);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
 }

@@ -42,6 +42,15 @@ pub enum ToolchainError {
     #[error("package `{package}` is not a Wasmill operator: {reason}")]
     NotAnOperator { package: String, reason: String },
 
+    #[error("`{name}` cannot name an operator project: use lower-case words joined by `-`, such as `spend-guard`")]
+    BadName { name: String },
+
+    #[error("{path} exists already; choose another name, or remove it")]
+    Exists { path: PathBuf },
+
+    #[error("{path} is not the SDK: it has no Cargo.toml; give the path of Wasmill's `guest-sdk` folder")]
+    NoSdk { path: PathBuf },
+
     #[error("cannot {action} {path}: {source}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }

@@ -4,12 +4,14 @@ mod cargo;
 mod component;
 mod error;
 mod guest;
+mod scaffold;
 
 use std::path::{Path, PathBuf};
 
-pub use component::{Component, check_contract, encode};
+pub use component::{Component, ContractError, check_contract, encode};
 pub use error::ToolchainError;
 pub use guest::GuestToolchain;
+pub use scaffold::{SdkSource, Template, scaffold};
 
 use cargo::Project;
 
