@@ -53,17 +53,16 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages()).copied().collect();
     let reasons: Vec<&str> = missing.iter().map(|need| need.reason()).collect();
     let (packages, reasons) = (packages.join(" "), reasons.join(" and "));
-    if !Path::new("/etc/debian_version").exists() {
-        let advice = format!("missing {reasons}; install `{packages}`, or what your system calls them");
-        return Err(Exit::new(NO_ROOT_CODE, advice).into());
-    }
-    if !is_root() {
-        let advice =
-            format!("missing {reasons}; run this line, then try again:\n\n    sudo apt-get install -y {packages}\n");
-        return Err(Exit::new(NO_ROOT_CODE, advice).into());
-    }
-    eprintln!("Installing {packages} with apt-get, {reasons}.");
-    install(&packages)
+    let advice = if !Path::new("/etc/debian_version").exists() {
+        format!("this machine has no `{packages}` (Debian's names), needed {reasons}; install them, then try again")
+    } else if !is_root() {
+        let line = format!("sudo apt-get install -y {packages}");
+        format!("this machine has no `{packages}`, needed {reasons}; run this line, then try again:\n\n    {line}\n")
+    } else {
+        eprintln!("Installing {packages} with apt-get, {reasons}.");
+        return install(&packages);
+    };
+    Err(Exit::new(NO_ROOT_CODE, advice).into())
 }
 
 fn install(packages: &str) -> Result<()> {
