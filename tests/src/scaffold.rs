@@ -5,9 +5,10 @@ use std::process::Command;
 
 use wasmill::toolchain::{self, BuildRequest, SdkSource, Template};
 
-/// Kept between runs, so that only the first compiles the SDK.
+/// Kept between runs, beside what cargo keeps for us, so that only the first compiles the SDK.
 fn target_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/scaffold")
+    let ours = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    ours.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")).join("scaffold")
 }
 
 fn passes(name: &str, template: Template) {
