@@ -1,7 +1,9 @@
 //! Wasmill: a stream processor whose operators are sandboxed WebAssembly components. `ARCHITECTURE.md` has the map.
 
+pub mod cli;
 pub mod dataplane;
 pub mod model;
 pub mod plan;
 pub mod sandbox;
 pub mod state;
+pub mod toolchain;

@@ -1,1 +1,6 @@
+//! Wasmill's integration tests.
 
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod scaffold;

@@ -1,0 +1,96 @@
+//! Running one process and weighing it.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use wait4::Wait4;
+
+/// How a run becomes a figure.
+#[derive(Clone, Copy)]
+pub enum Metric {
+    /// So many events, by user and system CPU time of the whole process.
+    PerCoreSecond(u64),
+    /// So many events, by the clock.
+    PerSecond(u64),
+    /// The program measures itself; this finds the figure in what it prints.
+    Reported(fn(&str) -> Result<f64>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    pub value: f64,
+    pub rss_mb: f64,
+}
+
+/// Runs a program to its end. Its stderr is shown, its stdout kept.
+pub fn run(command: &mut Command, metric: Metric) -> Result<Sample> {
+    let started = Instant::now();
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run `{program}`"))?;
+    let mut stdout = String::new();
+    if let Some(mut pipe) = child.stdout.take() {
+        pipe.read_to_string(&mut stdout).with_context(|| format!("what `{program}` prints"))?;
+    }
+    let used = child.wait4().with_context(|| format!("waiting for `{program}`"))?;
+    let wall = started.elapsed();
+    if !used.status.success() {
+        bail!("`{program}` failed ({}); it printed: {stdout}", used.status);
+    }
+    let cpu = used.rusage.utime + used.rusage.stime;
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let value = match metric {
+        Metric::PerCoreSecond(events) => events as f64 / cpu.as_secs_f64(),
+        Metric::PerSecond(events) => events as f64 / wall.as_secs_f64(),
+        Metric::Reported(find) => find(&stdout)?,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let rss_mb = used.rusage.maxrss as f64 / 1e6;
+    Ok(Sample { value, rss_mb })
+}
+
+/// Of nothing: not a number.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
+        assert!(median(std::iter::empty()).is_nan());
+    }
+
+    #[test]
+    fn a_process_is_weighed() {
+        let spin = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo 42";
+        let weigh = |metric| run(Command::new("sh").args(["-c", spin]), metric).unwrap();
+        let by_cpu = weigh(Metric::PerCoreSecond(1_000_000));
+        assert!(by_cpu.value.is_finite() && by_cpu.value > 0.0, "{by_cpu:?}");
+        assert!(by_cpu.rss_mb > 0.1, "{by_cpu:?}");
+        let reported = weigh(Metric::Reported(|stdout| Ok(stdout.trim().parse()?)));
+        assert_eq!(reported.value, 42.0);
+    }
+
+    #[test]
+    fn a_failed_process_is_an_error() {
+        let error = run(Command::new("sh").args(["-c", "echo why; exit 3"]), Metric::PerSecond(1)).unwrap_err();
+        assert!(error.to_string().contains("why"), "{error}");
+    }
+}

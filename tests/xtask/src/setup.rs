@@ -1,0 +1,112 @@
+//! What the other commands need on this machine, installed when it is missing.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use crate::repo::{self, Exit};
+
+const GUEST_TARGET: &str = "wasm32-unknown-unknown";
+const NO_ROOT_CODE: u8 = 2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A Rust compiler for the sandbox's target
+    GuestCompiler,
+    /// Python 3, for the independent oracle
+    Python,
+}
+
+impl Need {
+    fn is_met(self) -> bool {
+        match self {
+            Self::GuestCompiler => has_guest_target() || has_distribution_sources(),
+            Self::Python => succeeds(Command::new("python3").arg("--version")),
+        }
+    }
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::GuestCompiler => &["rustc-web", "rust-web-src"],
+            Self::Python => &["python3"],
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::GuestCompiler => "to compile operators for the WebAssembly sandbox",
+            Self::Python => "to run the independent oracle that the tests compare results with",
+        }
+    }
+}
+
+/// Makes sure that all `needs` are met: silently when they are, else with one sentence on what it installs and why.
+pub fn ensure(needs: &[Need]) -> Result<()> {
+    let mut missing: Vec<Need> = needs.iter().copied().filter(|need| !need.is_met()).collect();
+    if missing.contains(&Need::GuestCompiler) && add_guest_target() {
+        missing.retain(|&need| need != Need::GuestCompiler);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages()).copied().collect();
+    let reasons: Vec<&str> = missing.iter().map(|need| need.reason()).collect();
+    let (packages, reasons) = (packages.join(" "), reasons.join(" and "));
+    let advice = if !Path::new("/etc/debian_version").exists() {
+        format!("this machine has no `{packages}` (Debian's names), needed {reasons}; install them, then try again")
+    } else if !is_root() {
+        let line = format!("sudo apt-get install -y {packages}");
+        format!("this machine has no `{packages}`, needed {reasons}; run this line, then try again:\n\n    {line}\n")
+    } else {
+        eprintln!("Installing {packages} with apt-get, {reasons}.");
+        return install(&packages);
+    };
+    Err(Exit::new(NO_ROOT_CODE, advice).into())
+}
+
+fn install(packages: &str) -> Result<()> {
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).stdin(Stdio::null());
+        apt
+    };
+    let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    arguments.extend(packages.split(' '));
+    // The package lists may be old or absent; fetching them takes longer than trying.
+    if succeeds(&mut apt(&arguments)) {
+        return Ok(());
+    }
+    repo::run(&mut apt(&["update", "-qq"]))?;
+    repo::run(&mut apt(&arguments))
+}
+
+fn has_guest_target() -> bool {
+    let query = ["--print", "target-libdir", "--target", GUEST_TARGET];
+    let Ok(folder) = repo::read(Command::new("rustc").args(query).current_dir(repo::root())) else { return false };
+    let Ok(libraries) = std::fs::read_dir(folder) else { return false };
+    libraries.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
+}
+
+fn add_guest_target() -> bool {
+    if !succeeds(Command::new("rustup").arg("--version")) {
+        return false;
+    }
+    eprintln!("Installing Rust's {GUEST_TARGET} library with rustup, {}.", Need::GuestCompiler.reason());
+    succeeds(Command::new("rustup").args(["target", "add", GUEST_TARGET]).current_dir(repo::root()))
+        && has_guest_target()
+}
+
+/// `wasmill build` can build the standard library from these.
+fn has_distribution_sources() -> bool {
+    let sysroot = repo::read(Command::new("/usr/bin/rustc").args(["--print", "sysroot"]));
+    sysroot.is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir())
+}
+
+fn is_root() -> bool {
+    repo::read(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}

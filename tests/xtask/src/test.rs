@@ -1,0 +1,28 @@
+use anyhow::Result;
+use clap::Args;
+
+use crate::setup::{self, Need};
+use crate::{plugins, repo};
+
+/// Install what is missing, build everything, and pass every test
+///
+/// Installs the WebAssembly target of Rust (operators are compiled for it) and python3 (the tests compare results with
+/// an independent oracle), when they are missing.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// For the test programs: a filter, `--nocapture`, ...
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    pub fn run(self) -> Result<()> {
+        setup::ensure(&[Need::GuestCompiler, Need::Python])?;
+        let wasmill = repo::program(repo::HOST_PACKAGE)?;
+        plugins::build(&wasmill, &plugins::all()?)?;
+        repo::run(&mut repo::cargo(&["fmt", "--all", "--check"]))?;
+        let lints = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        repo::run(&mut repo::cargo(&lints))?;
+        repo::run(repo::cargo(&["test", "--release", "--workspace", "--"]).args(&self.arguments))
+    }
+}
