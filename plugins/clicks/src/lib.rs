@@ -62,4 +62,81 @@ fn check<'a>(click: &Click<'a>) -> Result<&'a str, &'static str> {
     Ok(action)
 }
 
-export!(process: CheckClick);
+#[derive(Record)]
+pub struct Action<'a> {
+    pub action: &'a str,
+}
+
+#[derive(Record, Default)]
+pub struct Tally {
+    pub views: u64,
+    pub clicks: u64,
+}
+
+#[derive(Record, Debug, PartialEq)]
+pub struct ClickRate {
+    pub views: u64,
+    pub clicks: u64,
+    /// clicks for each view
+    pub rate: f64,
+}
+
+/// How good the ads of a window are.
+pub struct Quality;
+
+impl Aggregate for Quality {
+    const SUMMARY: &'static str = "views, clicks, and clicks for each view";
+    type In<'a> = Action<'a>;
+    type Acc = Tally;
+    type Out = ClickRate;
+
+    fn add(acc: &mut Tally, row: Action<'_>) {
+        match row.action {
+            "view" => acc.views += 1,
+            "click" => acc.clicks += 1,
+            _ => {}
+        }
+    }
+
+    fn merge(acc: &mut Tally, other: Tally) {
+        acc.views += other.views;
+        acc.clicks += other.clicks;
+    }
+
+    fn result(acc: &Tally, _: &Window) -> ClickRate {
+        let rate = acc.clicks as f64 / acc.views.max(1) as f64;
+        ClickRate { views: acc.views, clicks: acc.clicks, rate }
+    }
+}
+
+export!(process: CheckClick; aggregate: Quality);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmill_sdk::testing::{Drive, DriveAggregate};
+
+    #[test]
+    fn what_is_no_click_goes_to_the_side_output() {
+        let mut check = Drive::<CheckClick>::new();
+        for (action, ad_id, ip) in [
+            (" view", "ad0001", "10.1.2.3"),
+            ("stare", "ad0001", "10.1.2.3"),
+            ("click", "0001", "10.1.2.3"),
+            ("click", "ad0001", "10.1.2.300"),
+        ] {
+            check.event(Timestamp(0), Click { action, ad_id, ip });
+        }
+        assert_eq!(check.outputs(), [Extend(Checked { action: "view" })]);
+        let reasons: Vec<_> = check.side_output::<Rejected<'_>>("rejected").iter().map(|row| row.reason).collect();
+        assert_eq!(reasons, ["unknown action", "malformed ad_id", "malformed ip"]);
+    }
+
+    #[test]
+    fn quality_is_clicks_for_each_view() {
+        let mut quality = DriveAggregate::<Quality>::new();
+        quality.add(["view", "view", "click", "purchase"].map(|action| Action { action }));
+        let rate = quality.result(Timestamp(0), Timestamp(1));
+        assert_eq!(rate, ClickRate { views: 2, clicks: 1, rate: 0.5 });
+    }
+}
