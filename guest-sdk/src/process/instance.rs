@@ -1,0 +1,311 @@
+//! An opened operator, and what a call of it does.
+
+use super::context::{Context, MainBuilder};
+use super::open::Open;
+use super::ports::{AnyRows, Rows};
+use super::state::Cells;
+use super::timers::Changes;
+use super::{Input, Key, Output, Process, Timers};
+use crate::bindings::wasmill::operator::calls::{Batch, Due, GroupState, Rejection, Step};
+use crate::bindings::wasmill::operator::columns::{Column, Values};
+use crate::bindings::wasmill::operator::descriptors::{Descriptor, Inheritance, OutputPort, TimerInfo};
+use crate::error::{Error, Outcome};
+use crate::record::bits;
+use crate::schema::Schema;
+use crate::telemetry::Telemetry;
+
+/// A call stops at the row after which its output has this many bytes, and the host calls again with the rest.
+pub const OUTPUT_LIMIT: usize = 4 << 20;
+
+/// An opened operator.
+pub(crate) struct Instance<P: Process> {
+    operator: P,
+    /// the columns that rows must have a value in though their schema does not promise it
+    required: Vec<(usize, String)>,
+    out: Rows<MainBuilder<P>>,
+    call: Option<Call>,
+}
+
+/// What a call gathers, apart from the rows of the main output.
+pub(super) struct Call {
+    pub(super) states: Vec<Cells>,
+    pub(super) timers: Changes,
+    pub(super) sides: Vec<Box<dyn AnyRows>>,
+    pub(super) side_bytes: usize,
+    /// the row at hand, or one before it, has emitted to a side output
+    pub(super) side_rows: bool,
+    /// timers fire in this call: there are no input rows
+    pub(super) timers_fire: bool,
+    pub(super) telemetry: Telemetry,
+    rejected: Vec<Rejection>,
+}
+
+impl<P: Process> Instance<P> {
+    /// Opens an operator over inputs of these schemas.
+    pub(crate) fn open(config: &str, inputs: &[Schema]) -> Result<(Self, Descriptor), Error> {
+        let [input] = inputs else {
+            return Err(format!("it has one input, and is given {}", inputs.len()).into());
+        };
+        let mut columns = Schema::default();
+        P::Out::describe(&mut columns);
+        let inheritance = if P::Out::EXTENDS { Inheritance::Extends } else { Inheritance::New };
+        let mut open = Open {
+            config,
+            input,
+            reads: Vec::new(),
+            required: Vec::new(),
+            width: 0,
+            states: Vec::new(),
+            cells: Vec::new(),
+            ports: vec![OutputPort { name: "main".to_owned(), columns: columns.to_wire(), inheritance }],
+            sides: Vec::new(),
+            counters: Vec::new(),
+            histograms: Vec::new(),
+        };
+        let mut need = Schema::default();
+        P::In::need(&mut need);
+        open.read(&need)?;
+        let operator = P::open(&mut open)?;
+        if !P::Key::KEYED {
+            if let Some(state) = open.states.first() {
+                return Err(format!("state `{}` needs a key: `type Key` is `()`", state.name).into());
+            }
+            if let Some((timer, _)) = P::Timer::TIMERS.first() {
+                return Err(format!("timer `{timer}` needs a key: `type Key` is `()`").into());
+            }
+        }
+        once("state", open.states.iter().map(|state| &*state.name))?;
+        once("output", open.ports.iter().map(|port| &*port.name))?;
+        once("metric", open.counters.iter().chain(&open.histograms).map(|name| &**name))?;
+        let call = Call {
+            states: open.cells,
+            timers: Changes::default(),
+            sides: open.sides,
+            side_bytes: 0,
+            side_rows: false,
+            timers_fire: false,
+            telemetry: Telemetry::new(open.counters.len(), open.histograms.len()),
+            rejected: Vec::new(),
+        };
+        let timers = P::Timer::TIMERS.iter();
+        let descriptor = Descriptor {
+            reads: vec![open.reads],
+            reads_times: P::READS_TIMES,
+            outputs: open.ports,
+            states: open.states,
+            timers: timers.map(|(name, clock)| TimerInfo { name: (*name).to_owned(), clock: (*clock).into() }).collect(),
+            counters: open.counters,
+            histograms: open.histograms,
+        };
+        let required = open.required;
+        Ok((Self { operator, required, out: Rows::default(), call: Some(call) }, descriptor))
+    }
+
+    pub(crate) fn operator(&self) -> &P {
+        &self.operator
+    }
+
+    /// What the last calls had to say; the test driver asks.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn telemetry(&mut self) -> &mut Telemetry {
+        &mut self.call.as_mut().expect("no call is running").telemetry
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn state_widths(&self) -> Vec<Option<usize>> {
+        self.call.iter().flat_map(|call| call.states.iter().map(Cells::width)).collect()
+    }
+
+    pub(crate) fn on_batch(&mut self, batch: Batch) -> Step {
+        self.start(batch.rows, batch.groups, batch.states);
+        let (step, context) = self.rows(Rowwise {
+            rows: batch.rows as usize,
+            columns: &batch.columns,
+            times: &batch.times,
+            row_groups: &batch.row_groups,
+            keys: &batch.keys,
+            watermark: batch.watermark,
+            processing_time: batch.processing_time,
+        });
+        (self.out, self.call) = context;
+        step
+    }
+
+    fn rows<'b>(&mut self, batch: Rowwise<'b>) -> (Step, Parts<P>) {
+        let nulls = nulls(&self.required, &batch);
+        let reader = P::In::<'b>::reader(batch.columns);
+        let mut cx = context(&mut self.out, &mut self.call, &batch);
+        let mut consumed = batch.rows;
+        for row in 0..batch.rows {
+            cx.row = row as u32;
+            if P::Key::KEYED {
+                cx.group = batch.row_groups[row];
+            }
+            cx.call.timers.start_row();
+            let before = cx.out.len();
+            let outcome = match null(&nulls, row) {
+                None => self.operator.on_event(P::In::<'b>::read(&reader, row), &mut cx),
+                Some(name) => Err(format!("column `{name}` is null").into()),
+            };
+            if cx.settle(outcome, before) {
+                consumed = row + 1;
+                break;
+            }
+        }
+        cx.finish(consumed, batch.rows)
+    }
+
+    pub(crate) fn on_timers(&mut self, due: Due) -> Step {
+        self.start(due.rows, due.groups, due.states);
+        let (step, context) = self.timers(
+            Rowwise {
+                rows: due.rows as usize,
+                columns: &[],
+                times: &due.times,
+                row_groups: &due.row_groups,
+                keys: &due.keys,
+                watermark: due.watermark,
+                processing_time: due.processing_time,
+            },
+            &due.timers,
+        );
+        (self.out, self.call) = context;
+        step
+    }
+
+    fn timers(&mut self, batch: Rowwise<'_>, timers: &[u32]) -> (Step, Parts<P>) {
+        let mut cx = context(&mut self.out, &mut self.call, &batch);
+        cx.call.timers_fire = true;
+        let mut consumed = batch.rows;
+        for (row, &timer) in timers.iter().enumerate() {
+            cx.row = row as u32;
+            cx.group = batch.row_groups[row];
+            // An earlier timer of the call has cancelled this one or put it off.
+            if cx.call.timers.touched(cx.group, timer) {
+                continue;
+            }
+            cx.call.timers.start_row();
+            let before = cx.out.len();
+            let outcome = self.operator.on_timer(P::Timer::from_number(timer), &mut cx);
+            if cx.settle(outcome, before) {
+                consumed = row + 1;
+                break;
+            }
+        }
+        cx.call.timers_fire = false;
+        cx.finish(consumed, batch.rows)
+    }
+
+    fn start(&mut self, rows: u32, groups: u32, states: Vec<GroupState>) {
+        let call = self.call.as_mut().expect("no call is running");
+        let groups = groups as usize;
+        self.out.start(rows as usize);
+        call.timers.start(P::Timer::TIMERS.len(), groups);
+        call.side_bytes = 0;
+        call.side_rows = false;
+        assert_eq!(states.len(), call.states.len(), "the host passes each state that the descriptor has");
+        for state in states {
+            call.states[state.state as usize].start(groups, state.values);
+        }
+    }
+}
+
+/// The context of a call over these rows.
+fn context<'b, P: Process>(
+    out: &mut Rows<MainBuilder<P>>,
+    call: &mut Option<Call>,
+    batch: &Rowwise<'b>,
+) -> Context<'b, P> {
+    let call = call.take().expect("no call is running");
+    Context::new(std::mem::take(out), call, batch.keys, batch.times, batch.watermark, batch.processing_time)
+}
+
+/// The required columns that do have nulls in this batch: their names, and which rows have a value.
+fn nulls<'n>(required: &'n [(usize, String)], batch: &Rowwise<'n>) -> Vec<(&'n str, Option<&'n [u8]>)> {
+    let mut nulls = Vec::new();
+    for (at, name) in required {
+        let column = &batch.columns[*at];
+        match &column.validity {
+            _ if matches!(column.values, Values::Nulls) => nulls.push((&**name, None)),
+            Some(validity) if bits::any_unset(validity, batch.rows) => nulls.push((name, Some(&**validity))),
+            _ => {}
+        }
+    }
+    nulls
+}
+
+/// The main output and the rest of what a call gathers.
+type Parts<P> = (Rows<MainBuilder<P>>, Option<Call>);
+
+/// The parts of a batch that stay as they are while its rows are dealt with.
+struct Rowwise<'b> {
+    rows: usize,
+    columns: &'b [Column],
+    times: &'b [i64],
+    row_groups: &'b [u32],
+    keys: &'b [Column],
+    watermark: i64,
+    processing_time: i64,
+}
+
+/// The column in which a row lacks a value that it must have.
+#[inline(always)]
+fn null<'n>(nulls: &[(&'n str, Option<&[u8]>)], row: usize) -> Option<&'n str> {
+    let missing = |(_, valid): &&(&str, Option<&[u8]>)| valid.is_none_or(|valid| !bits::get(valid, row));
+    nulls.iter().find(missing).map(|(name, _)| *name)
+}
+
+impl<P: Process> Context<'_, P> {
+    /// After each row: undoes it when it was refused. True when the output is full.
+    #[inline(always)]
+    fn settle(&mut self, outcome: Outcome, before: usize) -> bool {
+        if let Err(error) = outcome {
+            self.reject(&error, before);
+        }
+        for state in &mut self.call.states {
+            state.tidy();
+        }
+        self.out.bytes() + self.call.side_bytes > OUTPUT_LIMIT
+    }
+
+    #[cold]
+    fn reject(&mut self, error: &Error, before: usize) {
+        self.out.truncate(before);
+        if self.call.side_rows {
+            self.call.sides.iter_mut().for_each(|side| side.forget(self.row));
+            self.call.side_bytes = self.call.sides.iter().map(|side| side.size()).sum();
+        }
+        for state in &mut self.call.states {
+            state.undo_row(self.group, self.row);
+        }
+        self.call.timers.undo_row();
+        self.call.rejected.push(Rejection { row: self.row, reason: error.to_string() });
+    }
+
+    /// The result of the call, and what the next one starts with.
+    fn finish(mut self, consumed: usize, given: usize) -> (Step, Parts<P>) {
+        let mut outputs = Vec::with_capacity(1);
+        self.out.finish(0, given, &mut outputs);
+        for (port, side) in (1..).zip(&mut self.call.sides) {
+            side.finish(port, given, &mut outputs);
+        }
+        let states = (0..).zip(&mut self.call.states).filter_map(|(state, cells)| cells.finish(state)).collect();
+        let (timers_set, timers_cancelled) = self.call.timers.finish();
+        self.call.telemetry.deliver();
+        let rejected = std::mem::take(&mut self.call.rejected);
+        let step = Step { consumed: consumed as u32, outputs, states, timers_set, timers_cancelled, rejected };
+        (step, (self.out, Some(self.call)))
+    }
+}
+
+/// Refuses names that are given twice.
+fn once<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> Result<(), Error> {
+    let mut seen = Vec::new();
+    for name in names {
+        if seen.contains(&name) {
+            return Err(format!("{what} `{name}` is declared twice").into());
+        }
+        seen.push(name);
+    }
+    Ok(())
+}

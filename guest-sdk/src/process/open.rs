@@ -1,0 +1,170 @@
+//! Opening an operator: its configuration is read, its states, side outputs and metrics are declared.
+
+use super::ports::{AnyRows, Rows};
+use super::state::Cells;
+use super::{Clock, Column, Port, Value};
+use crate::bindings::wasmill::operator::descriptors::{self, Refresh, StateInfo, StateKind, TimeToLive};
+use crate::bindings::wasmill::operator::descriptors::{Inheritance, OutputPort};
+use crate::error::Error;
+use crate::record::{Field, Record, RecordShape, Shape};
+use crate::schema::Schema;
+use crate::telemetry::{Counter, Histogram};
+use crate::time::Duration;
+use crate::value::Data;
+
+/// What an operator can do when it is opened. There is no row and no key yet, so states are declared here and not
+/// read.
+pub struct Open<'o> {
+    pub(super) config: &'o str,
+    pub(super) input: &'o Schema,
+    /// the numbers of the columns to read, and how many columns of the batch they take
+    pub(super) reads: Vec<u32>,
+    pub(super) required: Vec<(usize, String)>,
+    pub(super) width: usize,
+    pub(super) states: Vec<StateInfo>,
+    pub(super) cells: Vec<Cells>,
+    pub(super) ports: Vec<OutputPort>,
+    pub(super) sides: Vec<Box<dyn AnyRows>>,
+    pub(super) counters: Vec<String>,
+    pub(super) histograms: Vec<String>,
+}
+
+impl Open<'_> {
+    /// The job's `config` for this operator.
+    ///
+    /// ```
+    /// # use wasmill_sdk::prelude::*;
+    /// #[derive(Deserialize)]
+    /// struct Config { #[serde(default)] limit: u64 }
+    /// fn limit(cx: &Open<'_>) -> Result<u64, Error> { Ok(cx.config::<Config>()?.limit) }
+    /// ```
+    pub fn config<C: serde::de::DeserializeOwned>(&self) -> Result<C, Error> {
+        crate::config::parse(self.config)
+    }
+
+    /// The columns of the input: all of them, not only those that the operator reads.
+    pub fn input_schema(&self) -> &Schema {
+        self.input
+    }
+
+    /// Reads a column of the input that [`Row::get`](super::Row::get) then has. Fails when there is none of that name and type.
+    ///
+    /// `T` is written with `'static` where it borrows: `cx.column::<&'static str>("user")`.
+    pub fn column<T: Shape>(&mut self, name: &str) -> Result<Column<T>, Error> {
+        let mut need = Schema::default();
+        T::Of::describe(name, false, &mut need);
+        Ok(Column::new(self.read(&need)?))
+    }
+
+    /// Reads columns by name; the first is at the returned place.
+    pub(super) fn read(&mut self, need: &Schema) -> Result<usize, Error> {
+        let at = self.width;
+        for need in need.columns() {
+            let column = self.input.find(need)?;
+            if column.nullable() && !need.nullable() {
+                self.required.push((self.width, need.name().to_owned()));
+            }
+            self.reads.push(column.number);
+            self.width += column.width();
+        }
+        Ok(at)
+    }
+
+    /// A state with one value for each key. The name is durable: checkpoints know the state by it.
+    pub fn value<T: Data + Default>(&mut self, name: &str) -> Value<T> {
+        self.state(name).value()
+    }
+
+    /// A state with more to say of it than its name.
+    pub fn state<'c>(&'c mut self, name: &str) -> State<'c>
+    {
+        State { name: name.to_owned(), version: 0, time_to_live: None, states: &mut self.states, cells: &mut self.cells }
+    }
+
+    /// A side output, which jobs name `operator.name`.
+    pub fn side_output<T: RecordShape>(&mut self, name: &str) -> Port<T> {
+        let mut columns = Schema::default();
+        T::Of::describe_fields(&mut columns);
+        let port = Port::new(self.ports.len() as u32);
+        let columns = columns.to_wire();
+        self.ports.push(OutputPort { name: name.to_owned(), columns, inheritance: Inheritance::New });
+        self.sides.push(Box::new(Rows::<T::Builder>::default()));
+        port
+    }
+
+    /// A metric that only grows.
+    pub fn counter(&mut self, name: &str) -> Counter {
+        self.counters.push(name.to_owned());
+        Counter(self.counters.len() - 1)
+    }
+
+    /// A metric of how values are distributed.
+    pub fn histogram(&mut self, name: &str) -> Histogram {
+        self.histograms.push(name.to_owned());
+        Histogram(self.histograms.len() - 1)
+    }
+}
+
+/// A state that is being declared.
+pub struct State<'o> {
+    name: String,
+    version: u32,
+    time_to_live: Option<TimeToLive>,
+    states: &'o mut Vec<StateInfo>,
+    cells: &'o mut Vec<Cells>,
+}
+
+impl State<'_> {
+    /// Drops a key's value this long after it was last written.
+    pub fn expires_after(mut self, span: Duration, clock: Clock) -> Self {
+        let micros = span.0.max(0) as u64;
+        self.time_to_live = Some(TimeToLive { micros, clock: clock.into(), refresh: Refresh::OnWrite });
+        self
+    }
+
+    /// Reading a value keeps it alive as well.
+    pub fn refreshed_by_reads(mut self) -> Self {
+        if let Some(time_to_live) = &mut self.time_to_live {
+            time_to_live.refresh = Refresh::OnReadAndWrite;
+        }
+        self
+    }
+
+    /// The version of its type, for [`Process::migrate`](super::Process::migrate). Adding and removing fields needs none.
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// One value for each key.
+    pub fn value<T: Data + Default>(self) -> Value<T> {
+        let value = Value::new(self.states.len() as u32);
+        self.states.push(describe::<T>(&self.name, StateKind::Value, self.version, self.time_to_live));
+        self.cells.push(Cells::new(T::WIDTH));
+        value
+    }
+}
+
+/// What the host is told of a state.
+pub(crate) fn describe<T: Data + Default>(
+    name: &str,
+    kind: StateKind,
+    version: u32,
+    time_to_live: Option<TimeToLive>,
+) -> StateInfo {
+    let mut value_type = Schema::default();
+    T::describe("value", false, &mut value_type);
+    let mut defaults = Vec::new();
+    T::default().encode(&mut defaults);
+    let value_type = value_type.to_wire();
+    StateInfo { name: name.to_owned(), kind, key_type: None, value_type, defaults, version, time_to_live }
+}
+
+impl From<Clock> for descriptors::Clock {
+    fn from(clock: Clock) -> Self {
+        match clock {
+            Clock::EventTime => Self::EventTime,
+            Clock::ProcessingTime => Self::ProcessingTime,
+        }
+    }
+}

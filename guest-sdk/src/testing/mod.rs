@@ -1,0 +1,318 @@
+//! Drives operators in native tests: no Wasm, no host, no broker, but the very columns and the very code that a call
+//! of the component goes through.
+//!
+//! ```
+//! use wasmill_sdk::prelude::*;
+//! use wasmill_sdk::testing::Drive;
+//!
+//! #[derive(Record)]
+//! struct Reading<'a> { sensor: &'a str, celsius: f64 }
+//!
+//! /// Lets through what is warmer than 30 degrees.
+//! struct Warm;
+//! impl Process for Warm {
+//!     type Key<'a> = ();
+//!     type In<'a> = Reading<'a>;
+//!     type Out<'a> = Keep;
+//!     type Timer = NoTimers;
+//!     fn open(_: &mut Open<'_>) -> Result<Self, Error> { Ok(Self) }
+//!     fn on_event(&self, reading: Reading<'_>, cx: &mut Context<'_, Self>) -> Outcome {
+//!         if reading.celsius.is_nan() { return Err("no temperature".into()) }
+//!         if reading.celsius > 30.0 { cx.emit(Keep) }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut warm = Drive::<Warm>::new();
+//! warm.event(Timestamp(1), Reading { sensor: "a", celsius: 20.0 })
+//!     .event(Timestamp(2), Reading { sensor: "b", celsius: 40.0 })
+//!     .event(Timestamp(3), Reading { sensor: "c", celsius: f64::NAN });
+//! assert_eq!(warm.kept()[0].sensor, "b");
+//! assert_eq!(warm.rejected(), ["no temperature"]);
+//! ```
+
+mod aggregate;
+mod keys;
+
+pub use aggregate::DriveAggregate;
+
+use crate::bindings::wasmill::operator::calls::{Batch, Due, Output, Step};
+use crate::bindings::wasmill::operator::columns::Column;
+use crate::bindings::wasmill::operator::descriptors::{self, Descriptor};
+use crate::process::{self, Input, Instance, Key, Process};
+use crate::record::{Builder, Record, RecordShape};
+use crate::{Error, Level, Schema, Timestamp};
+use keys::Keys;
+
+/// Drives a [`Process`] operator.
+pub struct Drive<P: Process> {
+    instance: Instance<P>,
+    descriptor: Descriptor,
+    input: Schema,
+    /// where the key's columns are among the input's
+    key: Vec<usize>,
+    keys: Keys<P>,
+    watermark: i64,
+    processing_time: i64,
+    calls: Vec<Call>,
+    rejected: Vec<String>,
+}
+
+/// A call that was made: what the operator read, and what it answered.
+struct Call {
+    columns: Vec<Column>,
+    times: Vec<i64>,
+    step: Step,
+}
+
+impl<P: Process> Default for Drive<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Process> Drive<P> {
+    /// An operator that is given just the columns that it reads, and no configuration.
+    ///
+    /// This and the other constructors panic when the operator refuses to open.
+    pub fn new() -> Self {
+        Self::with_config("")
+    }
+
+    /// The same with a configuration in JSON.
+    pub fn with_config(config: &str) -> Self {
+        Self::try_new(config).unwrap_or_else(|error| panic!("the operator does not open: {error}"))
+    }
+
+    /// The same, or why the operator refuses to open.
+    pub fn try_new(config: &str) -> Result<Self, Error> {
+        let mut input = Schema::default();
+        P::In::need(&mut input);
+        Self::open(config, input)
+    }
+
+    /// An operator that is given the columns of a record: for one that reads [`Row`](crate::Row)s, and for columns
+    /// that it is keyed by but does not read.
+    pub fn over<R: RecordShape>(config: &str) -> Self {
+        Self::open(config, Schema::of::<R>()).unwrap_or_else(|error| panic!("the operator does not open: {error}"))
+    }
+
+    /// An operator that is given columns of this schema, or why it refuses to open.
+    pub fn open(config: &str, input: Schema) -> Result<Self, Error> {
+        let (instance, descriptor) = Instance::open(config, std::slice::from_ref(&input))?;
+        let mut need = Schema::default();
+        P::Key::describe(&mut need);
+        let mut key = Vec::new();
+        for need in need.columns() {
+            key.push(input.find(need)?.number as usize);
+        }
+        Ok(Self {
+            keys: Keys::new(instance.state_widths(), descriptor.timers.len()),
+            instance,
+            descriptor,
+            input,
+            key,
+            watermark: i64::MIN,
+            processing_time: 0,
+            calls: Vec::new(),
+            rejected: Vec::new(),
+        })
+    }
+
+    /// Gives the operator one row in a batch of its own.
+    pub fn event<'r, R: Record<'r>>(&mut self, time: Timestamp, row: R) -> &mut Self {
+        self.batch([(time, row)])
+    }
+
+    /// Gives the operator rows in one batch, and the rest again when it stops at its output limit.
+    pub fn batch<'r, R: Record<'r>>(&mut self, rows: impl IntoIterator<Item = (Timestamp, R)>) -> &mut Self {
+        let mut schema = Schema::default();
+        R::describe_fields(&mut schema);
+        assert_eq!(schema.to_wire(), self.input.to_wire(), "the events are of the record that the operator is driven over");
+        let rows: Vec<_> = rows.into_iter().collect();
+        let mut from = 0;
+        while from < rows.len() {
+            from += self.call(&rows[from..]);
+        }
+        self
+    }
+
+    /// How many rows it dealt with.
+    fn call<'r, R: Record<'r>>(&mut self, rows: &[(Timestamp, R)]) -> usize {
+        let columns = columns(rows.iter().map(|(_, row)| row));
+        let members: Vec<usize> = if P::Key::KEYED {
+            let key_of = |(_, row): &(Timestamp, R)| self.pick(&self::columns([row]), &self.key);
+            let keys: Vec<_> = rows.iter().map(key_of).collect();
+            keys.into_iter().map(|key| self.keys.number(key)).collect()
+        } else {
+            Vec::new()
+        };
+        let reads: Vec<_> = self.descriptor.reads[0].iter().map(|column| *column as usize).collect();
+        let columns = self.pick(&columns, &reads);
+        let times: Vec<_> = rows.iter().map(|(time, _)| time.0).collect();
+        let groups = self.keys.group(&members);
+        let step = self.instance.on_batch(Batch {
+            input: 0,
+            rows: rows.len() as u32,
+            times: if self.descriptor.reads_times { times.clone() } else { Vec::new() },
+            columns: columns.clone(),
+            groups: groups.members.len() as u32,
+            row_groups: groups.row_groups,
+            keys: groups.keys,
+            states: groups.states,
+            watermark: self.watermark,
+            processing_time: self.processing_time,
+        });
+        let consumed = step.consumed as usize;
+        assert!(consumed > 0, "a call deals with at least one row");
+        self.finish(Call { columns, times, step }, &groups.members);
+        consumed
+    }
+
+    /// Moves the watermark, and fires the timers that are due.
+    pub fn watermark(&mut self, time: Timestamp) -> &mut Self {
+        assert!(time.0 >= self.watermark, "a watermark never goes back");
+        self.watermark = time.0;
+        self.fire(descriptors::Clock::EventTime, time.0);
+        self
+    }
+
+    /// Moves the machine's clock, and fires the timers that are due.
+    pub fn processing_time(&mut self, time: Timestamp) -> &mut Self {
+        self.processing_time = time.0;
+        self.fire(descriptors::Clock::ProcessingTime, time.0);
+        self
+    }
+
+    /// Rounds of due timers, until none is left.
+    fn fire(&mut self, clock: descriptors::Clock, now: i64) {
+        for _ in 0..1000 {
+            let due = self.keys.due(&self.descriptor, clock, now);
+            if due.is_empty() {
+                return;
+            }
+            let mut from = 0;
+            while from < due.len() {
+                let due = &due[from..];
+                let members: Vec<_> = due.iter().map(|timer| timer.key).collect();
+                let groups = self.keys.group(&members);
+                let times: Vec<_> = due.iter().map(|timer| timer.time).collect();
+                let step = self.instance.on_timers(Due {
+                    rows: due.len() as u32,
+                    timers: due.iter().map(|timer| timer.timer).collect(),
+                    times: times.clone(),
+                    groups: groups.members.len() as u32,
+                    row_groups: groups.row_groups,
+                    keys: groups.keys,
+                    states: groups.states,
+                    watermark: self.watermark,
+                    processing_time: self.processing_time,
+                });
+                from += step.consumed as usize;
+                self.finish(Call { columns: Vec::new(), times, step }, &groups.members);
+            }
+        }
+        panic!("timers keep setting timers that are due at once");
+    }
+
+    fn finish(&mut self, call: Call, members: &[usize]) {
+        self.keys.apply(&call.step, members);
+        self.rejected.extend(call.step.rejected.iter().map(|rejection| rejection.reason.clone()));
+        self.calls.push(call);
+    }
+
+    /// The given top-level columns of the input, each with what is nested in it.
+    fn pick(&self, columns: &[Column], numbers: &[usize]) -> Vec<Column> {
+        let widths: Vec<_> = self.input.columns().map(|column| column.width()).collect();
+        let at = |number: usize| widths[..number].iter().sum::<usize>();
+        numbers.iter().flat_map(|number| columns[at(*number)..][..widths[*number]].to_vec()).collect()
+    }
+
+    /// All that the main output has had.
+    pub fn outputs(&self) -> Vec<P::Out<'_>> {
+        let rows = self.port(0).flat_map(|(_, output)| {
+            let reader = <P::Out<'_> as process::Output>::reader(&output.columns);
+            (0..output.rows as usize).map(move |row| <P::Out<'_> as process::Output>::read(&reader, row))
+        });
+        rows.collect()
+    }
+
+    /// The input rows that the rows of the main output came from: what a filter let through.
+    pub fn kept(&self) -> Vec<P::In<'_>> {
+        let rows = self.port(0).flat_map(|(call, output)| {
+            let reader = P::In::reader(&call.columns);
+            origins(output).map(move |row| P::In::read(&reader, row))
+        });
+        rows.collect()
+    }
+
+    /// The event times of the rows of the main output.
+    pub fn output_times(&self) -> Vec<Timestamp> {
+        let times = self.port(0).flat_map(|(call, output)| -> Vec<_> {
+            match &output.times {
+                Some(times) => times.iter().map(|time| Timestamp(*time)).collect(),
+                None => origins(output).map(|row| Timestamp(call.times[row])).collect(),
+            }
+        });
+        times.collect()
+    }
+
+    /// All that a side output has had.
+    pub fn side_output<T: RecordShape>(&self, name: &str) -> Vec<T::Of<'_>> {
+        let port = self.descriptor.outputs.iter().position(|port| port.name == name);
+        let port = port.unwrap_or_else(|| panic!("no side output `{name}`"));
+        let rows = self.port(port as u32).flat_map(|(_, output)| {
+            let reader = <T::Of<'_> as process::Output>::reader(&output.columns);
+            (0..output.rows as usize).map(move |row| <T::Of<'_> as process::Output>::read(&reader, row))
+        });
+        rows.collect()
+    }
+
+    fn port(&self, port: u32) -> impl Iterator<Item = (&Call, &Output)> {
+        self.calls.iter().flat_map(move |call| {
+            call.step.outputs.iter().filter(move |output| output.port == port).map(move |output| (call, output))
+        })
+    }
+
+    /// Why rows and timers were refused.
+    pub fn rejected(&self) -> &[String] {
+        &self.rejected
+    }
+
+    /// How many keys have a state or a timer: what the operator does not forget.
+    pub fn live_keys(&self) -> usize {
+        self.keys.live()
+    }
+
+    /// The log so far.
+    pub fn log(&mut self) -> &[(Level, String)] {
+        &self.instance.telemetry().lines
+    }
+
+    /// The sum of a counter.
+    pub fn counter(&mut self, name: &str) -> u64 {
+        let counter = self.descriptor.counters.iter().position(|counter| counter == name);
+        self.instance.telemetry().counters[counter.unwrap_or_else(|| panic!("no counter `{name}`"))]
+    }
+
+    /// The values of a histogram.
+    pub fn histogram(&mut self, name: &str) -> &[f64] {
+        let histogram = self.descriptor.histograms.iter().position(|histogram| histogram == name);
+        &self.instance.telemetry().histograms[histogram.unwrap_or_else(|| panic!("no histogram `{name}`"))]
+    }
+}
+
+/// The input rows of an output's rows.
+fn origins(output: &Output) -> impl Iterator<Item = usize> {
+    (0..output.rows as usize).map(|row| output.origins.as_ref().map_or(row, |origins| origins[row] as usize))
+}
+
+/// Rows as columns.
+fn columns<'r, 'i, R: Record<'r> + 'i>(rows: impl IntoIterator<Item = &'i R>) -> Vec<Column> {
+    let mut builder = R::Builder::default();
+    builder.reserve(1);
+    rows.into_iter().for_each(|row| row.write_record(&mut builder));
+    let mut columns = Vec::new();
+    builder.finish(&mut columns);
+    columns
+}
