@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::inspect::describe;
+use crate::sandbox::component::Plugin;
 use crate::toolchain::{self, BuildRequest, Built};
 
 /// Build operators: from a cargo project to checked components
@@ -36,13 +38,9 @@ fn print(built: &Built) -> anyhow::Result<()> {
     println!("{}", built.path.display());
     println!("  size    {}", indicatif::BinaryBytes(component.size()));
     println!("  digest  {}", component.digest());
-    for line in describe(component.bytes())? {
+    let plugin = Plugin::load(&built.path, false).map_err(anyhow::Error::msg)?;
+    for line in plugin.operators.iter().flat_map(describe) {
         println!("  {line}");
     }
     Ok(())
-}
-
-/// What the component says of itself, a line for each operator.
-fn describe(_component: &[u8]) -> anyhow::Result<Vec<String>> {
-    Ok(Vec::new())
 }

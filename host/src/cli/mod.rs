@@ -1,7 +1,13 @@
 //! The command line: one file for each subcommand, and no logic.
 
 mod build;
+mod explain;
+mod generate;
+mod inspect;
+mod job_file;
 mod new;
+mod progress_view;
+mod run;
 
 use std::process::ExitCode;
 
@@ -17,15 +23,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
+    Explain(explain::Explain),
     New(new::New),
     Build(build::Build),
+    Inspect(inspect::Inspect),
+    Generate(generate::Generate),
 }
 
 /// Parses the arguments, runs the subcommand, and reports its error in one message on stderr.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Run(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::New(command) => command.run(),
         Command::Build(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Generate(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -43,6 +43,7 @@ pub struct Task {
     inlets: Vec<TaskInlet>,
     /// The inlet that is asked next.
     turn: usize,
+    sources_first: bool,
     dead_letters: Box<dyn DeadLetterWriter>,
     done: bool,
 }
@@ -144,7 +145,7 @@ struct Delivery {
 impl Task {
     /// Edges lead to later members only.
     pub fn new(members: Vec<Member>, dead_letters: Box<dyn DeadLetterWriter>) -> Self {
-        Self { members, inlets: Vec::new(), turn: 0, dead_letters, done: false }
+        Self { members, inlets: Vec::new(), turn: 0, sources_first: false, dead_letters, done: false }
     }
 
     pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize) {
@@ -231,8 +232,20 @@ impl Task {
         Ok(fired)
     }
 
-    /// `None` = there was some; otherwise when to ask again.
+    /// `None` = there was some; otherwise when to ask again. Sources and channels take turns.
     fn take_input(&mut self, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+        self.sources_first = !self.sources_first;
+        if self.sources_first {
+            match self.poll_sources(now)? {
+                None => Ok(None),
+                Some(wait) => Ok(if self.receive(now)? { None } else { Some(wait) }),
+            }
+        } else {
+            if self.receive(now)? { Ok(None) } else { self.poll_sources(now) }
+        }
+    }
+
+    fn poll_sources(&mut self, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
         let mut wait = Timestamp::MAX;
         for i in 0..self.members.len() {
             if !self.members[i].ended && matches!(self.members[i].work, Work::Source(_)) {
@@ -242,6 +255,11 @@ impl Task {
                 }
             }
         }
+        Ok(Some(wait))
+    }
+
+    /// Whether there was a message.
+    fn receive(&mut self, now: Timestamp) -> Result<bool, Fault> {
         for _ in 0..self.inlets.len() {
             self.turn = (self.turn + 1) % self.inlets.len();
             let inlet = &mut self.inlets[self.turn];
@@ -249,10 +267,10 @@ impl Task {
                 inlet.ended = matches!(message, Message::End);
                 let (member, gate) = (inlet.member, inlet.gate);
                 self.deliver(Delivery { member, gate, message }, now)?;
-                return Ok(None);
+                return Ok(true);
             }
         }
-        Ok(Some(wait))
+        Ok(false)
     }
 
     fn poll(&mut self, i: usize, now: Timestamp) -> Result<Polled, Fault> {

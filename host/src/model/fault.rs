@@ -13,6 +13,8 @@ pub enum FaultKind {
     Invalid,
     /// Whoever runs the machine: a file, a disk or a server does not answer as it should.
     Unavailable,
+    /// We: a bug in wasmill.
+    Internal,
 }
 
 /// A failure of the job, at the node where it happened.

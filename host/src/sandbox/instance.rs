@@ -72,11 +72,12 @@ impl<G> Instances<G> {
 pub fn open_descriptor(
     plugin: &Arc<Plugin>,
     kind: OperatorKind,
+    node: &Uid,
     reference: &PluginRef,
     limits: PluginLimits,
 ) -> Result<Descriptor, String> {
     let prepared = plugin.prepare(kind)?;
-    open(&prepared, &Uid::from(reference.operator.as_str()), reference, limits).map(|(.., descriptor)| descriptor)
+    open(&prepared, node, reference, limits).map(|(.., descriptor)| descriptor)
 }
 
 fn open(

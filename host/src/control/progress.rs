@@ -1,0 +1,119 @@
+//! What a job is doing, for people: rates, watermarks, and where it is stuck.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Instant, SystemTime};
+
+use crate::model::id::Uid;
+use crate::model::time::{Micros, Timestamp};
+use crate::plan::graph::NodeKind;
+
+use super::job::Job;
+
+/// One node since the last sample, all slots together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeProgress {
+    pub uid: Uid,
+    pub records_in: u64,
+    pub records_out: u64,
+    pub records_per_second: f64,
+    /// The slowest slot's.
+    pub watermark: Timestamp,
+    pub late_records: u64,
+    pub dead_letters: u64,
+    /// Of the time of its slots, 0 to 1: at work, and waiting for a reader that is slower. Nodes of one task share it.
+    pub busy: f64,
+    pub backpressured: f64,
+}
+
+impl NodeProgress {
+    /// How far event time is behind the clock.
+    pub fn watermark_lag(&self) -> Option<Micros> {
+        if matches!(self.watermark, Timestamp::MIN | Timestamp::MAX) {
+            return None;
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Some(Micros((now.as_micros() as i64).saturating_sub(self.watermark.0).max(0)))
+    }
+}
+
+/// Totals of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub events_in: u64,
+    pub rows_out: u64,
+    pub late_records: u64,
+    pub dead_letters: u64,
+}
+
+/// Takes samples of a job.
+pub struct Sampler {
+    at: Instant,
+    last: Vec<Counted>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    records_in: u64,
+    busy: u64,
+    backpressured: u64,
+}
+
+impl Sampler {
+    pub fn new(job: &Job) -> Self {
+        Self { at: Instant::now(), last: vec![Counted::default(); job.metrics.len()] }
+    }
+
+    pub fn sample(&mut self, job: &Job) -> Vec<NodeProgress> {
+        let elapsed = self.at.elapsed();
+        self.at = Instant::now();
+        let nodes = 0..job.plan.nodes.len();
+        nodes.map(|node| self.node(job, node, elapsed.as_secs_f64().max(1e-9))).collect()
+    }
+
+    fn node(&mut self, job: &Job, node: usize, seconds: f64) -> NodeProgress {
+        let (metrics, times) = (&job.metrics[node], &job.times[node]);
+        let sum = |counter: fn(&crate::dataplane::metrics::NodeMetrics) -> u64| -> u64 {
+            metrics.iter().map(|slot| counter(slot)).sum()
+        };
+        let counted = Counted {
+            records_in: sum(|slot| slot.records_in.load(Relaxed)),
+            busy: times.iter().map(|time| time.busy.load(Relaxed)).sum(),
+            backpressured: times.iter().map(|time| time.backpressured.load(Relaxed)).sum(),
+        };
+        let last = std::mem::replace(&mut self.last[node], counted);
+        let share = |now: u64, then: u64| {
+            let nanos = seconds * 1e9 * times.len().max(1) as f64;
+            ((now - then) as f64 / nanos).min(1.0)
+        };
+        NodeProgress {
+            uid: job.plan.nodes[node].uid.clone(),
+            records_in: counted.records_in,
+            records_out: sum(|slot| slot.records_out.load(Relaxed)),
+            records_per_second: (counted.records_in - last.records_in) as f64 / seconds,
+            watermark: metrics.iter().map(|slot| slot.watermark()).min().unwrap_or(Timestamp::MIN),
+            late_records: sum(|slot| slot.late_records.load(Relaxed)),
+            dead_letters: sum(|slot| slot.dead_letters.load(Relaxed)),
+            busy: share(counted.busy, last.busy),
+            backpressured: share(counted.backpressured, last.backpressured),
+        }
+    }
+}
+
+/// The job so far.
+pub fn totals(job: &Job) -> Totals {
+    let mut totals = Totals::default();
+    for (node, metrics) in job.plan.nodes.iter().zip(&job.metrics) {
+        for slot in metrics.iter().map(Arc::as_ref) {
+            let records_in = slot.records_in.load(Relaxed);
+            match node.kind {
+                NodeKind::Source(_) => totals.events_in += records_in,
+                NodeKind::Sink(_) => totals.rows_out += records_in,
+                NodeKind::Process(_) | NodeKind::Window(_) => {}
+            }
+            totals.late_records += slot.late_records.load(Relaxed);
+            totals.dead_letters += slot.dead_letters.load(Relaxed);
+        }
+    }
+    totals
+}

@@ -1,0 +1,6 @@
+//! Layer 4: slot threads, and how a plan becomes their tasks.
+
+pub mod channel;
+pub mod operators;
+pub mod slot;
+pub mod wiring;

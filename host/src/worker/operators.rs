@@ -1,0 +1,66 @@
+//! The operator that a node of the plan is at work.
+
+use crate::connectors;
+use crate::dataplane::function::AggregateFunction;
+use crate::dataplane::keyed::Keyed;
+use crate::dataplane::operator::Operator;
+use crate::dataplane::process::ProcessOperator;
+use crate::dataplane::sink::Sink;
+use crate::dataplane::source::Source;
+use crate::dataplane::task::{Running, TimeAssigner, Work};
+use crate::dataplane::watermark::WatermarkMerge;
+use crate::dataplane::window::WindowOperator;
+use crate::model::fault::Fault;
+use crate::model::id::Slot;
+use crate::plan::connector::TimePlan;
+use crate::plan::graph::{AggregatePlan, Node, NodeKind, Plan, ProcessPlan, WindowPlan};
+use crate::sandbox::aggregate::WasmAggregate;
+use crate::sandbox::process::WasmProcess;
+use crate::state::memory::MemoryState;
+
+/// What `node` does in `slot`; `gates` are the channels and chain links that lead to it there.
+pub fn start(plan: &Plan, node: &Node, slot: Slot, gates: usize) -> Result<Work, Fault> {
+    let (operator, time): (Box<dyn Operator>, Option<TimePlan>) = match &node.kind {
+        NodeKind::Source(source) => {
+            let splits = connectors::open_source(source, slot, node.parallelism)?;
+            return Ok(Work::Source(Box::new(Source::new(node.uid.clone(), source, splits, &plan.limits))));
+        }
+        NodeKind::Process(process) => (Box::new(start_process(plan, node, process)?), process.time.clone()),
+        NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
+        NodeKind::Sink(sink) => {
+            (Box::new(Sink::new(connectors::open_sink(sink, &node.input_schema, slot)?)), None)
+        }
+    };
+    let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));
+    Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner }))
+}
+
+fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan) -> Result<ProcessOperator, Fault> {
+    let limits = plan.limits.plugin;
+    let descriptor = &process.descriptor;
+    let function =
+        WasmProcess::new(&node.uid, &process.plugin, descriptor, limits).map_err(|error| Fault::plugin(error).at(&node.uid))?;
+    // Without a key, state is that of the one empty key, and the operator runs in one slot.
+    let stateful = !descriptor.states.is_empty() || !descriptor.timers.is_empty();
+    let key = process.key.clone().or_else(|| stateful.then(Vec::new));
+    let keyed = key.map(|key| {
+        let widths = descriptor.states.iter().map(|state| state.width()).collect();
+        let state = Box::new(MemoryState::new(plan.max_parallelism, widths));
+        Keyed::new(key, &node.input_schema, state, descriptor, limits)
+    });
+    Ok(ProcessOperator::new(node.uid.clone(), Box::new(function), descriptor.clone(), &node.input_schema, keyed))
+}
+
+fn start_window(plan: &Plan, node: &Node, window: &WindowPlan) -> Result<WindowOperator, Fault> {
+    let function = |aggregate: &AggregatePlan| match aggregate {
+        AggregatePlan::Native { .. } => Ok(None),
+        AggregatePlan::Plugin { plugin, descriptor, .. } => {
+            let function = WasmAggregate::new(&node.uid, plugin, descriptor, plan.limits.plugin)
+                .map_err(|error| Fault::plugin(error).at(&node.uid))?;
+            Ok(Some(Box::new(function) as Box<dyn AggregateFunction>))
+        }
+    };
+    let functions = window.aggregates.iter().map(function).collect::<Result<Vec<_>, Fault>>()?;
+    let output = node.outputs[0].schema.clone();
+    Ok(WindowOperator::new(node.uid.clone(), window, &node.input_schema, output, functions))
+}

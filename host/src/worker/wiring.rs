@@ -1,0 +1,212 @@
+//! From a plan to the tasks of each slot, joined by channels.
+//!
+//! Nodes that are joined by forward edges are one task; every other edge is a channel from each slot of the writer to
+//! each slot of the reader.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::connectors;
+use crate::dataplane::channel::{Inlet, Outlet};
+use crate::dataplane::dead_letter_limit::DeadLetterLimit;
+use crate::dataplane::exchange::Router;
+use crate::dataplane::metrics::NodeMetrics;
+use crate::dataplane::task::{Destination, Edge, Member, Projection, Task};
+use crate::model::fault::Fault;
+use crate::model::id::Slot;
+use crate::plan::graph::{Exchange, Input, Node, NodeIndex, NodeKind, Plan};
+
+use super::channel::{Waker, channel};
+use super::operators;
+use super::slot::{SlotTask, TaskTime};
+
+/// A job that is ready to run.
+pub struct Wired {
+    pub slots: Vec<WiredSlot>,
+    /// For each node of the plan what it counts, by slot.
+    pub metrics: Vec<Vec<Arc<NodeMetrics>>>,
+    /// For each node of the plan the time of the task that it is in, by slot.
+    pub times: Vec<Vec<Arc<TaskTime>>>,
+}
+
+pub struct WiredSlot {
+    pub tasks: Vec<SlotTask>,
+    pub waker: Waker,
+}
+
+/// The edge `input` of the node `reader`.
+type EdgeId = (NodeIndex, usize);
+
+struct Wiring<'a> {
+    plan: &'a Plan,
+    /// The first node of the task of each node.
+    heads: Vec<NodeIndex>,
+    wakers: Vec<Waker>,
+    /// By edge and slots (writer, reader).
+    outlets: BTreeMap<(EdgeId, Slot, Slot), Box<dyn Outlet>>,
+    inlets: BTreeMap<(EdgeId, Slot, Slot), Box<dyn Inlet>>,
+    metrics: Vec<Vec<Arc<NodeMetrics>>>,
+    times: Vec<Vec<Arc<TaskTime>>>,
+}
+
+/// Opens every connector and plugin: when this returns, the job can start.
+pub fn wire(plan: &Plan) -> Result<Wired, Fault> {
+    let nodes = plan.nodes.len();
+    let mut wiring = Wiring {
+        plan,
+        heads: task_heads(plan),
+        wakers: plan.slots.slots().map(|_| Waker::default()).collect(),
+        outlets: BTreeMap::new(),
+        inlets: BTreeMap::new(),
+        metrics: vec![Vec::new(); nodes],
+        times: vec![Vec::new(); nodes],
+    };
+    wiring.open_channels();
+    let slots = plan.slots.slots().map(|slot| wiring.slot(slot)).collect::<Result<_, _>>()?;
+    Ok(Wired { slots, metrics: wiring.metrics, times: wiring.times })
+}
+
+/// Nodes of one task have the same head. Inputs stand before their readers, so one pass joins chains; a node with
+/// several forward inputs joins their tasks into one.
+fn task_heads(plan: &Plan) -> Vec<NodeIndex> {
+    let mut heads: Vec<NodeIndex> = (0..plan.nodes.len()).map(NodeIndex).collect();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        for input in node.inputs.iter().filter(|input| input.exchange == Exchange::Forward) {
+            let (a, b) = (heads[index], heads[input.from.0]);
+            let (first, other) = (a.min(b), a.max(b));
+            heads.iter_mut().filter(|head| **head == other).for_each(|head| *head = first);
+        }
+    }
+    heads
+}
+
+impl Wiring<'_> {
+    fn node(&self, index: NodeIndex) -> &Node {
+        &self.plan.nodes[index.0]
+    }
+
+    fn edges(&self) -> impl Iterator<Item = (EdgeId, &Input)> {
+        let nodes = self.plan.nodes.iter().enumerate();
+        nodes.flat_map(|(reader, node)| {
+            node.inputs.iter().enumerate().map(move |(input, edge)| ((NodeIndex(reader), input), edge))
+        })
+    }
+
+    fn open_channels(&mut self) {
+        let mut ends = Vec::new();
+        for (edge, input) in self.edges().filter(|(_, input)| input.exchange != Exchange::Forward) {
+            for writer in self.node(input.from).parallelism.slots() {
+                for reader in self.node(edge.0).parallelism.slots() {
+                    let wakers = (&self.wakers[writer.0 as usize], &self.wakers[reader.0 as usize]);
+                    let (outlet, inlet) = channel(self.plan.limits.channel_bytes_max, wakers.0, wakers.1);
+                    ends.push(((edge, writer, reader), outlet, inlet));
+                }
+            }
+        }
+        for (key, outlet, inlet) in ends {
+            self.outlets.insert(key, outlet);
+            self.inlets.insert(key, inlet);
+        }
+    }
+
+    fn slot(&mut self, slot: Slot) -> Result<WiredSlot, Fault> {
+        let mut heads: Vec<NodeIndex> = self.heads.clone();
+        heads.dedup();
+        heads.sort();
+        heads.dedup();
+        let mut tasks = Vec::new();
+        // Readers first: what is nearest to the sinks is stepped before more is taken in.
+        for head in heads.into_iter().rev() {
+            if slot.0 < self.node(head).parallelism.get() {
+                tasks.push(self.task(head, slot)?);
+            }
+        }
+        Ok(WiredSlot { tasks, waker: self.wakers[slot.0 as usize].clone() })
+    }
+
+    fn task(&mut self, head: NodeIndex, slot: Slot) -> Result<SlotTask, Fault> {
+        let nodes: Vec<NodeIndex> =
+            (0..self.heads.len()).filter(|i| self.heads[*i] == head).map(NodeIndex).collect();
+        let time = Arc::new(TaskTime::default());
+        let members = nodes.iter().map(|node| self.member(*node, &nodes, slot)).collect::<Result<Vec<_>, _>>()?;
+        let letters = connectors::open_dead_letters(&self.plan.dead_letters)?;
+        let mut task = Task::new(members, letters);
+        for (member, node) in nodes.iter().enumerate() {
+            self.times[node.0].push(Arc::clone(&time));
+            for (edge, gate, writer) in self.channel_gates(*node) {
+                let inlet = self.inlets.remove(&(edge, writer, slot)).expect("a channel has one reader");
+                task.add_inlet(inlet, member, gate);
+            }
+        }
+        Ok(SlotTask::new(task, time))
+    }
+
+    fn member(&mut self, index: NodeIndex, task: &[NodeIndex], slot: Slot) -> Result<Member, Fault> {
+        let plan = self.plan;
+        let node = self.node(index);
+        let gates = (0..node.inputs.len()).map(|input| self.gates_of(index, input)).sum();
+        let counters = match &node.kind {
+            NodeKind::Process(process) => process.descriptor.counters.len(),
+            _ => 0,
+        };
+        let work = operators::start(plan, node, slot, gates)?;
+        let uid = node.uid.clone();
+        let metrics = Arc::new(NodeMetrics::new(counters));
+        self.metrics[index.0].push(Arc::clone(&metrics));
+        let mut edges: Vec<Vec<Edge>> = plan.nodes[index.0].outputs.iter().map(|_| Vec::new()).collect();
+        let readers: Vec<(EdgeId, Input)> =
+            self.edges().filter(|(_, input)| input.from == index).map(|(id, input)| (id, input.clone())).collect();
+        for (id, input) in readers {
+            let port = input.port;
+            let edge = self.edge(id, &input, task, slot);
+            edges[port].push(edge);
+        }
+        let dead_letter_limit = DeadLetterLimit::new(plan.limits.dead_letter_fraction_max);
+        Ok(Member { uid, work, edges, metrics, dead_letter_limit, ended: false })
+    }
+
+    fn edge(&mut self, id: EdgeId, input: &Input, task: &[NodeIndex], slot: Slot) -> Edge {
+        let reader = self.node(id.0);
+        let port = &self.node(input.from).outputs[input.port].schema;
+        let projection = (!input.is_identity(port))
+            .then(|| Projection { schema: reader.input_schema.clone(), columns: input.columns.clone() });
+        let to = if input.exchange == Exchange::Forward {
+            let member = task.iter().position(|node| *node == id.0).expect("a forward edge stays in its task");
+            Destination::Member { member, gate: self.first_gate(id) }
+        } else {
+            let readers: Vec<Slot> = reader.parallelism.slots().collect();
+            let outlets = readers
+                .into_iter()
+                .map(|reader| self.outlets.remove(&(id, slot, reader)).expect("a channel has one writer"))
+                .collect();
+            Destination::Channels(Router::new(input.exchange.clone(), outlets, self.plan.max_parallelism))
+        };
+        Edge { projection, to }
+    }
+
+    /// How many gates of its reader an edge has.
+    fn gates_of(&self, reader: NodeIndex, input: usize) -> usize {
+        let edge = &self.node(reader).inputs[input];
+        match edge.exchange {
+            Exchange::Forward => 1,
+            _ => self.node(edge.from).parallelism.get().into(),
+        }
+    }
+
+    fn first_gate(&self, (reader, input): EdgeId) -> usize {
+        (0..input).map(|earlier| self.gates_of(reader, earlier)).sum()
+    }
+
+    /// The gates of a node that are channels, with the slot that writes to each.
+    fn channel_gates(&self, reader: NodeIndex) -> Vec<(EdgeId, usize, Slot)> {
+        let mut gates = Vec::new();
+        for (input, edge) in self.node(reader).inputs.iter().enumerate() {
+            if edge.exchange != Exchange::Forward {
+                let first = self.first_gate((reader, input));
+                let writers = self.node(edge.from).parallelism.slots().enumerate();
+                gates.extend(writers.map(|(i, writer)| ((reader, input), first + i, writer)));
+            }
+        }
+        gates
+    }
+}
