@@ -33,7 +33,9 @@ pub enum Offsets {
     #[default]
     None,
     /// Row `i` is at `first + i`.
-    Sequence { first: u64 },
+    Sequence {
+        first: u64,
+    },
     Listed(ScalarBuffer<u64>),
 }
 
@@ -176,8 +178,7 @@ mod tests {
         let schema = Schema::new([Field::new("n", DataType::I64)]);
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..n));
         let records = RecordBatch::try_new(schema.arrow().clone(), vec![column]).unwrap();
-        let provenance =
-            Provenance { split: Some(SplitName::from("s")), offsets: Offsets::Sequence { first: 100 } };
+        let provenance = Provenance { split: Some(SplitName::from("s")), offsets: Offsets::Sequence { first: 100 } };
         Batch::new(records, (0..n).map(|i| i * 10).collect(), provenance)
     }
 

@@ -192,12 +192,7 @@ fn write_primitive<T: ArrowPrimitiveType, const N: usize>(
     write_fixed(column, out, at, |row| encode(values[row]));
 }
 
-fn write_fixed<const N: usize>(
-    column: &ArrayRef,
-    out: &mut [u8],
-    at: &mut [u32],
-    encode: impl Fn(usize) -> [u8; N],
-) {
+fn write_fixed<const N: usize>(column: &ArrayRef, out: &mut [u8], at: &mut [u32], encode: impl Fn(usize) -> [u8; N]) {
     for (row, at) in at.iter_mut().enumerate() {
         let start = *at as usize;
         if column.is_null(row) {

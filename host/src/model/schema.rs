@@ -20,7 +20,10 @@ pub enum DataType {
     F32,
     F64,
     /// 128 bits, `precision` digits of which `scale` stand after the point.
-    Decimal { precision: u8, scale: i8 },
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
     Text,
     Bytes,
     /// Of so many bytes.
@@ -103,10 +106,9 @@ impl DataType {
             Self::Decimal { .. } => Some(16),
             Self::FixedBytes(width) => Some(*width as usize),
             Self::Text | Self::Bytes | Self::List(_) => None,
-            Self::Struct(fields) => fields
-                .iter()
-                .map(|field| if field.nullable { None } else { field.data_type.fixed_width() })
-                .sum(),
+            Self::Struct(fields) => {
+                fields.iter().map(|field| if field.nullable { None } else { field.data_type.fixed_width() }).sum()
+            }
         }
     }
 

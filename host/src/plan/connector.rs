@@ -11,7 +11,9 @@ pub enum SourceConnector {
     File(FileSource),
     Generator(GeneratorSource),
     /// Lines of standard input; one split.
-    Stdin { format: Format },
+    Stdin {
+        format: Format,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +76,9 @@ pub enum GeneratedEvents {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkConnector {
     File(FileSink),
-    Stdout { format: SinkFormat },
+    Stdout {
+        format: SinkFormat,
+    },
     /// Counts rows and forgets them.
     Blackhole,
 }

@@ -13,13 +13,7 @@ pub trait Environment {
     fn describe(&mut self, plugin: &Path) -> Result<(PluginDigest, Vec<OperatorInfo>), String>;
 
     /// Opens an operator on its input schemas. `config` is JSON.
-    fn open(
-        &mut self,
-        plugin: &Path,
-        operator: &str,
-        config: &str,
-        inputs: &[Schema],
-    ) -> Result<Descriptor, String>;
+    fn open(&mut self, plugin: &Path, operator: &str, config: &str, inputs: &[Schema]) -> Result<Descriptor, String>;
 
     /// How many splits a source has now: with fewer than slots, its batches are rebalanced.
     fn splits(&mut self, source: &SourceConnector) -> Result<usize, String>;

@@ -3,5 +3,11 @@
 
 pub mod connector;
 pub mod descriptor;
+pub mod diagnostic;
 pub mod environment;
 pub mod graph;
+mod load;
+pub mod resolve;
+pub mod spec;
+
+pub use load::load;

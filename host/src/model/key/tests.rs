@@ -16,20 +16,22 @@ fn array(values: impl Array + 'static) -> ArrayRef {
 /// These bytes are durable: a change that breaks this test loses people's state.
 #[test]
 fn the_bytes_are_pinned() {
-    assert_eq!(encode(&[array(StringArray::from(vec![Some("ad\0x"), None, Some("")]))]), [
-        b"\x01ad\x00\xffx\x00".to_vec(),
-        vec![0],
-        vec![1, 0]
-    ]);
-    assert_eq!(encode(&[array(Int64Array::from(vec![1, -1]))]), [
-        vec![1, 0x80, 0, 0, 0, 0, 0, 0, 1],
-        vec![1, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]
-    ]);
-    assert_eq!(encode(&[array(Float64Array::from(vec![-0.0, f64::NAN, -f64::NAN]))]), [
-        vec![1, 0x80, 0, 0, 0, 0, 0, 0, 0],
-        vec![1, 0xff, 0xf8, 0, 0, 0, 0, 0, 0],
-        vec![1, 0xff, 0xf8, 0, 0, 0, 0, 0, 0]
-    ]);
+    assert_eq!(
+        encode(&[array(StringArray::from(vec![Some("ad\0x"), None, Some("")]))]),
+        [b"\x01ad\x00\xffx\x00".to_vec(), vec![0], vec![1, 0]]
+    );
+    assert_eq!(
+        encode(&[array(Int64Array::from(vec![1, -1]))]),
+        [vec![1, 0x80, 0, 0, 0, 0, 0, 0, 1], vec![1, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]
+    );
+    assert_eq!(
+        encode(&[array(Float64Array::from(vec![-0.0, f64::NAN, -f64::NAN]))]),
+        [
+            vec![1, 0x80, 0, 0, 0, 0, 0, 0, 0],
+            vec![1, 0xff, 0xf8, 0, 0, 0, 0, 0, 0],
+            vec![1, 0xff, 0xf8, 0, 0, 0, 0, 0, 0]
+        ]
+    );
     let two = [array(UInt16Array::from(vec![258])), array(BinaryArray::from(vec![b"b".as_slice()]))];
     assert_eq!(encode(&two), [vec![1, 1, 2, 1, b'b', 0]]);
 }
