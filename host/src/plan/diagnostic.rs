@@ -208,6 +208,12 @@ pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
+/// All of them, or `None`. Unlike `collect` it does not stop at the first `None`, so that every mistake is found.
+pub fn all<T>(items: impl IntoIterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let items: Vec<Option<T>> = items.into_iter().collect();
+    items.into_iter().collect()
+}
+
 /// `` `a`, `b`, `c` ``, or `none`.
 pub fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let list: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();

@@ -94,8 +94,11 @@ fn choose<'o>(
     match operators.iter().find(|info| info.name == name.value) {
         Some(info) if info.kind == kind => Some(info),
         Some(info) => {
-            let message =
-                format!("`{}` is of the kind {}; here stands one of the kind {word}", info.name, self::word(info.kind));
+            let message = format!(
+                "`{}` is of the kind `{}`, and this must be of the kind `{word}`",
+                info.name,
+                self::word(info.kind)
+            );
             errors.add_with_help(name.span, message, help);
             None
         }

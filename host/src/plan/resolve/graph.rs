@@ -95,7 +95,7 @@ fn vertices(job: &JobSpec) -> Vec<Vertex<'_>> {
 fn unique_names(vertices: &[Vertex], errors: &Errors) {
     for (i, vertex) in vertices.iter().enumerate() {
         if let Some(earlier) = vertices[..i].iter().find(|earlier| earlier.uid.value == vertex.uid.value) {
-            let message = format!("the name of {} is taken by a {}", vertex.what(), earlier.kind.word());
+            let message = format!("the name of {} is taken: there is {}", vertex.what(), earlier.what());
             errors.add_with_help(vertex.uid.span, message, "sources, operators and sinks share one set of names");
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::schema::{DataType, Field, Schema};
 use crate::plan::connector::{Format, SourceConnector};
+use crate::plan::diagnostic::Errors;
 use crate::plan::spec::SourceSpec;
 
 use super::fixed;
@@ -90,6 +91,17 @@ impl Inferred {
         wished.iter().find(|(field, _)| field.name == column).map(|(_, by)| by.as_str())
     }
 
+    /// Complains about sources of which nobody needs any column.
+    pub fn report_empty(&self, vertices: &[Vertex], errors: &Errors) {
+        for (i, columns) in &self.sources {
+            if columns.fields().is_empty() {
+                let message = format!("nothing says which columns source `{}` has", columns.uid);
+                let help = "declare them, such as: schema = { user_id = \"text\", cents = \"i64?\" }";
+                errors.add_with_help(vertices[*i].uid.span, message, help);
+            }
+        }
+    }
+
     /// The line that would declare the schema with one more column.
     pub fn declare(&self, source: usize, column: &str, like: &str) -> String {
         let Some(columns) = self.sources.get(&source) else { return String::new() };
@@ -100,7 +112,7 @@ impl Inferred {
         });
         let all: Vec<String> = written
             .chain(std::iter::once((column.to_owned(), like.to_owned())))
-            .map(|(name, data_type)| format!("{name} = \"{data_type}\""))
+            .map(|(name, data_type)| format!("{} = \"{data_type}\"", toml_key(&name)))
             .collect();
         format!(
             "nothing says its type: declare the columns in [sources.{}], such as: schema = {{ {} }}",
@@ -116,6 +128,12 @@ impl Columns {
         let time = self.time.iter().filter(|time| self.wished.iter().all(|(field, _)| field.name != time.name));
         wished.chain(time.cloned()).collect()
     }
+}
+
+/// Quoted where TOML asks for it.
+fn toml_key(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare || name == ".." { name.to_owned() } else { format!("{name:?}") }
 }
 
 /// The schema that a source has without its readers.

@@ -131,8 +131,8 @@ impl<'a> Inputs<'a> {
     }
 
     /// Whether every input has a column that fits; `noun` is what the column is for. A source whose schema is
-    /// inferred is asked for it.
-    pub fn need(&self, noun: &str, need: &Field, ask: &mut Asking) -> bool {
+    /// inferred is asked for it. Mistakes are shown at `place`, or else at the input.
+    pub fn need(&self, noun: &str, need: &Field, place: Option<Span>, ask: &mut Asking) -> bool {
         let mut good = true;
         for (edge, _, port) in &self.list {
             let have = port.schema.field(&need.name);
@@ -149,16 +149,17 @@ impl<'a> Inputs<'a> {
             }
             let what = self.vertex.what();
             let from = edge.name();
+            let place = place.unwrap_or(edge.span());
             match have {
                 None => {
                     let hint = did_you_mean(&need.name, port.schema.fields().iter().map(|field| field.name.as_str()));
                     let message = format!("{what} needs the {noun} `{need}`, which `{from}` does not have{hint}");
-                    ask.errors.add_with_help(edge.span(), message, columns_of(&from, &port.schema));
+                    ask.errors.add_with_help(place, message, columns_of(&from, &port.schema));
                 }
                 Some(have) => {
                     let message = format!("{what} needs the {noun} `{need}`, but `{from}` has `{have}`");
                     let help = self.why_other(have, port, need, ask);
-                    ask.errors.add_with_help(edge.span(), message, help);
+                    ask.errors.add_with_help(place, message, help);
                 }
             }
         }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use crate::model::id::{Parallelism, Uid};
 
-use super::diagnostic::Errors;
+use super::diagnostic::{Errors, all};
 use super::environment::Environment;
 use super::graph::{Node, NodeKind, Output, Plan};
 use super::spec::JobSpec;
@@ -41,11 +41,15 @@ pub fn resolve(job: &JobSpec, cores: Parallelism, env: &mut dyn Environment, err
         })
         .collect();
     let drafts = drafts(&vertices, env, errors)?;
-    let places = vertices.iter().zip(&drafts).zip(sources).map(|((vertex, draft), place)| match vertex.kind {
-        Kind::Source(_) => place,
-        Kind::Operator(_) | Kind::Sink(_) => place::reader(vertex, draft, default, errors),
-    });
-    let places: Vec<Place> = places.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    let mut places: Vec<Option<Place>> = Vec::new();
+    for ((vertex, draft), source) in vertices.iter().zip(&drafts).zip(sources) {
+        let place = match vertex.kind {
+            Kind::Source(_) => source,
+            Kind::Operator(_) | Kind::Sink(_) => place::reader(vertex, draft, &places, default, errors),
+        };
+        places.push(place);
+    }
+    let places = all(places)?;
     let inputs: Vec<_> = (0..drafts.len()).map(|i| place::inputs(i, &vertices, &drafts, &places, errors)).collect();
     if !errors.is_empty() {
         return None;
@@ -91,6 +95,9 @@ fn drafts(vertices: &[Vertex], env: &mut dyn Environment, errors: &Errors) -> Op
         // Each round adds a column or forbids its nulls, so this ends.
         if !changed {
             attempt.into_list().into_iter().for_each(|error| errors.push(error));
+            if errors.is_empty() {
+                inferred.report_empty(vertices, errors);
+            }
             break passed.drafts.into_iter().collect::<Option<_>>()?;
         }
     };

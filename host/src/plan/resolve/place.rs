@@ -53,12 +53,26 @@ pub fn source(spec: &SourceSpec, default: Parallelism, env: &mut dyn Environment
     Some(Place { parallelism, uneven: splits < parallelism })
 }
 
-/// Operators and sinks. State without a key, and windows without one, are one.
-pub fn reader(vertex: &Vertex, draft: &Draft, default: Parallelism, errors: &Errors) -> Option<Place> {
+/// Operators and sinks, given the places of those before them. State without a key, and windows without one, are one.
+/// A sink is as parallel as what it writes, so that the output of one slot keeps its order.
+pub fn reader(
+    vertex: &Vertex,
+    draft: &Draft,
+    places: &[Option<Place>],
+    default: Parallelism,
+    errors: &Errors,
+) -> Option<Place> {
     let asked = match vertex.kind {
         Kind::Operator(spec) => spec.parallelism.as_ref(),
         Kind::Sink(spec) => spec.parallelism.as_ref(),
         Kind::Source(_) => None,
+    };
+    let default = match vertex.kind {
+        Kind::Sink(_) => {
+            let writers = vertex.edges.iter().filter_map(|edge| places[edge.from]);
+            writers.map(|place| place.parallelism).max().unwrap_or(default)
+        }
+        Kind::Operator(_) | Kind::Source(_) => default,
     };
     let why = match &draft.kind {
         NodeKind::Process(plan) if plan.key.is_none() && !plan.descriptor.states.is_empty() => {

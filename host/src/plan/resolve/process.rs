@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::schema::Schema;
+use crate::model::schema::{Field, Schema};
 use crate::model::time::Micros;
 use crate::plan::descriptor::{Clock, Descriptor};
-use crate::plan::diagnostic::{Errors, Span, Spanned};
+use crate::plan::diagnostic::{Errors, Span, Spanned, all};
 use crate::plan::environment::Environment;
 use crate::plan::graph::{NodeKind, PluginRef, ProcessPlan};
 use crate::plan::spec::{OperatorSpec, PluginSpec, ProcessSpec};
@@ -67,7 +67,7 @@ pub fn draft(
 pub fn needs_met(component: &Component, inputs: &Inputs, ask: &mut Asking) -> bool {
     let mut met = true;
     for need in component.info.inputs[0].columns.fields() {
-        met &= inputs.need("column", need, ask);
+        met &= inputs.need("column", need, None, ask);
     }
     met
 }
@@ -106,14 +106,14 @@ fn key(spec: &OperatorSpec, component: &Component, inputs: &Inputs, ask: &mut As
     }
     let declared = info.key.fields();
     if !declared.is_empty() && declared.len() != key_by.len() {
-        let message = format!("`{}` is keyed by {} columns, not {}", info.name, declared.len(), key_by.len());
+        let message = format!("`{}` has a key of {} columns, and here are {}", info.name, declared.len(), key_by.len());
         ask.errors.add_with_help(key_by.span, message, help);
         return None;
     }
     let mut met = true;
     for (name, part) in key_by.iter().zip(declared) {
-        let need = crate::model::schema::Field { name: name.value.clone(), ..part.clone() };
-        met &= inputs.need("key column", &need, ask);
+        let need = Field { name: name.value.clone(), ..part.clone() };
+        met &= inputs.need("key column", &need, Some(name.span), ask);
     }
     if !met {
         return None;
@@ -123,19 +123,15 @@ fn key(spec: &OperatorSpec, component: &Component, inputs: &Inputs, ask: &mut As
 
 /// The indices of the columns of a `key_by`.
 pub fn key_columns(key_by: &[Spanned<String>], inputs: &Inputs, ask: &Asking) -> Option<Vec<usize>> {
-    let columns: Vec<Option<usize>> = key_by
-        .iter()
-        .map(|name| {
-            let index = inputs.column(name, "key", "text", ask)?;
-            let field = &inputs.schema.fields()[index];
-            if !field.data_type.is_key() {
-                ask.errors.add(name.span, format!("`{field}` cannot be a key: lists and structs have no key encoding"));
-                return None;
-            }
-            Some(index)
-        })
-        .collect();
-    columns.into_iter().collect()
+    all(key_by.iter().map(|name| {
+        let index = inputs.column(name, "key", "text", ask)?;
+        let field = &inputs.schema.fields()[index];
+        if !field.data_type.is_key() {
+            ask.errors.add(name.span, format!("`{field}` cannot be a key: lists and structs have no key encoding"));
+            return None;
+        }
+        Some(index)
+    }))
 }
 
 pub fn open(

@@ -17,11 +17,6 @@ use super::inputs::columns_of;
 pub fn draft(spec: &SourceSpec, schema: Schema, inferred: Option<usize>, errors: &Errors) -> Option<Draft> {
     if inferred.is_none() {
         check(spec, &schema, errors)?;
-    } else if schema.fields().is_empty() {
-        let help = "declare them, such as: schema = { user_id = \"text\", cents = \"i64?\" }";
-        let message = format!("nothing says which columns source `{}` has", spec.uid.value);
-        errors.add_with_help(spec.uid.span, message, help);
-        return None;
     }
     no_nesting_in_csv(spec, &schema, errors)?;
     let time = match &spec.time {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::schema::{DataType, Field, Schema};
 use crate::plan::descriptor::WINDOW_BOUND;
-use crate::plan::diagnostic::{Errors, Spanned};
+use crate::plan::diagnostic::{Errors, Spanned, all};
 use crate::plan::environment::Environment;
 use crate::plan::graph::{AggregatePlan, NativeAggregate, NodeKind, WindowPlan};
 use crate::plan::spec::{AggregateCall, Function, OperatorSpec, PluginSpec, WindowSpec};
@@ -34,21 +34,16 @@ pub fn draft(
         Some(key_by) => process::key_columns(key_by, inputs, ask),
         None => Some(Vec::new()),
     };
-    let aggregates: Vec<Option<Aggregated>> = window
-        .aggregates
-        .iter()
-        .zip(components)
-        .map(|(aggregate, component)| match &aggregate.call {
+    let aggregates =
+        all(window.aggregates.iter().zip(components).map(|(aggregate, component)| match &aggregate.call {
             AggregateCall::Native { function, column } => {
                 native(&aggregate.name, *function, column.as_ref(), inputs, ask)
             }
             AggregateCall::Plugin(plugin) => component
                 .as_ref()
                 .and_then(|component| from_plugin(&aggregate.name, plugin, component, inputs, env, ask)),
-        })
-        .collect();
-    let aggregates: Vec<Aggregated> = aggregates.into_iter().collect::<Option<_>>()?;
-    let key = key?;
+        }));
+    let (aggregates, key) = aggregates.zip(key)?;
     let schema = rows(&key, window, &aggregates, &inputs.schema, ask.errors)?;
     let mut needs = Needs::of(&inputs.schema, key.iter().copied());
     for aggregate in &aggregates {

@@ -12,7 +12,7 @@ mod units;
 use std::path::{Path, PathBuf};
 
 use super::connector::DeadLetterFile;
-use super::diagnostic::{Errors, JobText, Span, Spanned};
+use super::diagnostic::{Errors, JobText, Span, Spanned, all};
 use super::graph::Limits;
 
 pub use operator::{
@@ -147,7 +147,7 @@ fn inputs(fields: &mut Reader) -> Option<Vec<InputSpec>> {
     if items.is_empty() {
         errors.add(items.span, format!("{} needs at least one input", fields.what));
     }
-    items.iter().map(|item| input(item, errors)).collect()
+    all(items.iter().map(|item| input(item, errors)))
 }
 
 fn input(item: &Item, errors: &Errors) -> Option<InputSpec> {

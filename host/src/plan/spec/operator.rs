@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::model::time::Micros;
-use crate::plan::diagnostic::{Errors, Span, Spanned, quoted};
+use crate::plan::diagnostic::{Errors, Span, Spanned, all, quoted};
 use crate::plan::graph::Window;
 
 use super::reader::{self, Reader, nowhere};
@@ -131,8 +131,7 @@ fn key_by(fields: &mut Reader) -> Option<Option<Spanned<Vec<Spanned<String>>>>> 
         errors.add_with_help(items.span, "`key_by` has no columns", "leave it out where there is no key");
         return None;
     }
-    let columns: Option<Vec<_>> = items.iter().map(|item| reader::text("key_by", item, errors)).collect();
-    let columns = columns?;
+    let columns = all(items.iter().map(|item| reader::text("key_by", item, errors)))?;
     for (i, column) in columns.iter().enumerate() {
         if columns[..i].iter().any(|earlier| earlier.value == column.value) {
             errors.add(column.span, format!("`{}` stands twice in `key_by`", column.value));
@@ -175,8 +174,7 @@ fn window(fields: &mut Reader, folder: &Path) -> Option<WindowSpec> {
     if aggregates.is_some_and(<[Entry]>::is_empty) {
         errors.add(fields.span, format!("{} needs at least one aggregate", fields.what));
     }
-    let aggregates: Option<Vec<_>> =
-        aggregates?.iter().map(|entry| aggregate(&entry.name, &entry.item, folder, errors)).collect();
+    let aggregates = all(aggregates?.iter().map(|entry| aggregate(&entry.name, &entry.item, folder, errors)));
     let (window, allowed_lateness) = window?;
     Some(WindowSpec { window, allowed_lateness, aggregates: aggregates? })
 }

@@ -14,11 +14,13 @@ pub struct Reader<'a> {
     pub errors: &'a Errors,
     entries: &'a [Entry],
     asked: Vec<&'static str>,
+    /// Unknown fields that were complained about.
+    reported: Vec<&'a str>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(what: &str, span: Span, entries: &'a [Entry], errors: &'a Errors) -> Self {
-        Self { what: what.to_owned(), span, errors, entries, asked: Vec::new() }
+        Self { what: what.to_owned(), span, errors, entries, asked: Vec::new(), reported: Vec::new() }
     }
 
     /// The fields of a table that stands as a value; anything else is a mistake.
@@ -37,7 +39,9 @@ impl<'a> Reader<'a> {
     }
 
     pub fn entry(&mut self, name: &'static str) -> Option<&'a Entry> {
-        self.asked.push(name);
+        if !self.asked.contains(&name) {
+            self.asked.push(name);
+        }
         self.entries.iter().find(|entry| entry.name.value == name)
     }
 
@@ -61,11 +65,25 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Self, &'static str) -> Option<T>,
     ) -> Option<T> {
         if !self.has(name) {
-            self.asked.push(name);
-            self.errors.add(self.span, format!("{} needs `{name}`", self.what));
+            self.missing(name);
             return None;
         }
         read(self, name)
+    }
+
+    /// A field that is almost called so was most likely meant.
+    fn missing(&mut self, name: &'static str) {
+        self.asked.push(name);
+        let meant = |entry: &&Entry| !did_you_mean(&entry.name, [name]).is_empty();
+        match self.entries.iter().find(meant) {
+            Some(entry) => {
+                let wrong = entry.name.value.as_str();
+                let message = format!("{} has no field `{wrong}`{}", self.what, did_you_mean(wrong, [name]));
+                self.errors.add(entry.name.span, message);
+                self.reported.push(wrong);
+            }
+            None => self.errors.add(self.span, format!("{} needs `{name}`", self.what)),
+        }
     }
 
     pub fn boolean(&mut self, name: &'static str) -> Option<bool> {
@@ -165,7 +183,7 @@ impl<'a> Reader<'a> {
     pub fn finish(self, elsewhere: impl Fn(&str) -> Option<String>) {
         for entry in self.entries {
             let name = entry.name.value.as_str();
-            if self.asked.contains(&name) {
+            if self.asked.contains(&name) || self.reported.contains(&name) {
                 continue;
             }
             let message = match elsewhere(name) {
@@ -217,7 +235,7 @@ pub fn choose<T: Clone>(
     let names = || choices.iter().map(|(choice, _)| *choice);
     let hint = did_you_mean(word, names());
     let allowed = format!("allowed here: {}", quoted(names()));
-    errors.add_with_help(word.span, format!("`{}` is not a `{name}`{hint}", word.value), allowed);
+    errors.add_with_help(word.span, format!("`{name}` cannot be `{}`{hint}", word.value), allowed);
     None
 }
 

@@ -28,8 +28,8 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<S
     let connector = connector(name.value, &mut fields, folder);
     fields.finish(|option| {
         let place = match option {
-            "path" => "of the connector `file`",
-            "format" => "of the connectors `file` and `stdout`",
+            "path" => "of `file`",
+            "format" => "of `file` and `stdout`",
             _ => return None,
         };
         Some(format!("it is an option {place}, and this is `{}`", name.value))

@@ -8,7 +8,7 @@ use crate::model::type_name::parse_field;
 use crate::plan::connector::{
     CsvFormat, FileSource, Format, GeneratedEvents, GeneratorSource, SourceConnector, TimeUnit,
 };
-use crate::plan::diagnostic::{Errors, Span, Spanned, quoted};
+use crate::plan::diagnostic::{Errors, Span, Spanned, all};
 
 use super::reader::{self, Reader, nowhere};
 use super::tree::Entry;
@@ -117,10 +117,10 @@ fn finish(fields: Reader, connector: &str) {
                     _ => "it is an option of the generator's `keyed`".to_owned(),
                 }
             } else {
-                format!(
-                    "it is an option of the connector {}, and this is `{connector}`",
-                    quoted(owners.iter().copied())
-                )
+                {
+                    let owners: Vec<String> = owners.iter().map(|owner| format!("`{owner}`")).collect();
+                    format!("it is an option of {}, and this is `{connector}`", owners.join(" and "))
+                }
             })
         }
     });
@@ -194,8 +194,7 @@ fn generator(fields: &mut Reader) -> Option<GeneratorSource> {
 fn schema(fields: &mut Reader) -> Option<Option<Spanned<Schema>>> {
     let Some(item) = fields.item("schema") else { return Some(None) };
     let table = Reader::of("`schema`", item, fields.errors)?;
-    let columns: Option<Vec<Field>> = table.entries().iter().map(|entry| column(entry, fields.errors)).collect();
-    let columns = columns?;
+    let columns = all(table.entries().iter().map(|entry| column(entry, fields.errors)))?;
     if columns.is_empty() {
         fields.errors.add_with_help(item.span, "`schema` has no columns", "leave it out to infer it");
         return None;

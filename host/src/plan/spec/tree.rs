@@ -34,8 +34,14 @@ const DEPTH_MAX: usize = 32;
 pub fn parse(text: &JobText, errors: &Errors) -> Vec<Entry> {
     let (document, failures) = DeTable::parse_recoverable(text.file());
     for failure in failures {
-        let span = failure.span().unwrap_or(0..0).into();
-        errors.add(span, failure.message().replace('\n', ", "));
+        let span: Span = failure.span().unwrap_or(0..0).into();
+        let message = failure.message().replace('\n', ", ");
+        match text.file().get(span.start..).and_then(|rest| rest.chars().next()) {
+            Some(first) if message.starts_with("invalid boolean") || message.starts_with("string values must be") => {
+                errors.add_with_help(span, format!("`{first}..` begins no value"), "a text stands in quotes: \"text\"");
+            }
+            _ => errors.add(span, message),
+        }
     }
     let mut root = table(document.get_ref(), 0, errors);
     for (offset, set) in text.overrides() {
