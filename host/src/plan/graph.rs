@@ -132,6 +132,7 @@ pub struct Window {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a plan has a handful of them")]
 pub enum AggregatePlan {
     /// One column called `name`.
     Native { name: String, function: NativeAggregate },
@@ -139,7 +140,7 @@ pub enum AggregatePlan {
     Plugin { name: String, plugin: PluginRef, descriptor: Descriptor },
 }
 
-/// Columns are indices into the input schema. Nulls do not count, but in `Count { column: None }`.
+/// Columns are indices into the input schema. Nulls do not count, but in `Count { column: None }`. `count` is i64,
 /// `sum` of integers is i64 (u64 for unsigned), of floats f64, of decimals a decimal of 38 digits; an overflow is a
 /// fault that names the window. `min` and `max` have the type of the column, `avg` is f64; all but `count` are null
 /// for a window without values.

@@ -3,5 +3,15 @@
 
 pub mod connector;
 pub mod descriptor;
+pub mod diagnostic;
 pub mod environment;
+pub mod explain;
 pub mod graph;
+mod load;
+pub mod resolve;
+pub mod spec;
+
+pub use load::load;
+
+#[cfg(test)]
+mod tests;

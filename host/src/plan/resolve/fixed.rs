@@ -1,0 +1,22 @@
+//! Schemas that the connector determines.
+
+use crate::model::schema::{DataType, Field, Schema};
+use crate::plan::connector::GeneratedEvents;
+
+pub fn generated(events: &GeneratedEvents) -> Schema {
+    let text = |name| Field::new(name, DataType::Text);
+    let number = |name| Field::new(name, DataType::I64);
+    match events {
+        GeneratedEvents::Clicks { .. } => {
+            Schema::new([text("user_id"), text("action"), number("timestamp"), text("page"), text("ad_id"), text("ip")])
+        }
+        GeneratedEvents::Keyed { .. } => {
+            Schema::new([text("key"), number("timestamp"), number("value"), Field::new("payload", DataType::Bytes)])
+        }
+    }
+}
+
+/// A line that is not parsed.
+pub fn raw() -> Schema {
+    Schema::new([Field::new("line", DataType::Text)])
+}

@@ -1,0 +1,100 @@
+//! One walk from the sources to the sinks that gives every node its schemas.
+
+use std::collections::BTreeMap;
+
+use crate::model::schema::Schema;
+use crate::plan::connector::{SinkConnector, SinkFormat};
+use crate::plan::diagnostic::Errors;
+use crate::plan::environment::Environment;
+use crate::plan::graph::NodeKind;
+use crate::plan::spec::{OperatorKindSpec, SinkSpec};
+
+use super::component::Components;
+use super::draft::{Draft, Needs};
+use super::graph::{Kind, Vertex};
+use super::infer::{Inferred, Wish, own_schema};
+use super::inputs::{Asking, Inputs};
+use super::{process, source, window};
+
+pub struct Pass<'a> {
+    pub vertices: &'a [Vertex<'a>],
+    pub components: &'a Components,
+    pub inferred: &'a Inferred,
+    /// By vertex; instead of what a source has of its own.
+    pub pruned: &'a BTreeMap<usize, Schema>,
+}
+
+pub struct Passed {
+    /// `None` where something is wrong, or missing so far.
+    pub drafts: Vec<Option<Draft>>,
+    pub wishes: Vec<Wish>,
+}
+
+impl Pass<'_> {
+    pub fn run(&self, env: &mut dyn Environment, errors: &Errors) -> Passed {
+        let mut drafts: Vec<Option<Draft>> = Vec::new();
+        let mut wishes = Vec::new();
+        for i in 0..self.vertices.len() {
+            let mut ask = Asking { errors, wishes: &mut wishes, sources: self.inferred };
+            let draft = self.draft(i, &drafts, env, &mut ask);
+            drafts.push(draft);
+        }
+        Passed { drafts, wishes }
+    }
+
+    fn draft(&self, i: usize, drafts: &[Option<Draft>], env: &mut dyn Environment, ask: &mut Asking) -> Option<Draft> {
+        let vertex = &self.vertices[i];
+        match vertex.kind {
+            Kind::Source(spec) => {
+                let own = own_schema(spec);
+                let inferred = own.is_none().then_some(i);
+                let schema = self.pruned.get(&i).cloned().or(own).or_else(|| self.inferred.schema(i))?;
+                source::draft(spec, schema, inferred, ask.errors)
+            }
+            Kind::Operator(spec) => {
+                let inputs = Inputs::find(vertex, drafts, ask.errors)?.in_common();
+                let components = &self.components[i];
+                match &spec.kind {
+                    OperatorKindSpec::Process(process) => {
+                        process::draft(spec, process, components[0].as_ref()?, &inputs, env, ask)
+                    }
+                    OperatorKindSpec::Window(window) => window::draft(spec, window, components, &inputs, env, ask),
+                }
+            }
+            Kind::Sink(spec) => {
+                let inputs = Inputs::find(vertex, drafts, ask.errors)?;
+                sink(spec, self.vertices, inputs, ask.errors)
+            }
+        }
+    }
+}
+
+fn sink(spec: &SinkSpec, vertices: &[Vertex], inputs: Inputs, errors: &Errors) -> Option<Draft> {
+    if let Some(source) = inputs.inferred_directly() {
+        let uid = &vertices[source].uid.value;
+        let message =
+            format!("sink `{}` writes every column of `{uid}`, and nothing says which there are", spec.uid.value);
+        let help =
+            format!("declare them in [sources.{uid}], such as: schema = {{ user_id = \"text\", cents = \"i64?\" }}");
+        errors.add_with_help(inputs.span(), message, help);
+        return None;
+    }
+    let inputs = inputs.united(errors)?;
+    let format = match &spec.connector {
+        SinkConnector::File(file) => file.format,
+        SinkConnector::Stdout { format } => *format,
+        SinkConnector::Blackhole => SinkFormat::Json,
+    };
+    let nested = inputs.schema.fields().iter().find(|field| !field.data_type.is_key());
+    if let (SinkFormat::Csv, Some(nested)) = (format, nested) {
+        errors.add(inputs.span(), format!("sink `{}` writes CSV, which cannot hold `{nested}`", spec.uid.value));
+        return None;
+    }
+    Some(Draft {
+        inputs: inputs.drafts(),
+        input_schema: inputs.schema.clone(),
+        kind: NodeKind::Sink(spec.connector.clone()),
+        ports: Vec::new(),
+        needs: Needs::All,
+    })
+}

@@ -1,0 +1,162 @@
+//! A world with a few plugins and no files.
+
+use std::path::Path;
+
+use crate::model::id::PluginDigest;
+use crate::model::schema::{DataType, Field, Schema};
+use crate::model::time::Micros;
+use crate::model::type_name::parse_field;
+use crate::plan::connector::SourceConnector;
+use crate::plan::descriptor::*;
+use crate::plan::environment::Environment;
+
+pub struct FakeEnvironment;
+
+fn schema(columns: &str) -> Schema {
+    let field = |column: &str| {
+        let (name, data_type) = column.split_once(": ").unwrap();
+        parse_field(name, data_type).unwrap()
+    };
+    Schema::new(columns.split(", ").filter(|column| !column.is_empty()).map(field))
+}
+
+struct Fake {
+    name: &'static str,
+    kind: OperatorKind,
+    needs: &'static str,
+    generic: bool,
+    /// `None` = not keyed.
+    key: Option<&'static str>,
+    /// Name, columns, extends.
+    outputs: &'static [(&'static str, &'static str, bool)],
+    stateful: bool,
+    timer: Option<Clock>,
+}
+
+const PLAIN: Fake = Fake {
+    name: "",
+    kind: OperatorKind::Process,
+    needs: "",
+    generic: false,
+    key: None,
+    outputs: &[("out", "n: i64", false)],
+    stateful: false,
+    timer: None,
+};
+
+/// `clicks.wasm`.
+const CLICKS: [Fake; 9] = [
+    Fake {
+        name: "paid-click",
+        needs: "user_id: text, cents: i64?",
+        outputs: &[("out", "cents: i64", true), ("rejected", "reason: text", false)],
+        ..PLAIN
+    },
+    Fake {
+        name: "count-user",
+        key: Some("user: text"),
+        outputs: &[("out", "user: text, n: i64", false)],
+        stateful: true,
+        ..PLAIN
+    },
+    Fake { name: "session", key: Some(""), timer: Some(Clock::EventTime), ..PLAIN },
+    Fake { name: "total", stateful: true, ..PLAIN },
+    Fake { name: "mask", generic: true, outputs: &[("out", "", true)], ..PLAIN },
+    Fake {
+        name: "parse",
+        needs: "line: text",
+        outputs: &[("out", "user_id: text, cents: i64, at: i64", false)],
+        ..PLAIN
+    },
+    Fake { name: "twins", outputs: &[("out", "n: i64, n: text", false)], ..PLAIN },
+    Fake { name: "quality", kind: OperatorKind::Aggregate, needs: "cents: i64", ..PLAIN },
+    Fake {
+        name: "spread",
+        kind: OperatorKind::Aggregate,
+        needs: "cents: i64",
+        outputs: &[("out", "low: i64?, high: i64?", false)],
+        ..PLAIN
+    },
+];
+
+/// `one.wasm`: only one process operator, which wants two types of what `clicks.wasm` has.
+const ONE: [Fake; 1] = [Fake { name: "only", needs: "user_id: i64", outputs: &[("out", "", true)], ..PLAIN }];
+
+fn operators(plugin: &Path) -> Result<&'static [Fake], String> {
+    match plugin.file_name().and_then(|name| name.to_str()) {
+        Some("clicks.wasm") => Ok(&CLICKS),
+        Some("one.wasm") => Ok(&ONE),
+        Some("text.wasm") => Err(format!("`{}` is not a WebAssembly component", plugin.display())),
+        _ => Err(format!("`{}` does not exist", plugin.display())),
+    }
+}
+
+impl Environment for FakeEnvironment {
+    fn describe(&mut self, plugin: &Path) -> Result<(PluginDigest, Vec<OperatorInfo>), String> {
+        let info = |fake: &Fake| OperatorInfo {
+            name: fake.name.to_owned(),
+            kind: fake.kind,
+            summary: String::new(),
+            inputs: vec![InputNeed { name: "in".to_owned(), columns: schema(fake.needs), generic: fake.generic }],
+            keyed: fake.key.is_some(),
+            key: schema(fake.key.unwrap_or_default()),
+            config_schema: None,
+        };
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        Ok((PluginDigest::from(digest.as_str()), operators(plugin)?.iter().map(info).collect()))
+    }
+
+    fn open(&mut self, plugin: &Path, operator: &str, config: &str, inputs: &[Schema]) -> Result<Descriptor, String> {
+        let fake = operators(plugin)?.iter().find(|fake| fake.name == operator).unwrap();
+        let config: serde_json::Value = serde_json::from_str(config).unwrap();
+        if config.get("min_cents").is_some_and(|cents| !cents.is_i64()) {
+            return Err(format!("`min_cents` must be an integer, not {}", config["min_cents"]));
+        }
+        let [input] = inputs else { return Err("one input".to_owned()) };
+        let column = config.get("column").and_then(|column| column.as_str());
+        if let Some(column) = column.filter(|column| input.field(column).is_none()) {
+            return Err(format!("the input has no column `{column}`"));
+        }
+        let needs = schema(fake.needs);
+        let needed = needs.fields().iter().map(|field| input.index_of(&field.name).unwrap());
+        let value = Field::new("n", DataType::I64);
+        let state = StateInfo {
+            name: "count".to_owned(),
+            kind: StateKind::Value,
+            value,
+            defaults: vec![0; 8],
+            version: 1,
+            time_to_live: Some(Micros(1)),
+        };
+        Ok(Descriptor {
+            reads: vec![needed.chain(column.and_then(|column| input.index_of(column))).collect()],
+            reads_times: false,
+            outputs: fake
+                .outputs
+                .iter()
+                .map(|(name, columns, extends)| OutputPort {
+                    name: (*name).to_owned(),
+                    columns: schema(columns),
+                    extends: *extends,
+                })
+                .collect(),
+            states: fake.stateful.then_some(state).into_iter().collect(),
+            timers: fake.timer.map(|clock| TimerInfo { name: "end".to_owned(), clock }).into_iter().collect(),
+            counters: Vec::new(),
+            histograms: Vec::new(),
+        })
+    }
+
+    /// A file has eight, but `one.jsonl` one.
+    fn splits(&mut self, source: &SourceConnector) -> Result<usize, String> {
+        match source {
+            SourceConnector::File(file) if file.path.ends_with("one.jsonl") => Ok(1),
+            SourceConnector::File(file) if file.path.ends_with("missing.jsonl") => {
+                Err(format!("`{}` does not exist", file.path.display()))
+            }
+            SourceConnector::File(_) => Ok(8),
+            SourceConnector::Generator(generator) => Ok(usize::from(generator.splits)),
+            SourceConnector::Stdin { .. } => Ok(1),
+        }
+    }
+}
