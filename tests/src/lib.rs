@@ -1,6 +1,12 @@
 //! Wasmill's integration tests.
 
 #[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod scaffold;

@@ -1,0 +1,94 @@
+//! Events that are not what the job says: each has its dead letter, and its neighbours do not.
+
+use crate::harness::Folder;
+
+const JOB: &str = r#"
+    name = "job"
+    dead_letter_limit = "50%"
+    [sources.events]
+    connector = "file"
+    path = "events.jsonl"
+    format = "json"
+    schema = { ad = "text", cents = "u8", at = "text" }
+    event_time = { column = "at" }
+    watermark = { out_of_orderness = "0s" }
+
+    [operators.sums]
+    inputs = ["events"]
+    key_by = ["ad"]
+    window = { tumbling = "1m" }
+    aggregate = { cents = "sum(cents)" }
+
+    [sinks.out]
+    inputs = ["sums"]
+    connector = "file"
+    path = "out"
+    format = "json"
+
+    [sinks.late]
+    inputs = ["sums.late"]
+    connector = "file"
+    path = "late"
+    format = "json"
+"#;
+
+#[test]
+fn bad_events_have_dead_letters_and_good_ones_are_counted() {
+    let folder = Folder::new();
+    let good = |cents: u32| format!(r#"{{"ad":"a","cents":{cents},"at":"2026-01-01T00:00:05Z"}}"#);
+    let bad = [
+        (r#"{"ad":"a","cents":"#.to_owned(), "EOF"),
+        ("no json".to_owned(), "expected"),
+        (r#"{"ad":"a","at":"2026-01-01T00:00:05Z"}"#.to_owned(), "cents"),
+        (good(256), "cents"),
+        (r#"{"ad":7,"cents":1,"at":"2026-01-01T00:00:05Z"}"#.to_owned(), "ad"),
+        (r#"{"ad":"a","cents":1,"at":null}"#.to_owned(), "at"),
+        (r#"{"ad":"a","cents":1,"at":"yesterday"}"#.to_owned(), "RFC 3339"),
+        (format!("{} trailing", good(1)), "trailing"),
+    ];
+    let mut lines = vec![good(1)];
+    for (line, _) in &bad {
+        lines.push(line.clone());
+        lines.push(good(2));
+    }
+    folder.write("events.jsonl", lines.join("\n"));
+    let rows = folder.rows(JOB, &["-p", "1"]);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert!(rows[0].contains(&format!("\"cents\":{}", 1 + 2 * bad.len())), "{rows:?}");
+
+    let letters = folder.dead_letters();
+    assert_eq!(letters.len(), bad.len(), "{letters:#?}");
+    let mut offsets = Vec::new();
+    let mut offset = 0;
+    for line in &lines {
+        offsets.push(offset);
+        offset += line.len() as u64 + 1;
+    }
+    for (number, (line, reason)) in bad.iter().enumerate() {
+        let at = offsets[1 + 2 * number];
+        let letter = letters.iter().find(|letter| letter["offset"] == at).unwrap_or_else(|| panic!("none at {at}: {letters:#?}"));
+        let said = letter["reason"].as_str().unwrap();
+        assert!(said.contains(reason), "{line}: {said}");
+        assert_eq!(letter["node"], "events");
+        assert!(letter["split"].as_str().unwrap().contains("events.jsonl"));
+        assert!(!letter["event"].is_null(), "{letter}");
+    }
+}
+
+#[test]
+fn late_events_go_to_the_late_port() {
+    let folder = Folder::new();
+    let event = |second: u32, cents: u32| {
+        format!(r#"{{"ad":"a","cents":{cents},"at":"2026-01-01T00:{:02}:{:02}Z"}}"#, second / 60, second % 60)
+    };
+    // The watermark moves between batches: each event is a batch of its own.
+    let lines = [event(10, 1), event(70, 2), event(20, 4), event(130, 8)];
+    folder.write("events.jsonl", lines.join("\n"));
+    folder.remove("late");
+    let job = format!("{JOB}[limits]\nbatch_rows_max = 1\n");
+    let rows = folder.rows(&job, &["-p", "1"]);
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    let late = folder.lines("late");
+    assert!(late.len() == 1 && late[0].contains("\"cents\":4"), "{late:?}");
+    assert!(folder.dead_letters().is_empty());
+}

@@ -1,0 +1,70 @@
+//! Rows find their slots: by key, round, to all; and streams become one.
+
+use serde_json::Value;
+
+use crate::harness::Folder;
+
+const SOURCE: &str = r#"
+    name = "job"
+    [sources.events]
+    connector = "generator"
+    events = "keyed"
+    keys = 50
+    count = 20000
+    splits = 3
+    event_time = { column = "timestamp", unit = "ms" }
+    watermark = { out_of_orderness = "5s" }
+"#;
+
+const COUNT: &str = r#"
+    key_by = ["key"]
+    plugin = "plugins/count.wasm"
+"#;
+
+const SINK: &str = r#"
+    connector = "file"
+    path = "out"
+    format = "json"
+"#;
+
+fn counts(rows: &[String]) -> (usize, u64) {
+    let count = |row: &String| serde_json::from_str::<Value>(row).unwrap()["count"].as_u64().unwrap();
+    (rows.len(), rows.iter().map(count).sum())
+}
+
+#[test]
+fn a_key_is_counted_in_one_place_whatever_the_parallelism() {
+    let folder = Folder::new();
+    let job = format!("{SOURCE}[operators.count]\ninputs = [\"events\"]\n{COUNT}[sinks.out]\ninputs = [\"count\"]{SINK}");
+    let one = counts(&folder.rows(&job, &["-p", "1"]));
+    assert_eq!(one.0, 20_000);
+    for parallelism in ["2", "5"] {
+        assert_eq!(counts(&folder.rows(&job, &["-p", parallelism])), one, "at parallelism {parallelism}");
+    }
+}
+
+#[test]
+fn a_stream_read_twice_is_two_streams() {
+    let folder = Folder::new();
+    let job =
+        format!("{SOURCE}[operators.count]\ninputs = [\"events\", \"events\"]\n{COUNT}[sinks.out]\ninputs = [\"count\"]{SINK}");
+    let (rows, _) = counts(&folder.rows(&job, &["-p", "2"]));
+    assert_eq!(rows, 40_000);
+}
+
+#[test]
+fn broadcast_gives_every_slot_every_row_and_rebalance_each_row_to_one() {
+    let folder = Folder::new();
+    let job = |exchange: &str| {
+        format!(
+            "{SOURCE}parallelism = 1\n[operators.even]\ninputs = [{{ from = \"events\", exchange = \"{exchange}\" }}]\n\
+             plugin = \"plugins/filter-payload.wasm\"\nparallelism = 3\n[sinks.out]\ninputs = [\"even\"]{SINK}"
+        )
+    };
+    let once = folder.rows(&job("rebalance"), &[]);
+    let thrice = folder.rows(&job("broadcast"), &[]);
+    assert!(once.len() > 5_000 && once.len() < 15_000, "{}", once.len());
+    let mut expected: Vec<String> = once.iter().flat_map(|row| vec![row.clone(); 3]).collect();
+    expected.sort();
+    assert!(thrice == expected, "{} rows, not three times {}", thrice.len(), once.len());
+}

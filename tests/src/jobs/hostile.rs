@@ -1,0 +1,135 @@
+//! Plugins that misbehave: each ends in its defined way, and no good event is lost because of a bad neighbour.
+
+use crate::harness::{Folder, Ran};
+
+/// Events 0 .. 1000; the operator misbehaves for those of `at` and more.
+fn run(folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
+    let events: String = (0..1_000).map(|n| format!("{{\"key\":\"k{}\",\"value\":{n}}}\n", n % 7)).collect();
+    folder.write("events.jsonl", events);
+    folder.remove("out");
+    folder.remove("job.dead-letters.jsonl");
+    let keyed = if KEYED.contains(&operator) { "key_by = [\"key\"]" } else { "" };
+    let job = format!(
+        r#"
+        name = "job"
+        parallelism = 1
+        {extra}
+        [sources.events]
+        connector = "file"
+        path = "events.jsonl"
+        format = "json"
+        schema = {{ key = "text", value = "i64" }}
+
+        [operators.bad]
+        inputs = ["events"]
+        plugin = "plugins/hostile.wasm"
+        operator = "{operator}"
+        config = {config}
+        {keyed}
+
+        [sinks.out]
+        inputs = ["bad"]
+        connector = "file"
+        path = "out"
+        format = "json"
+        "#
+    );
+    folder.run(&job, &[])
+}
+
+const KEYED: [&str; 3] = ["group-beyond", "timer-beyond", "state-short"];
+
+/// Those that fail for the last two events only: 998 rows come through, two dead letters say why.
+fn only_the_bad_rows_die(operator: &str, reason: &str) {
+    only_the_bad_rows_die_with(operator, reason, "");
+}
+
+fn only_the_bad_rows_die_with(operator: &str, reason: &str, extra: &str) {
+    let folder = Folder::new();
+    let ran = run(&folder, operator, "{ at = 998 }", extra);
+    assert!(ran.success, "{}", ran.stderr);
+    assert_eq!(folder.lines("out").len(), 998, "{operator}: good events were lost");
+    let letters = folder.dead_letters();
+    assert_eq!(letters.len(), 2, "{operator}: {letters:?}");
+    for (letter, value) in letters.iter().zip([998, 999]) {
+        assert_eq!(letter["node"], "bad");
+        assert_eq!(letter["event"]["value"], value);
+        assert!(letter["split"].as_str().unwrap().contains("events.jsonl"), "{letter}");
+        assert!(letter["offset"].is_u64(), "{letter}");
+        let said = letter["reason"].as_str().unwrap();
+        assert!(said.contains(reason), "{operator}: {said}");
+    }
+}
+
+#[test]
+fn a_trap() {
+    only_the_bad_rows_die("trap", "it trapped");
+}
+
+#[test]
+fn a_loop_without_end() {
+    let limit = "[limits]\ncpu_per_call = \"30ms\"\n";
+    only_the_bad_rows_die_with("loop", "cpu_per_call", limit);
+}
+
+#[test]
+fn all_of_the_memory() {
+    only_the_bad_rows_die("exhaust-memory", "memory_bytes_max");
+}
+
+#[test]
+fn all_of_the_stack() {
+    only_the_bad_rows_die("overflow-stack", "it trapped");
+}
+
+#[test]
+fn a_flood() {
+    only_the_bad_rows_die("flood", "output_bytes_max");
+}
+
+#[test]
+fn lies_about_what_was_done() {
+    only_the_bad_rows_die("stall", "consumed 0 of");
+    only_the_bad_rows_die("overconsume", "consumed");
+}
+
+#[test]
+fn columns_that_lie() {
+    only_the_bad_rows_die("offsets-decrease", "offset");
+    only_the_bad_rows_die("offsets-beyond", "offset");
+    only_the_bad_rows_die("short-column", "offsets for");
+    only_the_bad_rows_die("invalid-utf8", "UTF-8");
+    only_the_bad_rows_die("wrong-layout", "not those of text");
+    only_the_bad_rows_die("origins-beyond", "origin");
+    only_the_bad_rows_die("port-beyond", "port");
+}
+
+#[test]
+fn groups_and_timers_that_do_not_exist() {
+    only_the_bad_rows_die("group-beyond", "group");
+    only_the_bad_rows_die("timer-beyond", "timer");
+    only_the_bad_rows_die("state-short", "state");
+}
+
+#[test]
+fn one_percent_of_errors_are_dead_letters_and_the_job_goes_on() {
+    let folder = Folder::new();
+    let ran = run(&folder, "reject", "{ at = 0, percent = 1 }", "");
+    assert!(ran.success, "{}", ran.stderr);
+    let letters = folder.dead_letters();
+    assert_eq!(letters.len(), 10, "{letters:?}");
+}
+
+#[test]
+fn nothing_but_errors_fail_the_job() {
+    let folder = Folder::new();
+    let ran = run(&folder, "reject", "{ at = 0, percent = 100 }", "");
+    assert!(ran.error().contains("`bad`") && ran.error().contains("dead_letter_limit"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_plugin_that_always_traps_fails_the_job() {
+    let folder = Folder::new();
+    let ran = run(&folder, "trap", "{ at = 0 }", "");
+    assert!(ran.error().contains("dead_letter_limit") && ran.error().contains("it trapped"), "{}", ran.stderr);
+}
