@@ -1,7 +1,7 @@
 //! What an operator reads: records, or rows whose columns it chose when it was opened.
 
-use crate::bindings::wasmill::operator::columns;
 use super::output::NoColumns;
+use crate::bindings::wasmill::operator::columns;
 use crate::record::{Builder, Cursor, Field, Record, Shape};
 use crate::schema::Schema;
 use std::marker::PhantomData;
@@ -66,7 +66,10 @@ impl<'a> Input<'a> for Row<'a> {
     }
     #[inline(always)]
     fn read(reader: &Self::Reader, row: usize) -> Self {
-        Self { columns: reader, row }
+        Self {
+            columns: reader,
+            row,
+        }
     }
 }
 
@@ -80,7 +83,10 @@ pub struct Column<T> {
 
 impl<T> Column<T> {
     pub(super) fn new(at: usize) -> Self {
-        Self { at, of: PhantomData }
+        Self {
+            at,
+            of: PhantomData,
+        }
     }
 }
 

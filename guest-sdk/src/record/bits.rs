@@ -50,7 +50,8 @@ impl Bitmap {
     }
 
     pub(crate) fn reserve(&mut self, more: usize) {
-        self.bits.reserve((self.len + more).div_ceil(8) - self.bits.len());
+        self.bits
+            .reserve((self.len + more).div_ceil(8) - self.bits.len());
     }
 
     #[inline]
