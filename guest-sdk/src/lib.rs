@@ -26,6 +26,9 @@ mod time;
 mod trusted;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use aggregate::Aggregate;
 pub use decimal::Decimal;
 pub use error::{Error, Outcome};

@@ -2,7 +2,7 @@
 
 use crate::names;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{
     Data, DeriveInput, Error, Field, Fields, GenericArgument, GenericParam, Lifetime,
     PathArguments, Result, Type, ext::IdentExt, spanned::Spanned,
@@ -52,20 +52,34 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
         .iter()
         .map(|ty| make_static(ty.to_token_stream()))
         .collect();
+    // Spanned like the field's type, so that what is wrong with the type is said there.
+    let readers: Vec<_> = types
+        .iter()
+        .map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Field<#batch>>))
+        .collect();
+    let builders: Vec<_> = types
+        .iter()
+        .zip(&statics)
+        .map(|(ty, fixed)| quote_spanned!(ty.span()=> <#fixed as sdk::Field<'static>>))
+        .collect();
+    let data: Vec<_> = types
+        .iter()
+        .map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Data>))
+        .collect();
     let count = fields.len() as u32;
 
     // A record that borrows lives no longer than its batch, so it cannot be state.
     let owned = lifetime.is_none().then(|| {
         quote! {
             impl sdk::Owned for #name {
-                const WIDTH: ::core::option::Option<usize> = sdk::width(&[#(<#types as sdk::Data>::WIDTH),*]);
+                const WIDTH: ::core::option::Option<usize> = sdk::width(&[#(#data::WIDTH),*]);
                 #[inline(always)]
                 fn encode_record<S: sdk::Sink>(&self, sink: &mut S) {
                     #(sdk::Data::encode(&self.#idents, sink);)*
                 }
                 #[inline(always)]
                 fn decode_record(bytes: &mut &[u8]) -> Self {
-                    Self { #(#idents: <#types as sdk::Data>::decode(bytes)),* }
+                    Self { #(#idents: #data::decode(bytes)),* }
                 }
             }
         }
@@ -77,12 +91,12 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
 
             #[derive(Default)]
             pub struct Reader<#batch> {
-                #(#idents: <#types as sdk::Field<#batch>>::Reader,)*
+                #(#idents: #readers::Reader,)*
             }
 
             #[derive(Default)]
             pub struct Builder {
-                #(#idents: <#statics as sdk::Field<'static>>::Builder,)*
+                #(#idents: #builders::Builder,)*
             }
 
             impl sdk::Builder for Builder {
@@ -110,18 +124,18 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 type Builder = Builder;
                 const FIELDS: u32 = #count;
                 fn describe_fields(schema: &mut sdk::Schema) {
-                    #(<#types as sdk::Field<#batch>>::describe(#columns, false, schema);)*
+                    #(#readers::describe(#columns, false, schema);)*
                 }
                 fn read_fields(columns: &mut sdk::Cursor<#batch>) -> Reader<#batch> {
-                    Reader { #(#idents: <#types as sdk::Field<#batch>>::reader(columns)),* }
+                    Reader { #(#idents: #readers::reader(columns)),* }
                 }
                 #[inline(always)]
                 fn read_record(reader: &Reader<#batch>, row: usize) -> Self {
-                    Self { #(#idents: <#types as sdk::Field<#batch>>::read(&reader.#idents, row)),* }
+                    Self { #(#idents: #readers::read(&reader.#idents, row)),* }
                 }
                 #[inline(always)]
                 fn write_record(&self, builder: &mut Builder) {
-                    #(<#types as sdk::Field<#batch>>::write(&self.#idents, &mut builder.#idents);)*
+                    #(#readers::write(&self.#idents, &mut builder.#idents);)*
                 }
             }
 

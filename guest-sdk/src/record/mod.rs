@@ -12,6 +12,8 @@ mod nullable;
 mod numbers;
 
 pub(crate) mod bits;
+#[cfg(test)]
+pub(crate) use bytes::BytesBuilder;
 
 use crate::bindings::wasmill::operator::columns::{Column, Values};
 use crate::schema::Schema;

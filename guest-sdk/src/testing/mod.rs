@@ -323,6 +323,11 @@ impl<P: Process> Drive<P> {
         })
     }
 
+    /// How many calls of the component it has taken.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
     /// Why rows and timers were refused.
     pub fn rejected(&self) -> &[String] {
         &self.rejected
