@@ -54,7 +54,7 @@ pub trait Component: 'static {
 /// One of them.
 pub struct Operator {
     info: OperatorInfo,
-    open: fn(&str, &[Schema]) -> Result<(Opened, Descriptor), Error>,
+    open: fn(config: &str, inputs: &[Schema]) -> OpenResult,
 }
 
 #[allow(missing_docs)]
@@ -121,6 +121,8 @@ fn kebab(path: &str) -> String {
     }
     kebab
 }
+
+type OpenResult = Result<(Opened, Descriptor), Error>;
 
 /// The operator that this instance of the component is.
 enum Opened {

@@ -33,8 +33,8 @@ pub use aggregate::Aggregate;
 pub use decimal::Decimal;
 pub use error::{Error, Outcome};
 pub use process::{
-    Clock, Column, Context, Extend, Input, Keep, Key, Keyed, NoTimers, OUTPUT_LIMIT, Open, Output,
-    Port, Process, Row, State, Timers, Value,
+    Clock, Column, Columns, Context, Extend, Input, Keep, Key, Keyed, NoTimers, OUTPUT_LIMIT, Open,
+    Output, Port, Process, Row, State, Timers, Value,
 };
 pub use record::{Field, Record, RecordShape, Shape};
 pub use schema::{ColumnSchema, DataType, IntegerType, Schema};
@@ -52,6 +52,10 @@ pub mod prelude {
     pub use serde::Deserialize;
     pub use wasmill_sdk_derive::{Record, Timers};
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// For the macros.
 #[doc(hidden)]

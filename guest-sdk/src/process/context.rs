@@ -22,6 +22,7 @@ pub struct Context<'b, P: Process> {
     pub(super) call: Call,
     keys: <P::Key<'b> as Key<'b>>::Reader,
     pub(super) times: &'b [i64],
+    row_groups: &'b [u32],
     pub(super) row: u32,
     pub(super) group: u32,
     watermark: i64,
@@ -37,6 +38,7 @@ impl<'b, P: Process> Context<'b, P> {
         call: Call,
         keys: &'b [Column],
         times: &'b [i64],
+        row_groups: &'b [u32],
         watermark: i64,
         processing_time: i64,
     ) -> Self {
@@ -46,6 +48,7 @@ impl<'b, P: Process> Context<'b, P> {
             call,
             keys,
             times,
+            row_groups,
             row: 0,
             group: 0,
             watermark,
@@ -67,6 +70,16 @@ impl<'b, P: Process> Context<'b, P> {
             "an operator that asks for the time says `const READS_TIMES: bool = true`"
         );
         Timestamp(self.times[self.row as usize])
+    }
+
+    /// Turns to a row of the batch, in [`Process::on_columns`].
+    #[inline]
+    pub fn at(&mut self, row: usize) -> &mut Self {
+        self.row = row as u32;
+        if P::Key::KEYED {
+            self.group = self.row_groups[row];
+        }
+        self
     }
 
     /// No event at or before this instant is still to come.

@@ -5,7 +5,7 @@ use super::open::Open;
 use super::ports::{AnyRows, Rows};
 use super::state::Cells;
 use super::timers::Changes;
-use super::{Input, Key, Output, Process, Timers};
+use super::{Columns, Input, Key, Output, Process, Timers};
 use crate::bindings::wasmill::operator::calls::{Batch, Due, GroupState, Rejection, Step};
 use crate::bindings::wasmill::operator::columns::{Column, Values};
 use crate::bindings::wasmill::operator::descriptors::{
@@ -171,12 +171,15 @@ impl<P: Process> Instance<P> {
         let nulls = nulls(&self.required, &batch);
         let reader = P::In::<'b>::reader(batch.columns);
         let mut cx = context(&mut self.out, &mut self.call, &batch);
+        if self
+            .operator
+            .on_columns(&Columns::new(batch.columns, batch.rows), &mut cx)
+        {
+            return cx.finish(batch.rows, batch.rows);
+        }
         let mut consumed = batch.rows;
         for row in 0..batch.rows {
-            cx.row = row as u32;
-            if P::Key::KEYED {
-                cx.group = batch.row_groups[row];
-            }
+            cx.at(row);
             if Self::HAS_TIMERS {
                 cx.call.timers.start_row();
             }
@@ -268,6 +271,7 @@ fn context<'b, P: Process>(
         call,
         batch.keys,
         batch.times,
+        batch.row_groups,
         batch.watermark,
         batch.processing_time,
     )

@@ -20,7 +20,12 @@ struct Variable {
 
 #[test]
 fn golden_bytes() {
-    let fixed = Fixed { count: 258, on: true, at: Timestamp(-1), id: [7, 8] };
+    let fixed = Fixed {
+        count: 258,
+        on: true,
+        at: Timestamp(-1),
+        id: [7, 8],
+    };
     let mut bytes = Vec::new();
     fixed.encode(&mut bytes);
     let expected = [2, 1, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 7, 8];
