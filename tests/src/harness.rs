@@ -91,7 +91,8 @@ impl Folder {
             files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
         }
         let texts = files.iter().map(|file| fs::read_to_string(file).unwrap_or_default());
-        let mut lines: Vec<String> = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let mut lines: Vec<String> =
+            texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         lines.sort();
         lines
     }

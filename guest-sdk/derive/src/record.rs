@@ -4,8 +4,8 @@ use crate::names;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{
-    Data, DeriveInput, Error, Field, Fields, GenericArgument, GenericParam, Lifetime,
-    PathArguments, Result, Type, ext::IdentExt, spanned::Spanned,
+    Data, DeriveInput, Error, Field, Fields, GenericArgument, GenericParam, Lifetime, PathArguments, Result, Type,
+    ext::IdentExt, spanned::Spanned,
 };
 
 pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
@@ -17,10 +17,7 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
         match column(field).and_then(|column| {
             check_type(&field.ty)?;
             if columns.contains(&column) {
-                return Err(Error::new(
-                    field.span(),
-                    format!("two fields are column `{column}`"),
-                ));
+                return Err(Error::new(field.span(), format!("two fields are column `{column}`")));
             }
             Ok(column)
         }) {
@@ -36,36 +33,22 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
     }
 
     let name = &input.ident;
-    let batch = lifetime
-        .clone()
-        .unwrap_or_else(|| Lifetime::new("'wasmill", Span::mixed_site()));
+    let batch = lifetime.clone().unwrap_or_else(|| Lifetime::new("'wasmill", Span::mixed_site()));
     let (in_batch, in_static) = match &lifetime {
         Some(lifetime) => (quote!(#name<#lifetime>), quote!(#name<'static>)),
         None => (quote!(#name), quote!(#name)),
     };
-    let idents: Vec<_> = fields
-        .iter()
-        .map(|field| field.ident.as_ref().expect("named"))
-        .collect();
+    let idents: Vec<_> = fields.iter().map(|field| field.ident.as_ref().expect("named")).collect();
     let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
-    let statics: Vec<_> = types
-        .iter()
-        .map(|ty| make_static(ty.to_token_stream()))
-        .collect();
+    let statics: Vec<_> = types.iter().map(|ty| make_static(ty.to_token_stream())).collect();
     // Spanned like the field's type, so that what is wrong with the type is said there.
-    let readers: Vec<_> = types
-        .iter()
-        .map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Field<#batch>>))
-        .collect();
+    let readers: Vec<_> = types.iter().map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Field<#batch>>)).collect();
     let builders: Vec<_> = types
         .iter()
         .zip(&statics)
         .map(|(ty, fixed)| quote_spanned!(ty.span()=> <#fixed as sdk::Field<'static>>))
         .collect();
-    let data: Vec<_> = types
-        .iter()
-        .map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Data>))
-        .collect();
+    let data: Vec<_> = types.iter().map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Data>)).collect();
     let count = fields.len() as u32;
 
     // A record that borrows lives no longer than its batch, so it cannot be state.
@@ -163,13 +146,10 @@ fn fields(input: &DeriveInput) -> Result<Vec<Field>> {
         Data::Union(_) => return Err(Error::new(whole, "a record is a struct with named fields")),
     };
     match &data.fields {
-        Fields::Named(fields) if !fields.named.is_empty() => {
-            Ok(fields.named.iter().cloned().collect())
+        Fields::Named(fields) if !fields.named.is_empty() => Ok(fields.named.iter().cloned().collect()),
+        Fields::Unnamed(_) => {
+            Err(Error::new(whole, "a record is a struct with named fields: its columns are matched by their names"))
         }
-        Fields::Unnamed(_) => Err(Error::new(
-            whole,
-            "a record is a struct with named fields: its columns are matched by their names",
-        )),
         _ => Err(Error::new(whole, "a record has at least one field")),
     }
 }
@@ -179,9 +159,7 @@ fn lifetime(input: &DeriveInput) -> Result<Option<Lifetime>> {
     let mut lifetime = None;
     for parameter in &input.generics.params {
         match parameter {
-            GenericParam::Lifetime(parameter) if lifetime.is_none() => {
-                lifetime = Some(parameter.lifetime.clone())
-            }
+            GenericParam::Lifetime(parameter) if lifetime.is_none() => lifetime = Some(parameter.lifetime.clone()),
             GenericParam::Lifetime(parameter) => {
                 return Err(Error::new(
                     parameter.span(),
@@ -189,10 +167,7 @@ fn lifetime(input: &DeriveInput) -> Result<Option<Lifetime>> {
                 ));
             }
             other => {
-                return Err(Error::new(
-                    other.span(),
-                    "a record has no type parameters: write a record for each",
-                ));
+                return Err(Error::new(other.span(), "a record has no type parameters: write a record for each"));
             }
         }
     }
@@ -229,14 +204,8 @@ fn check_type(ty: &Type) -> Result<()> {
                 }
                 _ => return refuse("a record borrows text and bytes only: `&str` or `&[u8]`"),
             }
-            if reference
-                .lifetime
-                .as_ref()
-                .is_some_and(|lifetime| lifetime.ident == "static")
-            {
-                return refuse(
-                    "a record borrows from its batch: give the struct a lifetime and use it here",
-                );
+            if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
+                return refuse("a record borrows from its batch: give the struct a lifetime and use it here");
             }
             Ok(())
         }
@@ -250,14 +219,10 @@ fn check_type(ty: &Type) -> Result<()> {
             };
             match last.ident.to_string().as_str() {
                 "usize" => {
-                    return refuse(
-                        "the width of `usize` depends on the machine: use `u32` or `u64`",
-                    );
+                    return refuse("the width of `usize` depends on the machine: use `u32` or `u64`");
                 }
                 "isize" => {
-                    return refuse(
-                        "the width of `isize` depends on the machine: use `i32` or `i64`",
-                    );
+                    return refuse("the width of `isize` depends on the machine: use `i32` or `i64`");
                 }
                 "i128" | "u128" => {
                     return refuse("integers have 8 to 64 bits; `Decimal` and `[u8; 16]` hold 128");

@@ -43,17 +43,7 @@ impl<'b, P: Process> Context<'b, P> {
         processing_time: i64,
     ) -> Self {
         let keys = P::Key::reader(keys);
-        Self {
-            out,
-            call,
-            keys,
-            times,
-            row_groups,
-            row: 0,
-            group: 0,
-            watermark,
-            processing_time,
-        }
+        Self { out, call, keys, times, row_groups, row: 0, group: 0, watermark, processing_time }
     }
 
     /// The key of this row or timer.
@@ -65,10 +55,7 @@ impl<'b, P: Process> Context<'b, P> {
     /// The event time of this row, or the time that this timer was set for.
     #[inline]
     pub fn time(&self) -> Timestamp {
-        assert!(
-            !self.times.is_empty(),
-            "an operator that asks for the time says `const READS_TIMES: bool = true`"
-        );
+        assert!(!self.times.is_empty(), "an operator that asks for the time says `const READS_TIMES: bool = true`");
         Timestamp(self.times[self.row as usize])
     }
 
@@ -106,10 +93,7 @@ impl<'b, P: Process> Context<'b, P> {
 
     #[inline(always)]
     fn push<'r>(&mut self, time: Option<i64>, row: P::Out<'r>) {
-        assert!(
-            !(P::Out::EXTENDS && self.call.timers_fire),
-            "a timer has no input row to extend or keep"
-        );
+        assert!(!(P::Out::EXTENDS && self.call.timers_fire), "a timer has no input row to extend or keep");
         let times = self.times;
         self.out.push(self.row, time, times, |builder| {
             row.write(same::<_, <P::Out<'r> as Output<'r>>::Builder>(builder));
@@ -128,17 +112,12 @@ impl<'b, P: Process> Context<'b, P> {
 
     fn push_to<T: RecordShape>(&mut self, port: &Port<T>, time: Option<i64>, row: T::Of<'_>) {
         let side = &mut self.call.sides[port.number as usize - 1];
-        let rows: &mut Rows<T::Builder> = side
-            .as_any()
-            .downcast_mut()
-            .expect("the port of this operator");
+        let rows: &mut Rows<T::Builder> = side.as_any().downcast_mut().expect("the port of this operator");
         let before = rows.bytes();
         if rows.len() == 0 {
             rows.start(1);
         }
-        rows.push(self.row, time, self.times, |builder| {
-            row.write_record(builder)
-        });
+        rows.push(self.row, time, self.times, |builder| row.write_record(builder));
         self.call.side_bytes += rows.bytes() - before;
         self.call.side_rows = true;
     }

@@ -66,10 +66,7 @@ impl<'a> Input<'a> for Row<'a> {
     }
     #[inline(always)]
     fn read(reader: &Self::Reader, row: usize) -> Self {
-        Self {
-            columns: reader,
-            row,
-        }
+        Self { columns: reader, row }
     }
 }
 
@@ -83,10 +80,7 @@ pub struct Column<T> {
 
 impl<T> Column<T> {
     pub(super) fn new(at: usize) -> Self {
-        Self {
-            at,
-            of: PhantomData,
-        }
+        Self { at, of: PhantomData }
     }
 }
 
@@ -120,17 +114,12 @@ impl<'a> Columns<'a> {
     /// Whether a row has a value in a column.
     pub fn is_valid<T>(&self, column: &Column<T>, row: usize) -> bool {
         let validity = &self.columns[column.at].validity;
-        validity
-            .as_ref()
-            .is_none_or(|validity| bits::get(validity, row))
+        validity.as_ref().is_none_or(|validity| bits::get(validity, row))
     }
 
     /// A row, for the columns that are no slices.
     pub fn row(&self, row: usize) -> Row<'a> {
-        Row {
-            columns: self.columns,
-            row,
-        }
+        Row { columns: self.columns, row }
     }
 }
 

@@ -143,12 +143,7 @@ pub trait Process: Sized + 'static {
 
     /// Deals with one timer that is due. Needed when there are timers.
     fn on_timer(&self, timer: Self::Timer, cx: &mut Context<'_, Self>) -> Outcome {
-        const {
-            assert!(
-                Self::Timer::TIMERS.is_empty(),
-                "an operator with timers needs `fn on_timer`"
-            )
-        };
+        const { assert!(Self::Timer::TIMERS.is_empty(), "an operator with timers needs `fn on_timer`") };
         let _ = (timer, cx);
         Ok(())
     }

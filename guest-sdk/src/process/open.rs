@@ -3,9 +3,7 @@
 use super::ports::{AnyRows, Rows};
 use super::state::Cells;
 use super::{Clock, Column, Port, Value};
-use crate::bindings::wasmill::operator::descriptors::{
-    self, Refresh, StateInfo, StateKind, TimeToLive,
-};
+use crate::bindings::wasmill::operator::descriptors::{self, Refresh, StateInfo, StateKind, TimeToLive};
 use crate::bindings::wasmill::operator::descriptors::{Inheritance, OutputPort};
 use crate::error::Error;
 use crate::record::{Field, Record, RecordShape, Shape};
@@ -94,11 +92,7 @@ impl Open<'_> {
         T::Of::describe_fields(&mut columns);
         let port = Port::new(self.ports.len() as u32);
         let columns = columns.to_wire();
-        self.ports.push(OutputPort {
-            name: name.to_owned(),
-            columns,
-            inheritance: Inheritance::New,
-        });
+        self.ports.push(OutputPort { name: name.to_owned(), columns, inheritance: Inheritance::New });
         self.sides.push(Box::new(Rows::<T::Builder>::default()));
         port
     }
@@ -129,11 +123,7 @@ impl State<'_> {
     /// Drops a key's value this long after it was last written.
     pub fn expires_after(mut self, span: Duration, clock: Clock) -> Self {
         let micros = span.0.max(0) as u64;
-        self.time_to_live = Some(TimeToLive {
-            micros,
-            clock: clock.into(),
-            refresh: Refresh::OnWrite,
-        });
+        self.time_to_live = Some(TimeToLive { micros, clock: clock.into(), refresh: Refresh::OnWrite });
         self
     }
 
@@ -154,12 +144,7 @@ impl State<'_> {
     /// One value for each key.
     pub fn value<T: Data + Default>(self) -> Value<T> {
         let value = Value::new(self.states.len() as u32);
-        self.states.push(describe::<T>(
-            &self.name,
-            StateKind::Value,
-            self.version,
-            self.time_to_live,
-        ));
+        self.states.push(describe::<T>(&self.name, StateKind::Value, self.version, self.time_to_live));
         self.cells.push(Cells::new(T::WIDTH));
         value
     }
@@ -177,15 +162,7 @@ pub(crate) fn describe<T: Data + Default>(
     let mut defaults = Vec::new();
     T::default().encode(&mut defaults);
     let value_type = value_type.to_wire();
-    StateInfo {
-        name: name.to_owned(),
-        kind,
-        key_type: None,
-        value_type,
-        defaults,
-        version,
-        time_to_live,
-    }
+    StateInfo { name: name.to_owned(), kind, key_type: None, value_type, defaults, version, time_to_live }
 }
 
 impl From<Clock> for descriptors::Clock {

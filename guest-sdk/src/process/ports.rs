@@ -15,10 +15,7 @@ pub struct Port<T> {
 
 impl<T> Port<T> {
     pub(super) fn new(number: u32) -> Self {
-        Self {
-            number,
-            of: PhantomData,
-        }
+        Self { number, of: PhantomData }
     }
 }
 
@@ -40,11 +37,7 @@ pub(super) struct Rows<B> {
 impl<B: Builder> Rows<B> {
     /// Starts a call of so many input rows.
     pub(super) fn start(&mut self, inputs: usize) {
-        let expected = if self.last == 0 {
-            inputs
-        } else {
-            inputs.min(self.last + self.last / 8)
-        };
+        let expected = if self.last == 0 { inputs } else { inputs.min(self.last + self.last / 8) };
         self.columns.reserve(expected);
     }
 
@@ -54,13 +47,7 @@ impl<B: Builder> Rows<B> {
 
     /// A row that came from an input row, at a time of its own or at its origin's.
     #[inline(always)]
-    pub(super) fn push(
-        &mut self,
-        origin: u32,
-        time: Option<i64>,
-        input_times: &[i64],
-        write: impl FnOnce(&mut B),
-    ) {
+    pub(super) fn push(&mut self, origin: u32, time: Option<i64>, input_times: &[i64], write: impl FnOnce(&mut B)) {
         write(&mut self.columns);
         if self.listed {
             self.origins.push(origin);
@@ -90,21 +77,14 @@ impl<B: Builder> Rows<B> {
     #[inline(never)]
     fn push_time(&mut self, origin: u32, time: Option<i64>, input_times: &[i64]) {
         let time_of = |row: u32| {
-            assert!(
-                !input_times.is_empty(),
-                "`emit` beside `emit_at` needs `const READS_TIMES: bool = true`"
-            );
+            assert!(!input_times.is_empty(), "`emit` beside `emit_at` needs `const READS_TIMES: bool = true`");
             input_times[row as usize]
         };
         if !self.timed {
             self.timed = true;
             self.times.reserve(self.last.max(self.rows + 1));
             for row in 0..self.rows {
-                self.times.push(time_of(if self.listed {
-                    self.origins[row]
-                } else {
-                    row as u32
-                }));
+                self.times.push(time_of(if self.listed { self.origins[row] } else { row as u32 }));
             }
         }
         self.times.push(time.unwrap_or_else(|| time_of(origin)));
@@ -117,10 +97,7 @@ impl<B: Builder> Rows<B> {
 
     /// The rows of this call, and a fresh start.
     fn take(&mut self, port: u32, inputs: usize) -> Option<calls::Output> {
-        let (rows, listed) = (
-            std::mem::take(&mut self.rows),
-            std::mem::take(&mut self.listed),
-        );
+        let (rows, listed) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.listed));
         let times = std::mem::take(&mut self.timed).then(|| std::mem::take(&mut self.times));
         if rows == 0 {
             return None;
@@ -133,13 +110,7 @@ impl<B: Builder> Rows<B> {
         };
         let mut columns = Vec::new();
         self.columns.finish(&mut columns);
-        Some(calls::Output {
-            port,
-            rows: rows as u32,
-            origins,
-            times,
-            columns,
-        })
+        Some(calls::Output { port, rows: rows as u32, origins, times, columns })
     }
 }
 
@@ -173,13 +144,7 @@ impl<B: Builder> AnyRows for Rows<B> {
 
     fn forget(&mut self, origin: u32) {
         let mut rows = self.rows;
-        while rows > 0
-            && self
-                .origins
-                .get(rows - 1)
-                .map_or(rows as u32 - 1, |origin| *origin)
-                == origin
-        {
+        while rows > 0 && self.origins.get(rows - 1).map_or(rows as u32 - 1, |origin| *origin) == origin {
             rows -= 1;
         }
         self.truncate(rows);
@@ -198,7 +163,5 @@ impl<B: Builder> AnyRows for Rows<B> {
 /// cannot know. Costs nothing.
 #[inline(always)]
 pub(crate) fn same<A: 'static, B: 'static>(value: &mut A) -> &mut B {
-    (value as &mut dyn Any)
-        .downcast_mut()
-        .expect("a record's builder is the same for every lifetime")
+    (value as &mut dyn Any).downcast_mut().expect("a record's builder is the same for every lifetime")
 }

@@ -50,8 +50,7 @@ impl Bitmap {
     }
 
     pub(crate) fn reserve(&mut self, more: usize) {
-        self.bits
-            .reserve((self.len + more).div_ceil(8) - self.bits.len());
+        self.bits.reserve((self.len + more).div_ceil(8) - self.bits.len());
     }
 
     #[inline]

@@ -21,14 +21,8 @@ pub struct BytesReader<'a> {
 impl<'a> BytesReader<'a> {
     fn new(columns: &mut Cursor<'a>) -> Self {
         let (rows, column) = columns.take_indexed();
-        let Values::Variable(values) = &column.values else {
-            mismatch("variable", column)
-        };
-        Self {
-            rows,
-            offsets: &values.offsets,
-            data: &values.data,
-        }
+        let Values::Variable(values) = &column.values else { mismatch("variable", column) };
+        Self { rows, offsets: &values.offsets, data: &values.data }
     }
 
     #[inline(always)]
@@ -103,9 +97,7 @@ impl Builder for BytesBuilder {
         let more = match self.last {
             None => rows * GUESS,
             // In 64 bits, because the product is too large for those of the sandbox.
-            Some((last, bytes)) => {
-                ((bytes + bytes / 16) as u64 * rows as u64 / last.max(1) as u64) as usize
-            }
+            Some((last, bytes)) => ((bytes + bytes / 16) as u64 * rows as u64 / last.max(1) as u64) as usize,
         };
         if self.data.is_empty() {
             self.data = vec![0; more.min(OUTPUT_LIMIT)];
@@ -133,10 +125,7 @@ impl Builder for BytesBuilder {
         }
         let mut data = std::mem::take(&mut self.data);
         data.truncate(std::mem::take(&mut self.len));
-        columns.push(Column {
-            validity: None,
-            values: Values::Variable(Variable { offsets, data }),
-        });
+        columns.push(Column { validity: None, values: Values::Variable(Variable { offsets, data }) });
     }
 }
 

@@ -36,10 +36,7 @@ struct Everything {
 }
 
 fn everything(n: usize) -> Everything {
-    let inner = |n: usize| Inner {
-        name: "x".repeat(n),
-        score: n.is_multiple_of(2).then_some(n as f64),
-    };
+    let inner = |n: usize| Inner { name: "x".repeat(n), score: n.is_multiple_of(2).then_some(n as f64) };
     Everything {
         flag: n.is_multiple_of(3),
         small: -(n as i8),
@@ -53,9 +50,7 @@ fn everything(n: usize) -> Everything {
         maybe: (n % 2 == 1).then(|| "y".repeat(n)),
         maybe_flag: [None, Some(true), Some(false)][n % 3],
         list: (0..n as i32).collect(),
-        texts: (0..n)
-            .map(|n| (n % 2 == 0).then(|| n.to_string()))
-            .collect(),
+        texts: (0..n).map(|n| (n % 2 == 0).then(|| n.to_string())).collect(),
         inner: inner(n),
         maybe_inner: (!n.is_multiple_of(4)).then(|| inner(n)),
         inners: (0..n % 3).map(inner).collect(),
@@ -77,9 +72,7 @@ impl Columns {
 
 fn read(columns: &[Column], rows: usize) -> Vec<Everything> {
     let reader = <Everything as Input>::reader(columns);
-    (0..rows)
-        .map(|row| Everything::read(&reader, row))
-        .collect()
+    (0..rows).map(|row| Everything::read(&reader, row)).collect()
 }
 
 #[test]
@@ -91,14 +84,8 @@ fn every_type_comes_back_also_after_rows_were_undone() {
         columns.0.truncate(11);
         (11..40).for_each(|n| everything(n).write_record(&mut columns.0));
         let finished = columns.finish();
-        assert_eq!(
-            finished.len(),
-            Schema::of::<Everything>().to_wire().fields.len()
-        );
-        assert_eq!(
-            read(&finished, 40),
-            (0..40).map(everything).collect::<Vec<_>>()
-        );
+        assert_eq!(finished.len(), Schema::of::<Everything>().to_wire().fields.len());
+        assert_eq!(read(&finished, 40), (0..40).map(everything).collect::<Vec<_>>());
     }
 }
 
@@ -106,20 +93,14 @@ fn every_type_comes_back_also_after_rows_were_undone() {
 fn a_record_without_rows_has_all_its_columns() {
     let mut columns = Columns::default();
     columns.0.reserve(0);
-    assert_eq!(
-        columns.finish().len(),
-        Schema::of::<Everything>().to_wire().fields.len()
-    );
+    assert_eq!(columns.finish().len(), Schema::of::<Everything>().to_wire().fields.len());
 }
 
 #[test]
 fn schemas_are_depth_first() {
     let fields = Schema::of::<Everything>().to_wire().fields;
     let names: Vec<_> = fields.iter().map(|field| &*field.name).collect();
-    assert_eq!(
-        names[11..17],
-        ["list", "item", "texts", "item", "inner", "name"]
-    );
+    assert_eq!(names[11..17], ["list", "item", "texts", "item", "inner", "name"]);
     assert!(fields[14].nullable && !fields[15].nullable && fields[9].nullable);
     assert_eq!(fields[4].data_type, DataType::Bytes);
     assert_eq!(Schema::of::<Everything>().columns().count(), 18);
@@ -139,10 +120,7 @@ fn dictionaries_and_nulls_are_read() {
         builder.reserve(2);
         builder.push(b"one");
         builder.push(b"two");
-        let values = Values::Dictionary(Dictionary {
-            indices: vec![1, 0, 1],
-            size: 2,
-        });
+        let values = Values::Dictionary(Dictionary { indices: vec![1, 0, 1], size: 2 });
         let mut columns = vec![Column { validity, values }];
         builder.finish(&mut columns);
         columns[1].validity = inner;
@@ -153,20 +131,10 @@ fn dictionaries_and_nulls_are_read() {
     let reader = <Word<'_> as Input>::reader(&columns);
     let words: Vec<_> = (0..3).map(|row| Word::read(&reader, row)).collect();
     let word = |word, maybe| Word { word, maybe };
-    assert_eq!(
-        words,
-        [
-            word("two", None),
-            word("one", None),
-            word("two", Some("two"))
-        ]
-    );
+    assert_eq!(words, [word("two", None), word("one", None), word("two", Some("two"))]);
 
     columns.truncate(2);
-    columns.push(Column {
-        validity: None,
-        values: Values::Nulls,
-    });
+    columns.push(Column { validity: None, values: Values::Nulls });
     let reader = <Word<'_> as Input>::reader(&columns);
     assert_eq!(Word::read(&reader, 1), word("one", None));
 }

@@ -50,11 +50,7 @@ impl Process for Undone {
     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
         Ok(Self {
             total: cx.value("total"),
-            names: cx
-                .state("names")
-                .version(3)
-                .expires_after(hours(1), Clock::EventTime)
-                .value(),
+            names: cx.state("names").version(3).expires_after(hours(1), Clock::EventTime).value(),
             notes: cx.side_output("notes"),
             rows: cx.counter("rows"),
         })
@@ -67,17 +63,8 @@ impl Process for Undone {
         self.names.set(cx, note.clone());
         self.names.update(cx, |names| names.push('!'));
         cx.emit_to(&self.notes, Note { note: &note });
-        cx.emit(Seen {
-            key: step.key,
-            total,
-        });
-        cx.emit_at(
-            Timestamp(total),
-            Seen {
-                key: step.key,
-                total,
-            },
-        );
+        cx.emit(Seen { key: step.key, total });
+        cx.emit_at(Timestamp(total), Seen { key: step.key, total });
         match step.value {
             100 => self.names.clear(cx),
             101 => self.total.clear(cx),
@@ -103,40 +90,14 @@ impl Process for Undone {
 }
 
 fn steps(values: &[(u32, i64)]) -> Vec<(Timestamp, Step)> {
-    values
-        .iter()
-        .map(|(key, value)| {
-            (
-                Timestamp(1000),
-                Step {
-                    key: *key,
-                    value: *value,
-                },
-            )
-        })
-        .collect()
+    values.iter().map(|(key, value)| (Timestamp(1000), Step { key: *key, value: *value })).collect()
 }
 
 /// The same rows without those that are refused give the same, in one batch and one by one.
 #[test]
 fn a_refused_row_leaves_nothing_behind() {
-    let values = [
-        (1, 5),
-        (2, -1),
-        (1, -3),
-        (2, 7),
-        (1, 100),
-        (1, -2),
-        (1, 4),
-        (2, 101),
-        (2, -9),
-        (2, 1),
-        (3, -5),
-    ];
-    let good: Vec<_> = values
-        .into_iter()
-        .filter(|(_, value)| *value >= 0)
-        .collect();
+    let values = [(1, 5), (2, -1), (1, -3), (2, 7), (1, 100), (1, -2), (1, 4), (2, 101), (2, -9), (2, 1), (3, -5)];
+    let good: Vec<_> = values.into_iter().filter(|(_, value)| *value >= 0).collect();
     let mut expected = Drive::<Undone>::over::<Step>("");
     expected.batch(steps(&good));
     let mut batch = Drive::<Undone>::over::<Step>("");
@@ -191,10 +152,7 @@ impl Process for Chain {
             Wake::Later => cx.log(Level::Info, "later"),
             Wake::Clock => cx.count_nothing(),
         }
-        cx.emit(Seen {
-            key,
-            total: cx.time().0,
-        });
+        cx.emit(Seen { key, total: cx.time().0 });
         Ok(())
     }
 }
@@ -210,10 +168,7 @@ fn timers_of_one_call_see_each_other() {
     chain.watermark(Timestamp(50));
     let seen = |key, total| Seen { key, total };
     assert_eq!(chain.outputs(), [seen(1, 2), seen(2, 3), seen(2, 23)]);
-    assert_eq!(
-        chain.output_times(),
-        [Timestamp(2), Timestamp(3), Timestamp(23)]
-    );
+    assert_eq!(chain.output_times(), [Timestamp(2), Timestamp(3), Timestamp(23)]);
     assert_eq!(chain.log().len(), 1);
     assert_eq!(chain.live_keys(), 2);
     chain.processing_time(Timestamp(5));
@@ -234,9 +189,7 @@ impl Process for Flood {
     }
 
     fn on_event(&self, step: Step, cx: &mut Context<'_, Self>) -> Outcome {
-        cx.emit(Note {
-            note: &step.value.to_string().repeat(1 << 20),
-        });
+        cx.emit(Note { note: &step.value.to_string().repeat(1 << 20) });
         Ok(())
     }
 }
@@ -244,20 +197,8 @@ impl Process for Flood {
 #[test]
 fn a_call_stops_at_its_output_limit() {
     let mut flood = Drive::<Flood>::new();
-    flood.batch(steps(&[
-        (0, 0),
-        (0, 1),
-        (0, 2),
-        (0, 3),
-        (0, 4),
-        (0, 5),
-        (0, 6),
-    ]));
-    let firsts: Vec<_> = flood
-        .outputs()
-        .iter()
-        .map(|note| note.note.as_bytes()[0])
-        .collect();
+    flood.batch(steps(&[(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6)]));
+    let firsts: Vec<_> = flood.outputs().iter().map(|note| note.note.as_bytes()[0]).collect();
     assert_eq!(firsts, *b"0123456");
     assert_eq!(flood.calls(), 2);
 }
@@ -282,10 +223,7 @@ impl Process for Add {
 
     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
         let config: Sum = cx.config()?;
-        Ok(Self {
-            left: cx.column(&config.left)?,
-            right: cx.column(&config.right)?,
-        })
+        Ok(Self { left: cx.column(&config.left)?, right: cx.column(&config.right)? })
     }
 
     fn on_event(&self, row: Row<'_>, cx: &mut Context<'_, Self>) -> Outcome {
@@ -310,37 +248,16 @@ struct Sale<'a> {
 #[test]
 fn a_generic_operator_picks_its_columns() {
     let mut add = Drive::<Add>::over::<Sale<'_>>(r#"{ "left": "net", "right": "tax" }"#);
-    let sale = |net, tax| {
-        (
-            Timestamp(0),
-            Sale {
-                shop: "s",
-                net,
-                tax,
-            },
-        )
-    };
+    let sale = |net, tax| (Timestamp(0), Sale { shop: "s", net, tax });
     add.batch([sale(1, Some(2)), sale(3, None)]);
-    assert_eq!(
-        add.outputs(),
-        [Extend(Total { sum: 3 }), Extend(Total { sum: 3 })]
-    );
+    assert_eq!(add.outputs(), [Extend(Total { sum: 3 }), Extend(Total { sum: 3 })]);
 
-    let opened = |config| {
-        Drive::<Add>::open(config, crate::Schema::of::<Sale<'_>>())
-            .err()
-            .map(|error| error.to_string())
-    };
+    let opened =
+        |config| Drive::<Add>::open(config, crate::Schema::of::<Sale<'_>>()).err().map(|error| error.to_string());
     let missing = opened(r#"{ "left": "gross", "right": "tax" }"#);
-    assert_eq!(
-        missing.as_deref(),
-        Some("no column `gross`, only `shop`, `net`, `tax`")
-    );
+    assert_eq!(missing.as_deref(), Some("no column `gross`, only `shop`, `net`, `tax`"));
     let text = opened(r#"{ "left": "shop", "right": "tax" }"#);
-    assert_eq!(
-        text.as_deref(),
-        Some("column `shop` is text, but the operator reads s64")
-    );
+    assert_eq!(text.as_deref(), Some("column `shop` is text, but the operator reads s64"));
     assert!(opened("{}").is_some_and(|error| error.starts_with("config: missing field `left`")));
 }
 
@@ -348,22 +265,10 @@ fn a_generic_operator_picks_its_columns() {
 #[test]
 fn a_null_refuses_its_row_alone() {
     let mut add = Drive::<Add>::over::<Sale<'_>>(r#"{ "left": "tax", "right": "net" }"#);
-    let sale = |net, tax| {
-        (
-            Timestamp(0),
-            Sale {
-                shop: "s",
-                net,
-                tax,
-            },
-        )
-    };
+    let sale = |net, tax| (Timestamp(0), Sale { shop: "s", net, tax });
     add.batch([sale(1, Some(2)), sale(3, None), sale(4, Some(1))]);
     assert_eq!(add.rejected(), ["column `tax` is null"]);
-    assert_eq!(
-        add.outputs(),
-        [Extend(Total { sum: 3 }), Extend(Total { sum: 5 })]
-    );
+    assert_eq!(add.outputs(), [Extend(Total { sum: 3 }), Extend(Total { sum: 5 })]);
 }
 
 /// State without a key.
@@ -387,11 +292,6 @@ impl Process for Homeless {
 
 #[test]
 fn state_needs_a_key() {
-    let refused = Drive::<Homeless>::try_new("")
-        .err()
-        .map(|error| error.to_string());
-    assert_eq!(
-        refused.as_deref(),
-        Some("state `lost` needs a key: `type Key` is `()`")
-    );
+    let refused = Drive::<Homeless>::try_new("").err().map(|error| error.to_string());
+    assert_eq!(refused.as_deref(), Some("state `lost` needs a key: `type Key` is `()`"));
 }

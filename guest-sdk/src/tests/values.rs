@@ -20,12 +20,7 @@ struct Variable {
 
 #[test]
 fn golden_bytes() {
-    let fixed = Fixed {
-        count: 258,
-        on: true,
-        at: Timestamp(-1),
-        id: [7, 8],
-    };
+    let fixed = Fixed { count: 258, on: true, at: Timestamp(-1), id: [7, 8] };
     let mut bytes = Vec::new();
     fixed.encode(&mut bytes);
     let expected = [2, 1, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255, 7, 8];
@@ -33,12 +28,7 @@ fn golden_bytes() {
     assert_eq!(Fixed::WIDTH, Some(15));
     assert_eq!(Fixed::decode(&mut &bytes[..]), fixed);
 
-    let value = Variable {
-        name: "é".into(),
-        last: Some(-2),
-        parts: vec![fixed],
-        bytes: vec![9],
-    };
+    let value = Variable { name: "é".into(), last: Some(-2), parts: vec![fixed], bytes: vec![9] };
     bytes.clear();
     value.encode(&mut bytes);
     let mut golden = vec![2, 0, 0, 0, 0xc3, 0xa9, 1, 254, 255, 1, 0, 0, 0];

@@ -11,15 +11,20 @@ pub struct Line<'a> {
 
 #[derive(Record, Debug, PartialEq)]
 pub struct Request<'a> {
+    pub time: Timestamp,
     pub client: &'a str,
     pub method: &'a str,
-    /// as the client asked for it, with its query
+    /// up to the query
     pub path: &'a str,
     pub status: u16,
+    /// of the status, such as `2xx`
+    pub class: &'a str,
     pub bytes: u64,
     pub referrer: Option<&'a str>,
     pub agent: Option<&'a str>,
 }
+
+const CLASSES: [&str; 6] = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 pub struct AccessLog;
 
@@ -36,40 +41,36 @@ impl Process for AccessLog {
     }
 
     fn on_event(&self, line: Line<'_>, cx: &mut Context<'_, Self>) -> Outcome {
-        let (time, request) = parse(line.line)?;
-        cx.emit_at(time, request);
+        let request = parse(line.line)?;
+        cx.emit_at(request.time, request);
         Ok(())
     }
 }
 
-fn parse(line: &str) -> Result<(Timestamp, Request<'_>), Error> {
+fn parse(line: &str) -> Result<Request<'_>, Error> {
     let (client, rest) = line.split_once(' ').ok_or("no client")?;
     let (_, rest) = rest.split_once('[').ok_or("no time")?;
     let (time, rest) = rest.split_once("] ").ok_or("the time does not end")?;
     let (request, rest) = quoted(rest).ok_or("no request")?;
     let (method, target) = request.split_once(' ').ok_or("a request without a path")?;
-    let path = target
-        .rsplit_once(' ')
-        .map_or(target, |(path, _protocol)| path);
+    let path = target.rsplit_once(' ').map_or(target, |(path, _protocol)| path);
     let (status, rest) = rest.trim_start().split_once(' ').ok_or("no status")?;
     let (bytes, rest) = rest.split_once(' ').ok_or("no size")?;
     let (referrer, rest) = quoted(rest).ok_or("no referrer")?;
     let (agent, _) = quoted(rest.trim_start()).ok_or("no user agent")?;
     let present = |text: &'_ str| text != "-";
-    let request = Request {
+    let status: u16 = status.parse().map_err(|_| "a status that is no number")?;
+    Ok(Request {
+        time: time::parse(time).ok_or("a time that is none")?,
         client,
         method,
-        path,
-        status: status.parse().map_err(|_| "a status that is no number")?,
-        bytes: if present(bytes) {
-            bytes.parse().map_err(|_| "a size that is no number")?
-        } else {
-            0
-        },
+        path: target.split_once('?').map_or(target, |(path, _query)| path),
+        status,
+        class: CLASSES.get(usize::from(status / 100)).ok_or("a status that is none")?,
+        bytes: if present(bytes) { bytes.parse().map_err(|_| "a size that is no number")? } else { 0 },
         referrer: Some(referrer).filter(|text| present(text)),
         agent: Some(agent).filter(|text| present(text)),
-    };
-    Ok((time::parse(time).ok_or("a time that is none")?, request))
+    })
 }
 
 /// A text in quotes, and what follows it. Quotes within are escaped, and stay so.
@@ -93,20 +94,24 @@ mod tests {
 
     #[test]
     fn a_line_becomes_a_request_at_its_own_time() {
-        let line = r#"83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET /a?b=c HTTP/1.1" 200 203023 "-" "Mozilla \"5\"""#;
+        let line =
+            r#"83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET /a?b=c HTTP/1.1" 200 203023 "-" "Mozilla \"5\"""#;
         let mut log = Drive::<AccessLog>::new();
         log.event(Timestamp(0), Line { line });
+        let time = Timestamp::from_seconds(1_431_857_103);
         let request = Request {
+            time,
             client: "83.149.9.216",
             method: "GET",
-            path: "/a?b=c",
+            path: "/a",
             status: 200,
+            class: "2xx",
             bytes: 203_023,
             referrer: None,
             agent: Some(r#"Mozilla \"5\""#),
         };
         assert_eq!(log.outputs(), [request]);
-        assert_eq!(log.output_times(), [Timestamp::from_seconds(1_431_857_103)]);
+        assert_eq!(log.output_times(), [time]);
     }
 
     #[test]
@@ -119,9 +124,6 @@ mod tests {
         ] {
             log.event(Timestamp(0), Line { line });
         }
-        assert_eq!(
-            log.rejected(),
-            ["no client", "no user agent", "a time that is none"]
-        );
+        assert_eq!(log.rejected(), ["no client", "no user agent", "a time that is none"]);
     }
 }

@@ -51,20 +51,12 @@ impl Process for Sessions {
     type Timer = Wake;
 
     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            open: cx.value("open"),
-            late: cx.counter("late"),
-        })
+        Ok(Self { open: cx.value("open"), late: cx.counter("late") })
     }
 
     fn on_event(&self, request: Request, cx: &mut Keyed<'_, Self>) -> Outcome {
         let mut open = self.open.get_or_default(cx);
-        let mut session = Session {
-            start: cx.time(),
-            end: cx.time(),
-            requests: 1,
-            bytes: request.bytes,
-        };
+        let mut session = Session { start: cx.time(), end: cx.time(), requests: 1, bytes: request.bytes };
         open.retain(|other| {
             let apart = other.start > session.end + GAP || session.start > other.end + GAP;
             if !apart {
@@ -89,20 +81,8 @@ impl Process for Sessions {
         let over = |session: &mut Session| session.end + GAP <= cx.time();
         let mut open = self.open.get_or_default(cx);
         let ended: Vec<_> = open.extract_if(.., over).collect();
-        for Session {
-            start,
-            end,
-            requests,
-            bytes,
-        } in ended
-        {
-            cx.emit(Ended {
-                client: cx.key().client,
-                start,
-                end,
-                requests,
-                bytes,
-            });
+        for Session { start, end, requests, bytes } in ended {
+            cx.emit(Ended { client: cx.key().client, start, end, requests, bytes });
         }
         self.keep(open, cx);
         Ok(())

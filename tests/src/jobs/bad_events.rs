@@ -66,7 +66,10 @@ fn bad_events_have_dead_letters_and_good_ones_are_counted() {
     }
     for (number, (line, reason)) in bad.iter().enumerate() {
         let at = offsets[1 + 2 * number];
-        let letter = letters.iter().find(|letter| letter["offset"] == at).unwrap_or_else(|| panic!("none at {at}: {letters:#?}"));
+        let letter = letters
+            .iter()
+            .find(|letter| letter["offset"] == at)
+            .unwrap_or_else(|| panic!("none at {at}: {letters:#?}"));
         let said = letter["reason"].as_str().unwrap();
         assert!(said.contains(reason), "{line}: {said}");
         assert_eq!(letter["node"], "events");

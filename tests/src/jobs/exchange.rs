@@ -35,7 +35,8 @@ fn counts(rows: &[String]) -> (usize, u64) {
 #[test]
 fn a_key_is_counted_in_one_place_whatever_the_parallelism() {
     let folder = Folder::new();
-    let job = format!("{SOURCE}[operators.count]\ninputs = [\"events\"]\n{COUNT}[sinks.out]\ninputs = [\"count\"]{SINK}");
+    let job =
+        format!("{SOURCE}[operators.count]\ninputs = [\"events\"]\n{COUNT}[sinks.out]\ninputs = [\"count\"]{SINK}");
     let one = counts(&folder.rows(&job, &["-p", "1"]));
     assert_eq!(one.0, 20_000);
     for parallelism in ["2", "5"] {
@@ -46,8 +47,9 @@ fn a_key_is_counted_in_one_place_whatever_the_parallelism() {
 #[test]
 fn a_stream_read_twice_is_two_streams() {
     let folder = Folder::new();
-    let job =
-        format!("{SOURCE}[operators.count]\ninputs = [\"events\", \"events\"]\n{COUNT}[sinks.out]\ninputs = [\"count\"]{SINK}");
+    let job = format!(
+        "{SOURCE}[operators.count]\ninputs = [\"events\", \"events\"]\n{COUNT}[sinks.out]\ninputs = [\"count\"]{SINK}"
+    );
     let (rows, _) = counts(&folder.rows(&job, &["-p", "2"]));
     assert_eq!(rows, 40_000);
 }
