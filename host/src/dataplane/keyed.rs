@@ -189,6 +189,11 @@ impl Keyed {
         due
     }
 
+    /// How many keys have state.
+    pub fn live_keys(&self) -> usize {
+        self.state.live_keys()
+    }
+
     pub fn wake_at(&self) -> Option<Timestamp> {
         self.processing_timers.next()
     }

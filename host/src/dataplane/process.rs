@@ -283,3 +283,6 @@ impl Port {
             .map_err(|error| Fault::plugin(format!("its output does not fit its port's schema: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

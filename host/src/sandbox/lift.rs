@@ -224,3 +224,6 @@ fn absent(rows: usize, width: Option<usize>) -> Values {
     (0..rows).for_each(|_| values.push(None));
     values
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, UInt64Type};
+use arrow_array::{Int64Array, UInt64Array};
+use proptest::prelude::*;
+
+use super::*;
+use crate::dataplane::function::{TimerName, TimerSetting};
+use crate::model::batch::Offsets;
+use crate::model::schema::{DataType, Field};
+use crate::model::value::Values;
+use crate::plan::descriptor::{OutputPort, StateInfo, StateKind, TimerInfo};
+use crate::plan::graph::PluginLimits;
+use crate::state::memory::MemoryState;
+
+/// Counts rows by key, as a plugin would; refuses negative values, and fails whole calls that hold `POISON`.
+struct Count {
+    /// Rows of a call that it deals with at most.
+    appetite: usize,
+}
+
+const POISON: i64 = 666;
+
+impl ProcessFunction for Count {
+    fn on_batch(&mut self, batch: &BatchCall<'_>) -> Result<Step, CallFailure> {
+        let values = batch.columns[0].as_primitive::<Int64Type>().values();
+        let consumed = batch.rows.min(self.appetite);
+        if values[..consumed].contains(&POISON) {
+            return Err(CallFailure::new("poison"));
+        }
+        let read = |group| batch.groups.states[0].get(group).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
+        let mut counts: Vec<u64> = (0..batch.groups.count).map(read).collect();
+        let (mut origins, mut out, mut rejected, mut timers_set) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for row in 0..consumed {
+            if values[row] < 0 {
+                rejected.push((row as u32, "negative".to_owned()));
+                continue;
+            }
+            let group = batch.groups.of_rows[row];
+            counts[group as usize] += 1;
+            origins.push(row as u32);
+            out.push(counts[group as usize]);
+            let name = TimerName { group, timer: 0 };
+            timers_set.retain(|set: &TimerSetting| set.name != name);
+            timers_set.push(TimerSetting { name, at: Timestamp(values[row]) });
+        }
+        let mut state = Values::new(Some(8));
+        counts.iter().for_each(|count| state.push((*count > 0).then_some(&count.to_le_bytes()[..])));
+        let rows = PortRows {
+            port: 0,
+            rows: out.len(),
+            origins: Some(origins),
+            times: None,
+            columns: vec![Arc::new(UInt64Array::from(out))],
+        };
+        Ok(Step { consumed, outputs: vec![rows], states: vec![(0, state)], timers_set, rejected, ..Step::default() })
+    }
+
+    /// Emits the count at the timer's time to the second port, and forgets the key.
+    fn on_timers(&mut self, due: &DueCall<'_>) -> Result<Step, CallFailure> {
+        let count = |group: &u32| due.groups.states[0].get(*group as usize).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap()));
+        let counts: Vec<u64> = due.groups.of_rows.iter().map(count).collect();
+        let mut state = Values::new(Some(8));
+        (0..due.groups.count).for_each(|_| state.push(None));
+        let rows = PortRows {
+            port: 1,
+            rows: counts.len(),
+            origins: None,
+            times: None,
+            columns: vec![Arc::new(UInt64Array::from(counts))],
+        };
+        Ok(Step { consumed: due.timers.len(), outputs: vec![rows], states: vec![(0, state)], ..Step::default() })
+    }
+}
+
+fn input() -> Schema {
+    Schema::new([Field::new("key", DataType::I64), Field::new("value", DataType::I64)])
+}
+
+fn operator(appetite: usize) -> ProcessOperator {
+    let count = Schema::new([Field::new("count", DataType::U64)]);
+    let descriptor = Descriptor {
+        reads: vec![vec![1]],
+        reads_times: false,
+        outputs: vec![
+            OutputPort { name: "main".into(), columns: count.clone(), extends: true },
+            OutputPort { name: "ended".into(), columns: count, extends: false },
+        ],
+        states: vec![StateInfo {
+            name: "count".into(),
+            kind: StateKind::Value,
+            value: Field::new("count", DataType::U64),
+            defaults: vec![0; 8],
+            version: 0,
+        }],
+        timers: vec![TimerInfo { name: "end".into(), clock: Clock::EventTime }],
+        counters: Vec::new(),
+        histograms: Vec::new(),
+    };
+    let state = Box::new(MemoryState::new(16, vec![Some(8)]));
+    let keyed = Keyed::new(vec![0], &input(), state, &descriptor, PluginLimits::default());
+    ProcessOperator::new(Uid::from("count"), Box::new(Count { appetite }), descriptor, &input(), Some(keyed))
+}
+
+fn batch(rows: &[(i64, i64)], first: u64) -> Batch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))),
+    ];
+    let records = RecordBatch::try_new(input().arrow().clone(), columns).unwrap();
+    let provenance = Provenance { split: None, offsets: Offsets::Sequence { first } };
+    Batch::new(records, rows.iter().map(|row| row.1).collect(), provenance)
+}
+
+/// (key, value, count) of the main output's rows.
+fn main_rows(out: &Collector) -> Vec<(i64, i64, u64)> {
+    let batches = out.outputs.iter().filter(|(port, _)| *port == 0).map(|(_, batch)| batch.clone().compact());
+    let rows = batches.flat_map(|batch| {
+        let (key, value) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
+        let count = batch.column(2).as_primitive::<UInt64Type>();
+        (0..batch.rows()).map(|i| (key.value(i), value.value(i), count.value(i))).collect::<Vec<_>>()
+    });
+    rows.collect()
+}
+
+proptest! {
+    /// However rows are cut into batches and calls, and whatever fails beside them, each good row is counted once, in
+    /// order, and each bad one is a dead letter with its offset.
+    #[test]
+    fn bad_rows_die_alone(
+        rows in prop::collection::vec((0i64..5, prop_oneof![8 => 0i64..100, 1 => Just(-1), 1 => Just(POISON)]), 1..60),
+        cut in 1usize..20,
+        appetite in 1usize..10,
+    ) {
+        let mut operator = operator(appetite);
+        let mut out = Collector::new(Timestamp(0));
+        for (number, part) in rows.chunks(cut).enumerate() {
+            operator.on_batch(batch(part, (number * cut) as u64), &mut out).unwrap();
+        }
+        let mut counts = std::collections::BTreeMap::<i64, u64>::new();
+        let (mut expected, mut dead) = (Vec::new(), Vec::new());
+        for (offset, (key, value)) in rows.iter().enumerate() {
+            match *value {
+                -1 => dead.push((offset as u64, "negative")),
+                POISON => dead.push((offset as u64, "poison")),
+                value => {
+                    let count = counts.entry(*key).or_default();
+                    *count += 1;
+                    expected.push((*key, value, *count));
+                }
+            }
+        }
+        prop_assert_eq!(main_rows(&out), expected);
+        let mut letters: Vec<_> = out.dead_letters.iter().map(|l| (l.offset.unwrap(), l.reason.as_str())).collect();
+        letters.sort_unstable();
+        prop_assert_eq!(letters, dead);
+    }
+}
+
+#[test]
+fn timers_fire_in_order_of_time_and_key_and_forget() {
+    let mut operator = operator(100);
+    let mut out = Collector::new(Timestamp(0));
+    operator.on_batch(batch(&[(3, 50), (1, 50), (2, 20), (3, 40), (4, 90)], 0), &mut out).unwrap();
+    out.outputs.clear();
+    operator.on_watermark(Timestamp(50), &mut out).unwrap();
+    let ended: Vec<(i64, u64)> = out.outputs.iter().flat_map(|(port, batch)| {
+        assert_eq!(*port, 1);
+        let counts = batch.column(0).as_primitive::<UInt64Type>().values().to_vec();
+        batch.times().iter().copied().zip(counts).collect::<Vec<_>>()
+    }).collect();
+    // Key 3's timer was moved to 40 by its second event.
+    assert_eq!(ended, [(20, 1), (40, 2), (50, 1)]);
+    assert_eq!(operator.keyed.as_ref().unwrap().live_keys(), 1);
+}
