@@ -142,28 +142,36 @@ impl JobText {
 }
 
 /// A span as people read it.
-struct Place<'a> {
+struct Place {
     line: usize,
     column: usize,
-    snippet: &'a str,
+    /// The line, or the part of a long one that the span is in.
+    snippet: String,
     /// As wide as what stands before the span.
     indent: String,
     carets: String,
 }
 
-impl<'a> Place<'a> {
-    fn of(text: &'a str, span: Span) -> Self {
+/// Of a line, so many characters before and from the start of a span are shown.
+const SHOWN_BEFORE: usize = 120;
+const SHOWN_AFTER: usize = 120;
+
+impl Place {
+    fn of(text: &str, span: Span) -> Self {
         let start = text.floor_char_boundary(span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[line_start..].find('\n').map_or(text.len(), |length| line_start + length);
         let end = text.floor_char_boundary(span.end.min(line_end)).max(start);
-        let before = &text[line_start..start];
+        let before: Vec<char> = text[line_start..start].chars().collect();
+        let shown = &before[before.len().saturating_sub(SHOWN_BEFORE)..];
+        let after: String = text[start..line_end].chars().take(SHOWN_AFTER).collect();
+        let width = text[start..end].trim_end().chars().count();
         Self {
             line: text[..line_start].matches('\n').count() + 1,
-            column: before.chars().count() + 1,
-            snippet: text[line_start..line_end].trim_end(),
-            indent: before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect(),
-            carets: "^".repeat(text[start..end].trim_end().chars().count().max(1)),
+            column: before.len() + 1,
+            snippet: format!("{}{}", shown.iter().collect::<String>(), after.trim_end()),
+            indent: shown.iter().map(|c| if *c == '\t' { '\t' } else { ' ' }).collect(),
+            carets: "^".repeat(width.clamp(1, SHOWN_AFTER)),
         }
     }
 }
@@ -237,6 +245,14 @@ mod tests {
         );
         assert_eq!(rendered("", &[], 0..0), "job.toml:1:1: wrong\n  |\n1 | \n  | ^\n  = do better");
         assert_eq!(rendered("é", &[], 1..99), "job.toml:1:1: wrong\n  |\n1 | é\n  | ^\n  = do better");
+    }
+
+    #[test]
+    fn of_a_long_line_a_part_is_shown() {
+        let line = format!("{}here{}", "a".repeat(1_000), "b".repeat(1_000));
+        let shown = rendered(&line, &[], 1_000..2_000);
+        assert!(shown.starts_with("job.toml:1:1001: wrong"));
+        assert!(shown.contains(&format!("| {}here{}\n", "a".repeat(120), "b".repeat(116))), "{shown}");
     }
 
     #[test]

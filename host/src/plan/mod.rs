@@ -7,11 +7,9 @@ pub mod diagnostic;
 pub mod environment;
 pub mod explain;
 pub mod graph;
-mod load;
+pub mod load;
 pub mod resolve;
 pub mod spec;
-
-pub use load::load;
 
 #[cfg(test)]
 mod tests;

@@ -106,15 +106,10 @@ fn connect(vertices: &mut [Vertex], errors: &Errors) {
         let mut edges: Vec<Edge> = Vec::new();
         let mut broken = false;
         for spec in vertices[reader].kind.inputs() {
-            let Some(from) = find(vertices, spec, errors) else {
-                broken = true;
-                continue;
-            };
-            let edge = Edge { from, spec };
-            if edges.iter().any(|earlier| earlier.from == from && earlier.spec.port == spec.port) {
-                errors.add(edge.span(), format!("`{}` stands twice in `inputs`", edge.name()));
+            match find(vertices, spec, errors) {
+                Some(from) => edges.push(Edge { from, spec }),
+                None => broken = true,
             }
-            edges.push(edge);
         }
         vertices[reader].edges = edges;
         vertices[reader].broken = broken;

@@ -127,19 +127,19 @@ fn unit(spec: &TimeSpec, field: &Field, errors: &Errors) -> Option<TimeUnit> {
     };
     let column = spec.event_time.column.span;
     match (&field.data_type, &spec.event_time.unit) {
-        (DataType::I64, Some(unit)) => Some(unit.value),
+        (number, Some(unit)) if number.is_integer() => Some(unit.value),
         (DataType::Timestamp, None) => Some(TimeUnit::Timestamp),
         (DataType::Text, None) => Some(TimeUnit::Rfc3339),
-        (DataType::I64, None) => {
+        (number, None) if number.is_integer() => {
             refuse(column, format!("`{field}` needs a `unit`"), "allowed here: `s`, `ms`, `us`, `ns`")
         }
         (DataType::Timestamp | DataType::Text, Some(unit)) => {
-            refuse(unit.span, format!("`{field}` takes no `unit`"), "a unit is for numbers: i64 columns")
+            refuse(unit.span, format!("`{field}` takes no `unit`"), "a unit is for integers")
         }
         _ => refuse(
             column,
             format!("`{field}` cannot be an event time"),
-            "an event time is i64 with a `unit`, timestamp, or text such as 2015-05-17T10:05:03Z",
+            "an event time is an integer with a `unit`, timestamp, or text such as 2015-05-17T10:05:03Z",
         ),
     }
 }

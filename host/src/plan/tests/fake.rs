@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::model::id::PluginDigest;
 use crate::model::schema::{DataType, Field, Schema};
-use crate::model::time::Micros;
 use crate::model::type_name::parse_field;
 use crate::plan::connector::SourceConnector;
 use crate::plan::descriptor::*;
@@ -45,7 +44,13 @@ const PLAIN: Fake = Fake {
 };
 
 /// `clicks.wasm`.
-const CLICKS: [Fake; 9] = [
+const CLICKS: [Fake; 10] = [
+    Fake {
+        name: "check-click",
+        needs: "action: text, ad_id: text, ip: text",
+        outputs: &[("out", "action: text", true), ("rejected", "ad_id: text, ip: text, reason: text", false)],
+        ..PLAIN
+    },
     Fake {
         name: "paid-click",
         needs: "user_id: text, cents: i64?",
@@ -120,14 +125,8 @@ impl Environment for FakeEnvironment {
         let needs = schema(fake.needs);
         let needed = needs.fields().iter().map(|field| input.index_of(&field.name).unwrap());
         let value = Field::new("n", DataType::I64);
-        let state = StateInfo {
-            name: "count".to_owned(),
-            kind: StateKind::Value,
-            value,
-            defaults: vec![0; 8],
-            version: 1,
-            time_to_live: Some(Micros(1)),
-        };
+        let state =
+            StateInfo { name: "count".to_owned(), kind: StateKind::Value, value, defaults: vec![0; 8], version: 1 };
         Ok(Descriptor {
             reads: vec![needed.chain(column.and_then(|column| input.index_of(column))).collect()],
             reads_times: false,

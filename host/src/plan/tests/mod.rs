@@ -8,7 +8,8 @@ use std::path::Path;
 
 use crate::model::id::Parallelism;
 
-use super::{explain, load};
+use super::explain;
+use super::load::load;
 use fake::FakeEnvironment;
 
 /// `GOLDEN=write cargo test` writes what comes out into these files; look at the difference before it is committed.
@@ -67,6 +68,18 @@ fn a_job_that_does_not_fit_together_is_refused_with_place_and_advice() {
 #[test]
 fn good_jobs_become_plans() {
     check("good.txt", true);
+}
+
+#[test]
+fn the_jobs_of_the_tests_are_good() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/jobs");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        if let Err(errors) = load(&path, &text, &[], Parallelism::ONE, &mut FakeEnvironment) {
+            panic!("{errors}");
+        }
+    }
 }
 
 #[test]

@@ -130,3 +130,18 @@ proptest! {
         let _ = outcome(JOB, &[format!("{path}{set}")]);
     }
 }
+
+#[test]
+fn deep_nesting_is_refused() {
+    let deep = 100_000;
+    for text in [
+        format!("x = {}", "[".repeat(deep)),
+        format!("{}x = 1", "a.".repeat(deep)),
+        format!("[{}a]", "a.".repeat(deep)),
+        format!("x = {}", "{ a = ".repeat(deep)),
+        format!("x = {}{}", "[".repeat(60), "]".repeat(60)),
+    ] {
+        outcome(&text, &[]).unwrap_err();
+    }
+    outcome(JOB, &[format!("{}=1", "a.".repeat(deep)), format!("x={}", "[".repeat(deep))]).unwrap_err();
+}

@@ -6,7 +6,7 @@ use crate::model::id::Parallelism;
 use crate::model::time::Micros;
 use crate::plan::connector::{SourceConnector, TimeUnit};
 use crate::plan::graph::*;
-use crate::plan::load;
+use crate::plan::load::load;
 
 use super::fake::FakeEnvironment;
 
