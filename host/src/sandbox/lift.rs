@@ -33,14 +33,12 @@ fn column(columns: &mut Columns, field: &Field, rows: usize) -> Result<ArrayRef,
     let within = |reason: String| format!("column `{}`: {reason}", field.name);
     let ColumnResult { validity, values } = columns.next().ok_or_else(|| within("it is missing".to_owned()))?;
     let nulls = validity.map(|bits| null_buffer(bits, rows)).transpose().map_err(within)?;
-    if !field.nullable {
-        let all_null = matches!(values, ValuesResult::Nulls) && rows > 0;
-        if all_null || nulls.as_ref().is_some_and(|nulls| nulls.null_count() > 0) {
-            return Err(within("it has nulls, and its schema says that it has none".to_owned()));
-        }
-    }
     let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-    array(columns, values, nulls, &field.data_type, rows).map_err(within)
+    let array = array(columns, values, nulls, &field.data_type, rows).map_err(within)?;
+    if !field.nullable && array.null_count() > 0 {
+        return Err(within("it has nulls, and its schema says that it has none".to_owned()));
+    }
+    Ok(array)
 }
 
 fn null_buffer(bits: Vec<u8>, rows: usize) -> Result<NullBuffer, String> {

@@ -53,7 +53,7 @@ fn parse(line: &str) -> Result<Request<'_>, Error> {
     let (time, rest) = rest.split_once("] ").ok_or("the time does not end")?;
     let (request, rest) = quoted(rest).ok_or("no request")?;
     let (method, target) = request.split_once(' ').ok_or("a request without a path")?;
-    let path = target.rsplit_once(' ').map_or(target, |(path, _protocol)| path);
+    let target = target.rsplit_once(' ').map_or(target, |(target, _protocol)| target);
     let (status, rest) = rest.trim_start().split_once(' ').ok_or("no status")?;
     let (bytes, rest) = rest.split_once(' ').ok_or("no size")?;
     let (referrer, rest) = quoted(rest).ok_or("no referrer")?;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sandbox::bindings::wasmill::operator::columns::{Dictionary, VariableResult};
+use crate::sandbox::bindings::wasmill::operator::columns::{DictionaryResult, VariableResult};
 
 fn any_type() -> impl Strategy<Value = DataType> {
     let leaf = prop::sample::select(vec![
@@ -55,7 +55,7 @@ fn any_values() -> impl Strategy<Value = ValuesResult> {
         offsets().prop_map(ValuesResult::Sequences),
         Just(ValuesResult::Structures),
         (prop::collection::vec(0u32..4, 0..5), 0u32..4)
-            .prop_map(|(indices, size)| ValuesResult::Dictionary(Dictionary { indices, size })),
+            .prop_map(|(indices, size)| ValuesResult::Dictionary(DictionaryResult { indices, size })),
     ]
 }
 
