@@ -86,7 +86,7 @@ impl Router {
 
     /// Sends what waits; whether nothing waits any more.
     pub fn flush(&mut self) -> bool {
-        self.targets.iter_mut().fold(true, |all, target| target.flush() && all)
+        self.targets.iter_mut().map(Target::flush).fold(true, std::ops::BitAnd::bitand)
     }
 }
 

@@ -119,10 +119,8 @@ impl ProcessOperator {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
-        if let Some(keyed) = &mut self.keyed {
-            if let Err(failure) = keyed.apply(&mut step) {
-                return Ok(Err(failure));
-            }
+        if let Some(Err(failure)) = self.keyed.as_mut().map(|keyed| keyed.apply(&mut step)) {
+            return Ok(Err(failure));
         }
         let consumed = step.consumed;
         out.counts.append(&mut step.counts);

@@ -222,11 +222,10 @@ impl Task {
     fn fire_clocks(&mut self, now: Timestamp) -> Result<bool, Fault> {
         let mut fired = false;
         for i in 0..self.members.len() {
-            if let Work::Operator(running) = &mut self.members[i].work {
-                if running.operator.wake_at().is_some_and(|at| at <= now) {
-                    fired = true;
-                    self.operate(i, now, |operator, out| operator.on_time(now, out))?;
-                }
+            let Work::Operator(running) = &self.members[i].work else { continue };
+            if running.operator.wake_at().is_some_and(|at| at <= now) {
+                fired = true;
+                self.operate(i, now, |operator, out| operator.on_time(now, out))?;
             }
         }
         Ok(fired)

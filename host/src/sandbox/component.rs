@@ -147,7 +147,7 @@ fn check_world(component: &Component) -> Result<(), String> {
                  for wasm32-unknown-unknown, without crates that need an operating system"
             ));
         };
-        check_version(&name, interface)?;
+        check_version(name, interface)?;
     }
     let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
     for export in &exports {

@@ -14,6 +14,9 @@ const LINE_BYTES_MAX: usize = 4 << 10;
 /// Histogram values and counts of one call.
 const OBSERVATIONS_PER_CALL_MAX: usize = 65_536;
 
+/// Counts and histogram values, by the number of their counter or histogram.
+pub type Metrics = (Vec<(u32, u64)>, Vec<(u32, f64)>);
+
 pub struct Telemetry {
     node: Uid,
     limits: PluginLimits,
@@ -58,7 +61,7 @@ impl Telemetry {
     }
 
     /// Counters and histogram values since the last call, by number.
-    pub fn take_metrics(&mut self) -> (Vec<(u32, u64)>, Vec<(u32, f64)>) {
+    pub fn take_metrics(&mut self) -> Metrics {
         (std::mem::take(&mut self.counts), std::mem::take(&mut self.observations))
     }
 

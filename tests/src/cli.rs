@@ -1,0 +1,186 @@
+//! The program as a user meets it: what it prints, what it refuses, and how it stops.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::Folder;
+
+const EVENTS: &str = r#"
+    name = "job"
+    [sources.events]
+    connector = "generator"
+    events = "keyed"
+    count = 1000
+    event_time = { column = "timestamp", unit = "ms" }
+"#;
+
+fn job(operator: &str) -> String {
+    format!("{EVENTS}\n[operators.op]\ninputs = [\"events\"]\n{operator}\n[sinks.out]\ninputs = [\"op\"]\nconnector = \"stdout\"\n")
+}
+
+#[test]
+fn a_mistake_is_one_message_with_its_place_and_what_is_allowed() {
+    let folder = Folder::new();
+    folder.write("core.wasm", [0, b'a', b's', b'm', 1, 0, 0, 0]);
+    folder.write("text.wasm", "not wasm at all");
+    let cases = [
+        ("window = { tumbling = \"5 parsecs\" }\naggregate = { n = \"count()\" }", vec!["job.toml:", "5 parsecs"]),
+        ("pluggin = \"plugins/count.wasm\"", vec!["job.toml:", "pluggin", "plugin"]),
+        ("plugin = \"none.wasm\"", vec!["job.toml:", "none.wasm", "wasmill build"]),
+        ("plugin = \"core.wasm\"", vec!["core module", "wasmill build"]),
+        ("plugin = \"text.wasm\"", vec!["not a WebAssembly component"]),
+        ("plugin = \"plugins/count.wasm\"", vec!["key_by"]),
+        ("plugin = \"plugins/count.wasm\"\nkey_by = [\"value\"]", vec!["key: text", "value: i64"]),
+        ("plugin = \"plugins/map.wasm\"\noperator = \"map-vale\"", vec!["map-vale", "map-value"]),
+        ("plugin = \"plugins/sessions.wasm\"\nkey_by = [\"key\"]", vec!["bytes"]),
+        ("key_by = [\"kee\"]\nwindow = { tumbling = \"5m\" }\naggregate = { n = \"count()\" }", vec!["kee"]),
+        ("key_by = [\"key\"]\nwindow = { tumbling = \"5m\" }\naggregate = { n = \"sum(key)\" }", vec!["sum", "text"]),
+    ];
+    for (operator, parts) in cases {
+        let ran = folder.run(&job(operator), &[]);
+        let error = ran.error();
+        parts.iter().for_each(|part| assert!(error.contains(part), "`{part}` is missing in: {error}"));
+        assert_eq!(ran.stdout, "");
+    }
+}
+
+#[test]
+fn a_job_file_that_is_not_there_or_not_toml() {
+    let folder = Folder::new();
+    assert!(folder.call(&["run", "none.toml"]).error().contains("none.toml"));
+    let ran = folder.run("name = \"job\"\n[sources.events\n", &[]);
+    assert!(ran.error().contains("job.toml:2:"), "{}", ran.stderr);
+    let ran = folder.run(&job("plugin = \"plugins/filter-payload.wasm\""), &["--set", "sources.events.cuont=5"]);
+    assert!(ran.error().contains("cuont") && ran.error().contains("count"), "{}", ran.stderr);
+}
+
+#[test]
+fn explain_shows_the_plan_and_inspect_the_component() {
+    let folder = Folder::new();
+    folder.write("job.toml", job("plugin = \"plugins/count.wasm\"\nkey_by = [\"key\"]"));
+    let tree = folder.call(&["explain", "job.toml", "-p", "2"]);
+    assert!(tree.success, "{}", tree.stderr);
+    for part in ["source events", "hash(key)", "operator op  x2", "count: u64", "sink out"] {
+        assert!(tree.stdout.contains(part), "`{part}` is missing in:\n{}", tree.stdout);
+    }
+    let dot = folder.call(&["explain", "job.toml", "--dot"]);
+    assert!(dot.success && dot.stdout.starts_with("digraph"), "{}", dot.stdout);
+    let inspected = folder.call(&["inspect", "plugins/count.wasm"]);
+    for part in ["sha256:", "process count", "key    key: text"] {
+        assert!(inspected.stdout.contains(part), "`{part}` is missing in:\n{}", inspected.stdout);
+    }
+}
+
+/// A job without an end that prints its rows; killed if the test does not end it.
+struct Running(Child);
+
+impl Running {
+    fn start(folder: &Folder, job: &str) -> (Self, impl Iterator<Item = String> + use<>) {
+        folder.write("job.toml", job);
+        let mut command = folder.command(&["run", "job.toml", "-p", "1"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        (Self(child), lines)
+    }
+
+    fn interrupt(&self) {
+        let sent = Command::new("kill").arg("-INT").arg(self.0.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn ctrl_c_drains_windows_fire_and_the_exit_is_clean() {
+    let folder = Folder::new();
+    let job = r#"
+        name = "job"
+        [sources.events]
+        connector = "generator"
+        events = "keyed"
+        keys = 1
+        per_milli = 1
+        rate = 20000
+        event_time = { column = "timestamp", unit = "ms" }
+        [operators.counts]
+        inputs = ["events"]
+        key_by = ["key"]
+        window = { tumbling = "1s" }
+        aggregate = { n = "count()" }
+        [sinks.out]
+        inputs = ["counts"]
+        connector = "stdout"
+    "#;
+    let (mut running, mut lines) = Running::start(&folder, job);
+    assert!(lines.next().is_some(), "a window fires while the job runs");
+    running.interrupt();
+    let rest: Vec<String> = lines.collect();
+    assert!(running.0.wait().unwrap().success());
+    assert!(!rest.is_empty(), "the open window fires when the job drains");
+}
+
+#[test]
+fn a_followed_file_is_read_as_it_grows() {
+    let folder = Folder::new();
+    folder.write("in/a.log", "one\nhalf");
+    let job = r#"
+        name = "job"
+        [sources.lines]
+        connector = "file"
+        path = "in"
+        format = "raw"
+        schema = { line = "text" }
+        follow = true
+        discover_interval = "10ms"
+        [sinks.out]
+        inputs = ["lines"]
+        connector = "stdout"
+    "#;
+    let (mut running, mut lines) = Running::start(&folder, job);
+    assert_eq!(lines.next().as_deref(), Some(r#"{"line":"one"}"#));
+    let mut file = std::fs::OpenOptions::new().append(true).open(folder.path().join("in/a.log")).unwrap();
+    file.write_all(b" done\n").unwrap();
+    assert_eq!(lines.next().as_deref(), Some(r#"{"line":"half done"}"#));
+    folder.write("in/b.log", "another file\n");
+    assert_eq!(lines.next().as_deref(), Some(r#"{"line":"another file"}"#));
+    running.interrupt();
+    assert_eq!(lines.next(), None);
+    assert!(running.0.wait().unwrap().success());
+}
+
+#[test]
+fn standard_input_is_a_source_and_its_end_the_jobs() {
+    let folder = Folder::new();
+    folder.write(
+        "job.toml",
+        r#"
+        name = "job"
+        [sources.words]
+        connector = "stdin"
+        format = "raw"
+        schema = { word = "text" }
+        [sinks.out]
+        inputs = ["words"]
+        connector = "stdout"
+        format = "csv"
+        "#,
+    );
+    let mut child = folder
+        .command(&["run", "job.toml", "--quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"mill\nstream").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "word\nmill\nstream\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
