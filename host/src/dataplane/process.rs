@@ -89,7 +89,7 @@ impl ProcessOperator {
             Err(_) => match self.call(&batch, out)? {
                 Ok(_) => Ok(()),
                 Err(failure) => {
-                    out.dead_letters.push(self.dead_row(&batch, 0, failure.reason));
+                    out.dead_letters.push(DeadLetter::of_row(&self.uid, &batch, 0, failure.reason));
                     Ok(())
                 }
             },
@@ -126,25 +126,13 @@ impl ProcessOperator {
         }
         let consumed = step.consumed;
         for (row, reason) in step.rejected.drain(..) {
-            let letter = self.dead_row(batch, row as usize, reason);
-            out.dead_letters.push(letter);
+            out.dead_letters.push(DeadLetter::of_row(&self.uid, batch, row, reason));
         }
         for rows in step.outputs {
             let port = rows.port;
             out.emit(port, self.ports[port].assemble(batch, rows)?);
         }
         Ok(Ok(consumed))
-    }
-
-    fn dead_row(&self, batch: &Batch, row: usize, reason: String) -> DeadLetter {
-        let Provenance { split, offsets } = batch.provenance();
-        DeadLetter {
-            node: self.uid.clone(),
-            reason,
-            split: split.clone(),
-            offset: offsets.get(row),
-            event: DeadEvent::Row(batch.clone().select(vec![row as u32]).compact()),
-        }
     }
 
     /// Fires what is due on `clock`, round by round: a timer that sets one due at once fires it in the next.
