@@ -8,3 +8,4 @@ pub mod operator;
 pub mod process;
 pub mod sink_writer;
 pub mod split;
+pub mod window;
