@@ -1,6 +1,6 @@
 //! Events that could not be processed: never dropped silently, never in the way of good ones.
 
-use crate::model::batch::Batch;
+use crate::model::batch::{Batch, Provenance};
 use crate::model::fault::Fault;
 use crate::model::id::{SplitName, Uid};
 
@@ -24,15 +24,12 @@ pub enum DeadEvent {
 }
 
 impl DeadLetter {
-    /// Row `row` of a compact batch.
-    pub fn of_row(node: &Uid, batch: &Batch, row: usize, reason: String) -> Self {
-        Self {
-            node: node.clone(),
-            reason,
-            split: batch.provenance().split.clone(),
-            offset: batch.provenance().offsets.get(row),
-            event: DeadEvent::Row(batch.select(vec![row as u32]).compact()),
-        }
+    /// Of row `row` of those of the batch that count.
+    pub fn of_row(node: &Uid, batch: &Batch, row: u32, reason: String) -> Self {
+        let row = batch.select(vec![row]).compact();
+        let Provenance { split, offsets } = row.provenance();
+        let (split, offset) = (split.clone(), offsets.get(0));
+        Self { node: node.clone(), reason, split, offset, event: DeadEvent::Row(row) }
     }
 }
 

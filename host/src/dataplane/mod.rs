@@ -17,3 +17,4 @@ pub mod source;
 pub mod split;
 pub mod task;
 pub mod watermark;
+pub mod window;

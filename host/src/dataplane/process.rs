@@ -126,7 +126,7 @@ impl ProcessOperator {
         out.counts.append(&mut step.counts);
         out.observations.append(&mut step.observations);
         for (row, reason) in step.rejected.drain(..) {
-            out.dead_letters.push(DeadLetter::of_row(&self.uid, batch, row as usize, reason));
+            out.dead_letters.push(DeadLetter::of_row(&self.uid, batch, row, reason));
         }
         for rows in step.outputs {
             let port = rows.port;

@@ -72,6 +72,13 @@ impl Keys {
         self.hashes.clear();
     }
 
+    /// Keeps the first `len` keys.
+    pub fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.hashes.truncate(len);
+        self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+
     pub fn push(&mut self, key: &[u8], hash: KeyHash) {
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len() as u32);

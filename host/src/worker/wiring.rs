@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::connectors;
+use crate::connectors::{self, DeadLetters};
 use crate::dataplane::channel::{Inlet, Outlet};
 use crate::dataplane::dead_letter_limit::DeadLetterLimit;
 use crate::dataplane::exchange::Router;
@@ -47,6 +47,7 @@ struct Wiring<'a> {
     inlets: BTreeMap<(EdgeId, Slot, Slot), Box<dyn Inlet>>,
     metrics: Vec<Vec<Arc<NodeMetrics>>>,
     times: Vec<Vec<Arc<TaskTime>>>,
+    dead_letters: DeadLetters,
 }
 
 /// Opens every connector and plugin: when this returns, the job can start.
@@ -60,6 +61,7 @@ pub fn wire(plan: &Plan) -> Result<Wired, Fault> {
         inlets: BTreeMap::new(),
         metrics: vec![Vec::new(); nodes],
         times: vec![Vec::new(); nodes],
+        dead_letters: connectors::open_dead_letters(&plan.dead_letters),
     };
     wiring.open_channels();
     let slots = plan.slots.slots().map(|slot| wiring.slot(slot)).collect::<Result<_, _>>()?;
@@ -129,8 +131,7 @@ impl Wiring<'_> {
             (0..self.heads.len()).filter(|i| self.heads[*i] == head).map(NodeIndex).collect();
         let time = Arc::new(TaskTime::default());
         let members = nodes.iter().map(|node| self.member(*node, &nodes, slot)).collect::<Result<Vec<_>, _>>()?;
-        let letters = connectors::open_dead_letters(&self.plan.dead_letters)?;
-        let mut task = Task::new(members, letters);
+        let mut task = Task::new(members, Box::new(self.dead_letters.clone()));
         for (member, node) in nodes.iter().enumerate() {
             self.times[node.0].push(Arc::clone(&time));
             for (edge, gate, writer) in self.channel_gates(*node) {

@@ -1,0 +1,21 @@
+//! Event-time windows, tumbling and sliding. State is kept pane by pane: a table of keys with a column of accumulators
+//! for each aggregate, so that a batch is added a column at a time and a window is panes merged.
+
+mod aggregates;
+mod calendar;
+mod cells;
+mod due;
+mod firing;
+mod key_index;
+mod native;
+mod operator;
+mod plugin;
+mod plugin_cells;
+mod reading;
+mod result;
+mod stacks;
+
+pub use operator::WindowOperator;
+
+#[cfg(test)]
+mod tests;
