@@ -52,15 +52,14 @@ fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan) -> Result<Proc
 }
 
 fn start_window(plan: &Plan, node: &Node, window: &WindowPlan) -> Result<WindowOperator, Fault> {
-    let function = |aggregate: &AggregatePlan| match aggregate {
-        AggregatePlan::Native { .. } => Ok(None),
-        AggregatePlan::Plugin { plugin, descriptor, .. } => {
+    let mut functions: Vec<Box<dyn AggregateFunction>> = Vec::new();
+    for aggregate in &window.aggregates {
+        if let AggregatePlan::Plugin { plugin, descriptor, .. } = aggregate {
             let function = WasmAggregate::new(&node.uid, plugin, descriptor, plan.limits.plugin)
                 .map_err(|error| Fault::plugin(error).at(&node.uid))?;
-            Ok(Some(Box::new(function) as Box<dyn AggregateFunction>))
+            functions.push(Box::new(function));
         }
-    };
-    let functions = window.aggregates.iter().map(function).collect::<Result<Vec<_>, Fault>>()?;
+    }
     let output = node.outputs[0].schema.clone();
     Ok(WindowOperator::new(node.uid.clone(), window, &node.input_schema, output, functions))
 }
