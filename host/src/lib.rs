@@ -1,6 +1,7 @@
 //! Wasmill: a stream processor whose operators are sandboxed WebAssembly components. `ARCHITECTURE.md` has the map.
 
 pub mod cli;
+pub mod connectors;
 pub mod dataplane;
 pub mod model;
 pub mod plan;
