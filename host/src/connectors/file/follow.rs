@@ -1,0 +1,201 @@
+//! Files that grow, and new ones beside them. A file is one split, of the slot that its path hashes to.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::connectors::format::framing::Stopped;
+use crate::dataplane::split::{Read, ReadLimits, Rows, SplitEnumerator, SplitReader};
+use crate::model::fault::Fault;
+use crate::model::id::{Parallelism, Slot, SplitName};
+use crate::model::schema::Schema;
+use crate::plan::connector::{FileSource, Format};
+
+use super::split::{Open, Range};
+use super::{paths, unavailable};
+
+const READ_BYTES: usize = 64 << 10;
+
+pub struct Follow {
+    source: FileSource,
+    schema: Schema,
+    slot: Slot,
+    slots: Parallelism,
+    known: HashSet<PathBuf>,
+}
+
+impl Follow {
+    pub fn new(source: &FileSource, schema: &Schema, slot: Slot, slots: Parallelism) -> Self {
+        Self { source: source.clone(), schema: schema.clone(), slot, slots, known: HashSet::new() }
+    }
+
+    fn is_ours(&self, path: &std::path::Path) -> bool {
+        let hash = xxh3_64(path.as_os_str().as_encoded_bytes());
+        hash % u64::from(self.slots.get()) == u64::from(self.slot.0)
+    }
+}
+
+impl SplitEnumerator for Follow {
+    fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
+        let mut found: Vec<Box<dyn SplitReader>> = Vec::new();
+        for file in paths::list(&self.source)? {
+            if self.is_ours(&file.path) && self.known.insert(file.path.clone()) {
+                found.push(Box::new(FollowedFile::new(file.path, &self.source, &self.schema)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_bounded(&self) -> bool {
+        false
+    }
+}
+
+struct FollowedFile {
+    name: SplitName,
+    range: Range,
+    format: Format,
+    schema: Schema,
+    interval: Duration,
+    open: Option<Open>,
+    /// Bytes read so far.
+    read: u64,
+    /// The file's end was reached: nothing is asked of it before.
+    look_at: Option<Instant>,
+}
+
+impl FollowedFile {
+    fn new(path: PathBuf, source: &FileSource, schema: &Schema) -> Self {
+        Self {
+            name: SplitName::from(format!("{}@0", path.display()).as_str()),
+            range: Range { path, start: 0, end: None },
+            format: source.format.clone(),
+            schema: schema.clone(),
+            interval: source.discover_interval.into(),
+            open: None,
+            read: 0,
+            look_at: None,
+        }
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        unavailable("read", &self.range.path, error)
+    }
+
+    /// Opens the file when there is something in it: a header may come later than its file.
+    fn open(&mut self) -> Result<Option<&mut Open>, Fault> {
+        if self.open.is_none() {
+            if !self.has_first_line().map_err(|error| self.fault(&error))? {
+                return Ok(None);
+            }
+            let open = Open::new(&self.range, &self.format, &self.schema, READ_BYTES)?;
+            self.read = open.framing.next_offset();
+            self.open = Some(open);
+        }
+        Ok(self.open.as_mut())
+    }
+
+    fn has_first_line(&self) -> io::Result<bool> {
+        match &self.format {
+            Format::Csv(csv) if csv.header => {
+                let mut line = Vec::new();
+                let file = fs::File::open(&self.range.path)?;
+                io::BufRead::read_until(&mut io::BufReader::new(file), b'\n', &mut line)?;
+                Ok(line.ends_with(b"\n"))
+            }
+            _ => Ok(fs::metadata(&self.range.path)?.len() > 0),
+        }
+    }
+
+    /// The file at the path must still be the one that is read, and no shorter than what was read of it.
+    fn check(&self, open: &Open) -> Result<(), Fault> {
+        let path = self.range.path.display();
+        let now = fs::metadata(&self.range.path).map_err(|error| self.fault(&error))?;
+        let then = open.file.metadata().map_err(|error| self.fault(&error))?;
+        let what = if (now.dev(), now.ino()) != (then.dev(), then.ino()) {
+            "was replaced by another file"
+        } else if now.len() < self.read {
+            "became shorter"
+        } else {
+            return Ok(());
+        };
+        Err(Fault::unavailable(format!(
+            "`{path}` {what} while it was followed, so events may be missing: a followed file may only grow; let new \
+             events go to new files of a followed directory"
+        )))
+    }
+
+    fn read_more(&mut self, limits: ReadLimits) -> Result<Option<Rows>, Fault> {
+        if self.open()?.is_none() {
+            return Ok(None);
+        }
+        let Some(mut open) = self.open.take() else { return Ok(None) };
+        let mut at_end = false;
+        while open.framing.decode(limits) == Stopped::Hungry {
+            let read = open.fill().map_err(|error| self.fault(&error))?;
+            self.read += read as u64;
+            if read == 0 {
+                at_end = true;
+                break;
+            }
+        }
+        if at_end {
+            self.check(&open)?;
+        }
+        let rows = (open.framing.decoder().events() > 0).then(|| open.framing.decoder().finish());
+        self.open = Some(open);
+        Ok(rows)
+    }
+}
+
+impl SplitReader for FollowedFile {
+    fn name(&self) -> &SplitName {
+        &self.name
+    }
+
+    fn peek(&mut self) -> Result<Option<Rows>, Fault> {
+        let one = ReadLimits { rows_max: 1, bytes_max: usize::MAX };
+        let mut first = self.again();
+        while let Some(rows) = first.read_more(one)? {
+            if rows.records.num_rows() > 0 {
+                return Ok(Some(Rows { refused: Vec::new(), ..rows }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {
+        if self.look_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(Read::Pending);
+        }
+        self.look_at = None;
+        match self.read_more(limits)? {
+            Some(rows) => Ok(Read::Rows(rows)),
+            None => {
+                self.look_at = Some(Instant::now() + self.interval);
+                Ok(Read::Pending)
+            }
+        }
+    }
+}
+
+impl FollowedFile {
+    /// The same file from its beginning.
+    fn again(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            range: Range { path: self.range.path.clone(), ..self.range },
+            format: self.format.clone(),
+            schema: self.schema.clone(),
+            interval: self.interval,
+            open: None,
+            read: 0,
+            look_at: None,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Files: read in splits or followed as they grow, and written whole.
+
+pub mod sink;
+
+mod follow;
+mod paths;
+mod split;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+
+use crate::dataplane::split::{SplitEnumerator, SplitReader};
+use crate::model::fault::Fault;
+use crate::model::id::{Parallelism, Slot};
+use crate::model::schema::Schema;
+use crate::plan::connector::{FileSource, Format};
+
+use follow::Follow;
+use split::FileSplit;
+
+/// The splits of one slot.
+pub fn open(
+    source: &FileSource,
+    schema: &Schema,
+    slot: Slot,
+    slots: Parallelism,
+) -> Result<Box<dyn SplitEnumerator>, Fault> {
+    check_schema(source, schema)?;
+    if source.follow {
+        return Ok(Box::new(Follow::new(source, schema, slot, slots)));
+    }
+    Ok(Box::new(Bounded { source: source.clone(), schema: schema.clone(), slot, slots, listed: false }))
+}
+
+/// How many splits there are now; of a followed source, each file is one.
+pub fn count_splits(source: &FileSource) -> Result<usize, String> {
+    let files = paths::list(source).map_err(|fault| fault.message)?;
+    let splits = files.iter().map(|file| if source.follow { 1 } else { split::count(file.bytes, source) });
+    Ok(splits.sum())
+}
+
+/// Settings that cannot work are refused before a file is opened.
+fn check_schema(source: &FileSource, schema: &Schema) -> Result<(), Fault> {
+    let headerless = match &source.format {
+        Format::Csv(csv) => Format::Csv(crate::plan::connector::CsvFormat { header: false, ..csv.clone() }),
+        other => other.clone(),
+    };
+    super::format::decoder(&headerless, schema, None).map(drop).map_err(Fault::invalid)
+}
+
+/// Files as they are when the job starts: split i goes to slot i modulo the number of slots.
+struct Bounded {
+    source: FileSource,
+    schema: Schema,
+    slot: Slot,
+    slots: Parallelism,
+    listed: bool,
+}
+
+impl SplitEnumerator for Bounded {
+    fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
+        if std::mem::replace(&mut self.listed, true) {
+            return Ok(Vec::new());
+        }
+        let files = paths::list(&self.source)?;
+        let splits = files.iter().flat_map(|file| split::cut(file, &self.source));
+        let ours = splits.skip(usize::from(self.slot.0)).step_by(usize::from(self.slots.get()));
+        Ok(ours.map(|range| Box::new(FileSplit::new(range, &self.source.format, &self.schema)) as _).collect())
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+}
+
+fn unavailable(what: &str, path: &Path, error: &io::Error) -> Fault {
+    Fault::unavailable(format!("cannot {what} `{}`: {error}", path.display()))
+}

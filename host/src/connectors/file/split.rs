@@ -1,0 +1,185 @@
+//! A range of a file. It owns the events that start in it, so it reads beyond its end to finish the last one, and a range
+//! that does not start the file begins behind the first line end that it finds.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use crate::connectors::format::framing::{Framing, Stopped};
+use crate::connectors::format::{EVENT_BYTES_MAX, decoder};
+use crate::dataplane::split::{Read, ReadLimits, Rows, SplitReader};
+use crate::model::fault::Fault;
+use crate::model::id::SplitName;
+use crate::model::schema::Schema;
+use crate::plan::connector::{FileSource, Format};
+
+use super::paths::Listed;
+use super::unavailable;
+
+const READ_BYTES: usize = 256 << 10;
+/// The first event is mostly near.
+const PEEK_BYTES: usize = 16 << 10;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A split before it is opened.
+pub struct Range {
+    pub path: PathBuf,
+    pub start: u64,
+    /// `None` = the file's end.
+    pub end: Option<u64>,
+}
+
+/// How many splits a file of so many bytes is cut into; an empty one is a split too.
+pub fn count(file_bytes: u64, source: &FileSource) -> usize {
+    let is_cut = !matches!(&source.format, Format::Csv(csv) if csv.multiline);
+    if is_cut { file_bytes.div_ceil(source.split_bytes.max(1)).max(1) as usize } else { 1 }
+}
+
+pub fn cut(file: &Listed, source: &FileSource) -> impl Iterator<Item = Range> + use<> {
+    let (path, count, split_bytes) = (file.path.clone(), count(file.bytes, source) as u64, source.split_bytes.max(1));
+    (0..count).map(move |i| Range {
+        path: path.clone(),
+        start: i * split_bytes,
+        end: (i + 1 < count).then_some((i + 1) * split_bytes),
+    })
+}
+
+pub struct FileSplit {
+    name: SplitName,
+    range: Range,
+    format: Format,
+    schema: Schema,
+    state: State,
+}
+
+enum State {
+    Unopened,
+    Open(Open),
+    Ended,
+}
+
+/// A file that is being read.
+pub struct Open {
+    pub file: File,
+    pub framing: Framing,
+}
+
+impl FileSplit {
+    pub fn new(range: Range, format: &Format, schema: &Schema) -> Self {
+        let name = SplitName::from(format!("{}@{}", range.path.display(), range.start).as_str());
+        Self { name, range, format: format.clone(), schema: schema.clone(), state: State::Unopened }
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        unavailable("read", &self.range.path, error)
+    }
+}
+
+impl Open {
+    /// Opens the range for reading pieces of `buffer_bytes`.
+    pub fn new(range: &Range, format: &Format, schema: &Schema, buffer_bytes: usize) -> Result<Self, Fault> {
+        let fault = |error: io::Error| unavailable("read", &range.path, &error);
+        let mut file = File::open(&range.path).map_err(|error| unavailable("open", &range.path, &error))?;
+        let preamble = Preamble::read(&file, format).map_err(fault)?;
+        let decoder = decoder(format, schema, preamble.header.as_deref())
+            .map_err(|error| Fault::invalid(format!("`{}`: {error}", range.path.display())))?;
+        let end = range.end.unwrap_or(u64::MAX);
+        // One byte earlier: a line that starts where the range starts is ours.
+        let (start, inside_a_line) = match range.start {
+            start if start <= preamble.bytes => (preamble.bytes, false),
+            start => (start - 1, true),
+        };
+        file.seek(SeekFrom::Start(start)).map_err(fault)?;
+        let framing = Framing::new(decoder, buffer_bytes, start).end_at(end);
+        Ok(Self { file, framing: if inside_a_line { framing.skip_line() } else { framing } })
+    }
+
+    /// Reads a piece; 0 = the file ends here.
+    pub fn fill(&mut self) -> io::Result<usize> {
+        self.framing.fill(|free| {
+            loop {
+                match self.file.read(free) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    read => return read,
+                }
+            }
+        })
+    }
+
+    /// Decodes until the limits are reached or everything is decoded.
+    fn decode(&mut self, limits: ReadLimits) -> io::Result<Stopped> {
+        loop {
+            match self.framing.decode(limits) {
+                Stopped::Hungry if self.fill()? == 0 => self.framing.end_input(),
+                Stopped::Hungry => {}
+                stopped => return Ok(stopped),
+            }
+        }
+    }
+}
+
+impl SplitReader for FileSplit {
+    fn name(&self) -> &SplitName {
+        &self.name
+    }
+
+    fn peek(&mut self) -> Result<Option<Rows>, Fault> {
+        let mut open = Open::new(&self.range, &self.format, &self.schema, PEEK_BYTES)?;
+        let one = ReadLimits { rows_max: 1, bytes_max: usize::MAX };
+        loop {
+            let stopped = open.decode(one).map_err(|error| self.fault(&error))?;
+            let is_good = open.framing.decoder().rows() > 0;
+            let rows = open.framing.decoder().finish();
+            if is_good {
+                // What is refused on the way is reported when it is read.
+                return Ok(Some(Rows { refused: Vec::new(), ..rows }));
+            }
+            if stopped == Stopped::Ended {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {
+        if matches!(self.state, State::Unopened) {
+            self.state = State::Open(Open::new(&self.range, &self.format, &self.schema, READ_BYTES)?);
+        }
+        let State::Open(open) = &mut self.state else { return Ok(Read::End) };
+        let stopped = open.decode(limits).map_err(|error| unavailable("read", &self.range.path, &error))?;
+        let events = open.framing.decoder().events();
+        let rows = (events > 0).then(|| open.framing.decoder().finish());
+        if stopped == Stopped::Ended {
+            self.state = State::Ended;
+        }
+        Ok(match rows {
+            Some(rows) => Read::Rows(rows),
+            None if stopped == Stopped::Ended => Read::End,
+            None => Read::Pending,
+        })
+    }
+}
+
+/// What stands before a file's first event.
+struct Preamble {
+    bytes: u64,
+    /// The line that names the columns.
+    header: Option<Vec<u8>>,
+}
+
+impl Preamble {
+    fn read(file: &File, format: &Format) -> io::Result<Self> {
+        let is_text = !matches!(format, Format::Raw);
+        let has_header = matches!(format, Format::Csv(csv) if csv.header);
+        let mut start = BufReader::with_capacity(4 << 10, file).take(EVENT_BYTES_MAX as u64);
+        let marked = is_text && start.fill_buf()?.starts_with(BYTE_ORDER_MARK);
+        let mark = if marked { BYTE_ORDER_MARK.len() } else { 0 };
+        start.consume(mark);
+        let mut header = Vec::new();
+        if has_header {
+            start.read_until(b'\n', &mut header)?;
+        }
+        let bytes = (mark + header.len()) as u64;
+        let line = header.trim_ascii_end().to_vec();
+        Ok(Self { bytes, header: has_header.then_some(line) })
+    }
+}

@@ -1,0 +1,55 @@
+//! Layer 3: sources and sinks. What the data plane knows of them are the traits of `dataplane::{split, sink_writer,
+//! dead_letter}`; the plan's settings say which to open.
+
+mod blackhole;
+mod dead_letters;
+mod file;
+mod format;
+mod generator;
+mod stdin;
+mod stdout;
+
+pub use blackhole::Blackhole;
+pub use dead_letters::DeadLetters;
+pub use generator::write::write_events;
+
+use crate::dataplane::sink_writer::SinkWriter;
+use crate::dataplane::split::SplitEnumerator;
+use crate::model::fault::Fault;
+use crate::model::id::{Parallelism, Slot};
+use crate::model::schema::Schema;
+use crate::plan::connector::{DeadLetterFile, SinkConnector, SourceConnector, SourcePlan};
+
+/// The splits of a source that one slot of `slots` reads.
+pub fn open_source(plan: &SourcePlan, slot: Slot, slots: Parallelism) -> Result<Box<dyn SplitEnumerator>, Fault> {
+    match &plan.connector {
+        SourceConnector::File(source) => file::open(source, &plan.schema, slot, slots),
+        SourceConnector::Generator(source) => generator::open(source, &plan.schema, slot, slots),
+        SourceConnector::Stdin { format } => stdin::open(format, &plan.schema, slot),
+    }
+}
+
+/// How many splits a source has now. The error says what is wrong with it.
+pub fn count_splits(source: &SourceConnector) -> Result<usize, String> {
+    match source {
+        SourceConnector::File(source) => file::count_splits(source),
+        SourceConnector::Generator(source) => Ok(usize::from(source.splits.max(1))),
+        SourceConnector::Stdin { .. } => Ok(1),
+    }
+}
+
+/// The part of a sink that one slot writes. Open those of all slots, slot 0 among them, before any is written.
+pub fn open_sink(sink: &SinkConnector, schema: &Schema, slot: Slot) -> Result<Box<dyn SinkWriter>, Fault> {
+    Ok(match sink {
+        SinkConnector::File(sink) => Box::new(file::sink::FileWriter::open(sink, schema, slot)?),
+        SinkConnector::Stdout { format } => {
+            Box::new(stdout::StdoutWriter::open(std::io::stdout(), *format, schema, slot)?)
+        }
+        SinkConnector::Blackhole => Box::new(Blackhole::default()),
+    })
+}
+
+/// The dead letters of a job: each slot gets a clone.
+pub fn open_dead_letters(file: &DeadLetterFile) -> DeadLetters {
+    DeadLetters::new(file)
+}
