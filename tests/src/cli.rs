@@ -15,7 +15,9 @@ const EVENTS: &str = r#"
 "#;
 
 fn job(operator: &str) -> String {
-    format!("{EVENTS}\n[operators.op]\ninputs = [\"events\"]\n{operator}\n[sinks.out]\ninputs = [\"op\"]\nconnector = \"stdout\"\n")
+    format!(
+        "{EVENTS}\n[operators.op]\ninputs = [\"events\"]\n{operator}\n[sinks.out]\ninputs = [\"op\"]\nconnector = \"stdout\"\n"
+    )
 }
 
 #[test]
@@ -30,7 +32,7 @@ fn a_mistake_is_one_message_with_its_place_and_what_is_allowed() {
         ("plugin = \"core.wasm\"", vec!["core module", "wasmill build"]),
         ("plugin = \"text.wasm\"", vec!["not a WebAssembly component"]),
         ("plugin = \"plugins/count.wasm\"", vec!["key_by"]),
-        ("plugin = \"plugins/count.wasm\"\nkey_by = [\"value\"]", vec!["key: text", "value: i64"]),
+        ("plugin = \"plugins/count.wasm\"\nkey_by = [\"value\"]", vec!["value: text", "value: i64"]),
         ("plugin = \"plugins/map.wasm\"\noperator = \"map-vale\"", vec!["map-vale", "map-value"]),
         ("plugin = \"plugins/sessions.wasm\"\nkey_by = [\"key\"]", vec!["bytes"]),
         ("key_by = [\"kee\"]\nwindow = { tumbling = \"5m\" }\naggregate = { n = \"count()\" }", vec!["kee"]),

@@ -73,7 +73,8 @@ impl Generate {
             None => Box::new(io::stdout().lock()),
             Some(path) => {
                 if let Some(folder) = path.parent() {
-                    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+                    fs::create_dir_all(folder)
+                        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
                 }
                 let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
                 Box::new(BufWriter::new(file))

@@ -52,8 +52,7 @@ struct RingInlet {
 pub fn channel(bytes_max: usize, writer: &Waker, reader: &Waker) -> (Box<dyn Outlet>, Box<dyn Inlet>) {
     let (producer, consumer) = RingBuffer::new(MESSAGES_MAX);
     let in_flight = Arc::new(AtomicUsize::new(0));
-    let outlet =
-        RingOutlet { ring: producer, in_flight: Arc::clone(&in_flight), bytes_max, reader: reader.clone() };
+    let outlet = RingOutlet { ring: producer, in_flight: Arc::clone(&in_flight), bytes_max, reader: reader.clone() };
     (Box::new(outlet), Box::new(RingInlet { ring: consumer, in_flight, writer: writer.clone() }))
 }
 

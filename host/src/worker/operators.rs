@@ -27,9 +27,7 @@ pub fn start(plan: &Plan, node: &Node, slot: Slot, gates: usize) -> Result<Work,
         }
         NodeKind::Process(process) => (Box::new(start_process(plan, node, process)?), process.time.clone()),
         NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
-        NodeKind::Sink(sink) => {
-            (Box::new(Sink::new(connectors::open_sink(sink, &node.input_schema, slot)?)), None)
-        }
+        NodeKind::Sink(sink) => (Box::new(Sink::new(connectors::open_sink(sink, &node.input_schema, slot)?)), None),
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));
     Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner }))
@@ -38,8 +36,8 @@ pub fn start(plan: &Plan, node: &Node, slot: Slot, gates: usize) -> Result<Work,
 fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan) -> Result<ProcessOperator, Fault> {
     let limits = plan.limits.plugin;
     let descriptor = &process.descriptor;
-    let function =
-        WasmProcess::new(&node.uid, &process.plugin, descriptor, limits).map_err(|error| Fault::plugin(error).at(&node.uid))?;
+    let function = WasmProcess::new(&node.uid, &process.plugin, descriptor, limits)
+        .map_err(|error| Fault::plugin(error).at(&node.uid))?;
     // Without a key, state is that of the one empty key, and the operator runs in one slot.
     let stateful = !descriptor.states.is_empty() || !descriptor.timers.is_empty();
     let key = process.key.clone().or_else(|| stateful.then(Vec::new));

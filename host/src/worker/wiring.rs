@@ -127,8 +127,7 @@ impl Wiring<'_> {
     }
 
     fn task(&mut self, head: NodeIndex, slot: Slot) -> Result<SlotTask, Fault> {
-        let nodes: Vec<NodeIndex> =
-            (0..self.heads.len()).filter(|i| self.heads[*i] == head).map(NodeIndex).collect();
+        let nodes: Vec<NodeIndex> = (0..self.heads.len()).filter(|i| self.heads[*i] == head).map(NodeIndex).collect();
         let time = Arc::new(TaskTime::default());
         let members = nodes.iter().map(|node| self.member(*node, &nodes, slot)).collect::<Result<Vec<_>, _>>()?;
         let mut task = Task::new(members, Box::new(self.dead_letters.clone()));

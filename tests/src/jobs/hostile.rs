@@ -19,6 +19,7 @@ fn run(folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
         path = "events.jsonl"
         format = "json"
         schema = {{ key = "text", value = "i64" }}
+        event_time = {{ column = "value", unit = "us" }}
 
         [operators.bad]
         inputs = ["events"]
@@ -68,7 +69,7 @@ fn a_trap() {
 
 #[test]
 fn a_loop_without_end() {
-    let limit = "[limits]\ncpu_per_call = \"30ms\"\n";
+    let limit = "[limits.plugin]\ncpu_per_call = \"30ms\"\n";
     only_the_bad_rows_die_with("loop", "cpu_per_call", limit);
 }
 

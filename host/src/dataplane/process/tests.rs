@@ -29,7 +29,8 @@ impl ProcessFunction for Count {
         if values[..consumed].contains(&POISON) {
             return Err(CallFailure::new("poison"));
         }
-        let read = |group| batch.groups.states[0].get(group).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
+        let read =
+            |group| batch.groups.states[0].get(group).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
         let mut counts: Vec<u64> = (0..batch.groups.count).map(read).collect();
         let (mut origins, mut out, mut rejected, mut timers_set) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in 0..consumed {
@@ -59,7 +60,9 @@ impl ProcessFunction for Count {
 
     /// Emits the count at the timer's time to the second port, and forgets the key.
     fn on_timers(&mut self, due: &DueCall<'_>) -> Result<Step, CallFailure> {
-        let count = |group: &u32| due.groups.states[0].get(*group as usize).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap()));
+        let count = |group: &u32| {
+            due.groups.states[0].get(*group as usize).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap()))
+        };
         let counts: Vec<u64> = due.groups.of_rows.iter().map(count).collect();
         let mut state = Values::new(Some(8));
         (0..due.groups.count).for_each(|_| state.push(None));
@@ -165,11 +168,15 @@ fn timers_fire_in_order_of_time_and_key_and_forget() {
     operator.on_batch(batch(&[(3, 50), (1, 50), (2, 20), (3, 40), (4, 90)], 0), &mut out).unwrap();
     out.outputs.clear();
     operator.on_watermark(Timestamp(50), &mut out).unwrap();
-    let ended: Vec<(i64, u64)> = out.outputs.iter().flat_map(|(port, batch)| {
-        assert_eq!(*port, 1);
-        let counts = batch.column(0).as_primitive::<UInt64Type>().values().to_vec();
-        batch.times().iter().copied().zip(counts).collect::<Vec<_>>()
-    }).collect();
+    let ended: Vec<(i64, u64)> = out
+        .outputs
+        .iter()
+        .flat_map(|(port, batch)| {
+            assert_eq!(*port, 1);
+            let counts = batch.column(0).as_primitive::<UInt64Type>().values().to_vec();
+            batch.times().iter().copied().zip(counts).collect::<Vec<_>>()
+        })
+        .collect();
     // Key 3's timer was moved to 40 by its second event.
     assert_eq!(ended, [(20, 1), (40, 2), (50, 1)]);
     assert_eq!(operator.keyed.as_ref().unwrap().live_keys(), 1);

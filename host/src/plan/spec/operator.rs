@@ -102,6 +102,11 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<O
         (false, false) => {
             let help = "a plugin's operator needs `plugin`, a window needs `window` and `aggregate`";
             errors.add_with_help(fields.span, format!("{} needs `plugin` or `window`", fields.what), help);
+            // One of them may be there, misspelt.
+            for name in ["plugin", "operator", "config", "event_time", "watermark", "window", "aggregate"] {
+                fields.item(name);
+            }
+            fields.finish(nowhere);
             return None;
         }
     };

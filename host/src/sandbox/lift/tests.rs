@@ -18,7 +18,8 @@ fn any_type() -> impl Strategy<Value = DataType> {
         DataType::Date,
     ]);
     leaf.prop_recursive(2, 6, 3, |inner| {
-        let field = (inner, any::<bool>()).prop_map(|(data_type, nullable)| Field { name: "f".into(), data_type, nullable });
+        let field =
+            (inner, any::<bool>()).prop_map(|(data_type, nullable)| Field { name: "f".into(), data_type, nullable });
         prop_oneof![
             field.clone().prop_map(|item| DataType::List(Box::new(item))),
             prop::collection::vec(field, 1..3).prop_map(|mut fields| {
@@ -32,14 +33,16 @@ fn any_type() -> impl Strategy<Value = DataType> {
 /// Mostly what a column of a few rows looks like, so that it gets past the first check now and then.
 fn any_values() -> impl Strategy<Value = ValuesResult> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..20);
-    let offsets = || prop::collection::vec(-1i32..6, 0..5).prop_flat_map(|mut offsets| {
-        let sorted = {
-            offsets.sort_unstable();
-            offsets.insert(0, 0);
-            offsets.clone()
-        };
-        prop_oneof![3 => Just(sorted), 1 => Just(offsets).prop_shuffle()]
-    });
+    let offsets = || {
+        prop::collection::vec(-1i32..6, 0..5).prop_flat_map(|mut offsets| {
+            let sorted = {
+                offsets.sort_unstable();
+                offsets.insert(0, 0);
+                offsets.clone()
+            };
+            prop_oneof![3 => Just(sorted), 1 => Just(offsets).prop_shuffle()]
+        })
+    };
     prop_oneof![
         Just(ValuesResult::Nulls),
         bytes().prop_map(ValuesResult::Booleans),
