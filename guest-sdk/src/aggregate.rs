@@ -1,7 +1,9 @@
 //! Aggregates of windows.
 
 use crate::bindings::wasmill::operator::columns::{Column, Values, Variable};
-use crate::bindings::wasmill::operator::descriptors::{Descriptor, Inheritance, OutputPort, StateKind};
+use crate::bindings::wasmill::operator::descriptors::{
+    Descriptor, Inheritance, OutputPort, StateKind,
+};
 use crate::error::Error;
 use crate::process::{Input, describe_state};
 use crate::record::{Builder, Record, bits};
@@ -99,8 +101,17 @@ pub(crate) fn open<A: Aggregate>(inputs: &[Schema]) -> Result<Descriptor, Error>
     Ok(Descriptor {
         reads: vec![reads],
         reads_times: false,
-        outputs: vec![OutputPort { name: "main".to_owned(), columns, inheritance: Inheritance::New }],
-        states: vec![describe_state::<A::Acc>("accumulator", StateKind::Aggregating, A::VERSION, None)],
+        outputs: vec![OutputPort {
+            name: "main".to_owned(),
+            columns,
+            inheritance: Inheritance::New,
+        }],
+        states: vec![describe_state::<A::Acc>(
+            "accumulator",
+            StateKind::Aggregating,
+            A::VERSION,
+            None,
+        )],
         timers: Vec::new(),
         counters: Vec::new(),
         histograms: Vec::new(),
@@ -108,26 +119,42 @@ pub(crate) fn open<A: Aggregate>(inputs: &[Schema]) -> Result<Descriptor, Error>
 }
 
 /// Adds rows to the accumulators of their groups.
-pub(crate) fn add<A: Aggregate>(accumulators: &Column, row_groups: &[u32], columns: &[Column]) -> Column {
+pub(crate) fn add<A: Aggregate>(
+    accumulators: &Column,
+    row_groups: &[u32],
+    columns: &[Column],
+) -> Column {
     // Each group has a row, so the highest number tells how many there are.
     let groups = row_groups.iter().max().map_or(0, |last| *last as usize + 1);
-    let mut accumulators: Vec<A::Acc> =
-        decode(accumulators, groups).into_iter().map(Option::unwrap_or_default).collect();
+    let mut accumulators: Vec<A::Acc> = decode(accumulators, groups)
+        .into_iter()
+        .map(Option::unwrap_or_default)
+        .collect();
     add_rows::<A>(&mut accumulators, row_groups, columns);
     encode(accumulators.into_iter().map(Some))
 }
 
-fn add_rows<'b, A: Aggregate>(accumulators: &mut [A::Acc], row_groups: &[u32], columns: &'b [Column]) {
+fn add_rows<'b, A: Aggregate>(
+    accumulators: &mut [A::Acc],
+    row_groups: &[u32],
+    columns: &'b [Column],
+) {
     let reader = <A::In<'b> as Input<'b>>::reader(columns);
     for (row, group) in row_groups.iter().enumerate() {
-        A::add(&mut accumulators[*group as usize], <A::In<'b> as Input<'b>>::read(&reader, row));
+        A::add(
+            &mut accumulators[*group as usize],
+            <A::In<'b> as Input<'b>>::read(&reader, row),
+        );
     }
 }
 
 /// Merges accumulators into so many results.
 pub(crate) fn merge<A: Aggregate>(accumulators: &Column, results: &[u32], size: u32) -> Column {
     let mut merged: Vec<Option<A::Acc>> = (0..size).map(|_| None).collect();
-    for (accumulator, result) in decode::<A::Acc>(accumulators, results.len()).into_iter().zip(results) {
+    for (accumulator, result) in decode::<A::Acc>(accumulators, results.len())
+        .into_iter()
+        .zip(results)
+    {
         let merged = &mut merged[*result as usize];
         match (&mut *merged, accumulator) {
             (_, None) => {}
@@ -139,11 +166,21 @@ pub(crate) fn merge<A: Aggregate>(accumulators: &Column, results: &[u32], size: 
 }
 
 /// The results of windows.
-pub(crate) fn finish<A: Aggregate>(accumulators: &Column, starts: &[i64], ends: &[i64]) -> Vec<Column> {
+pub(crate) fn finish<A: Aggregate>(
+    accumulators: &Column,
+    starts: &[i64],
+    ends: &[i64],
+) -> Vec<Column> {
     let mut builder = <A::Out as Record>::Builder::default();
     builder.reserve(starts.len());
-    for (row, accumulator) in decode::<A::Acc>(accumulators, starts.len()).into_iter().enumerate() {
-        let window = Window { start: Timestamp(starts[row]), end: Timestamp(ends[row]) };
+    for (row, accumulator) in decode::<A::Acc>(accumulators, starts.len())
+        .into_iter()
+        .enumerate()
+    {
+        let window = Window {
+            start: Timestamp(starts[row]),
+            end: Timestamp(ends[row]),
+        };
         A::result(&accumulator.unwrap_or_default(), &window).write_record(&mut builder);
     }
     let mut columns = Vec::new();
@@ -153,15 +190,24 @@ pub(crate) fn finish<A: Aggregate>(accumulators: &Column, starts: &[i64], ends: 
 
 /// The accumulators of a column of so many rows.
 pub(crate) fn decode<T: Data>(column: &Column, rows: usize) -> Vec<Option<T>> {
-    let valid = |at: usize| column.validity.as_ref().is_none_or(|validity| bits::get(validity, at));
+    let valid = |at: usize| {
+        column
+            .validity
+            .as_ref()
+            .is_none_or(|validity| bits::get(validity, at))
+    };
     match (&column.values, T::WIDTH) {
-        (Values::Fixed(data), Some(width)) => {
-            data.chunks_exact(width).enumerate().map(|(at, mut value)| valid(at).then(|| T::decode(&mut value))).collect()
-        }
+        (Values::Fixed(data), Some(width)) => data
+            .chunks_exact(width)
+            .enumerate()
+            .map(|(at, mut value)| valid(at).then(|| T::decode(&mut value)))
+            .collect(),
         (Values::Variable(Variable { offsets, data }), None) => offsets
             .windows(2)
             .enumerate()
-            .map(|(at, ends)| valid(at).then(|| T::decode(&mut &data[ends[0] as usize..ends[1] as usize])))
+            .map(|(at, ends)| {
+                valid(at).then(|| T::decode(&mut &data[ends[0] as usize..ends[1] as usize]))
+            })
             .collect(),
         (Values::Nulls, _) => (0..rows).map(|_| None).collect(),
         _ => panic!("the host passed accumulators in another layout than their type's"),

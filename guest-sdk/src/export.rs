@@ -54,7 +54,7 @@ pub trait Component: 'static {
 /// One of them.
 pub struct Operator {
     info: OperatorInfo,
-    open: fn(&str, &[Schema]) -> Result<(Opened, Descriptor), Error>,
+    open: fn(config: &str, inputs: &[Schema]) -> OpenResult,
 }
 
 #[allow(missing_docs)]
@@ -93,7 +93,11 @@ fn info<I: Input<'static>>(names: &[&str], kind: Kind, summary: &str) -> Operato
         name,
         kind,
         summary: summary.to_owned(),
-        inputs: vec![InputNeed { name: "input".to_owned(), columns: need.to_wire(), generic: I::GENERIC }],
+        inputs: vec![InputNeed {
+            name: "input".to_owned(),
+            columns: need.to_wire(),
+            generic: I::GENERIC,
+        }],
         keyed: false,
         key: Schema::default().to_wire(),
         config_schema: None,
@@ -102,7 +106,12 @@ fn info<I: Input<'static>>(names: &[&str], kind: Kind, summary: &str) -> Operato
 
 /// `guards::SpendGuard` to `spend-guard`.
 fn kebab(path: &str) -> String {
-    let name = path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or(path).trim();
+    let name = path
+        .split('<')
+        .next()
+        .and_then(|path| path.rsplit("::").next())
+        .unwrap_or(path)
+        .trim();
     let mut kebab = String::new();
     for (at, character) in name.char_indices() {
         if character.is_uppercase() && at > 0 {
@@ -112,6 +121,8 @@ fn kebab(path: &str) -> String {
     }
     kebab
 }
+
+type OpenResult = Result<(Opened, Descriptor), Error>;
 
 /// The operator that this instance of the component is.
 enum Opened {
@@ -158,7 +169,8 @@ thread_local! {
 }
 
 fn opened<R>(call: impl FnOnce(&mut Opened) -> R) -> R {
-    OPENED.with_borrow_mut(|opened| call(opened.as_mut().expect("the host opens an operator first")))
+    OPENED
+        .with_borrow_mut(|opened| call(opened.as_mut().expect("the host opens an operator first")))
 }
 
 fn process<R>(call: impl FnOnce(&mut dyn OpenedProcess) -> R) -> R {
@@ -170,17 +182,34 @@ fn process<R>(call: impl FnOnce(&mut dyn OpenedProcess) -> R) -> R {
 
 impl<C: Component> exports::plugin::Guest for C {
     fn describe() -> Vec<OperatorInfo> {
-        C::operators().into_iter().map(|operator| operator.info).collect()
+        C::operators()
+            .into_iter()
+            .map(|operator| operator.info)
+            .collect()
     }
 
-    fn open(operator: String, config: String, inputs: Vec<schemas::Schema>) -> Result<Descriptor, String> {
+    fn open(
+        operator: String,
+        config: String,
+        inputs: Vec<schemas::Schema>,
+    ) -> Result<Descriptor, String> {
         let operators = C::operators();
-        let Some(found) = operators.iter().find(|candidate| candidate.info.name == operator) else {
-            let names: Vec<_> = operators.iter().map(|operator| &*operator.info.name).collect();
-            return Err(format!("no operator `{operator}`, only `{}`", names.join("`, `")));
+        let Some(found) = operators
+            .iter()
+            .find(|candidate| candidate.info.name == operator)
+        else {
+            let names: Vec<_> = operators
+                .iter()
+                .map(|operator| &*operator.info.name)
+                .collect();
+            return Err(format!(
+                "no operator `{operator}`, only `{}`",
+                names.join("`, `")
+            ));
         };
         let inputs: Vec<_> = inputs.into_iter().map(Schema::from_wire).collect();
-        let (instance, descriptor) = (found.open)(&config, &inputs).map_err(|error| error.to_string())?;
+        let (instance, descriptor) =
+            (found.open)(&config, &inputs).map_err(|error| error.to_string())?;
         OPENED.set(Some(instance));
         Ok(descriptor)
     }
@@ -205,7 +234,12 @@ impl<C: Component> exports::process::Guest for C {
 }
 
 impl<C: Component> exports::aggregate::Guest for C {
-    fn add(accumulators: Column, row_groups: Vec<u32>, _times: Vec<i64>, columns: Vec<Column>) -> Column {
+    fn add(
+        accumulators: Column,
+        row_groups: Vec<u32>,
+        _times: Vec<i64>,
+        columns: Vec<Column>,
+    ) -> Column {
         opened(|opened| match opened {
             Opened::Aggregate { add, .. } => add(&accumulators, &row_groups, &columns),
             Opened::Process(_) => no_aggregate(),

@@ -26,12 +26,15 @@ mod time;
 mod trusted;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use aggregate::Aggregate;
 pub use decimal::Decimal;
 pub use error::{Error, Outcome};
 pub use process::{
-    Clock, Column, Context, Extend, Input, Keep, Key, Keyed, NoTimers, OUTPUT_LIMIT, Open, Output, Port, Process, Row,
-    State, Timers, Value,
+    Clock, Column, Columns, Context, Extend, Input, Keep, Key, Keyed, NoTimers, OUTPUT_LIMIT, Open,
+    Output, Port, Process, Row, State, Timers, Value,
 };
 pub use record::{Field, Record, RecordShape, Shape};
 pub use schema::{ColumnSchema, DataType, IntegerType, Schema};
@@ -42,13 +45,17 @@ pub use value::Data;
 /// Everything that an operator's author names.
 pub mod prelude {
     pub use crate::{
-        Aggregate, Clock, Column, Context, Counter, Data, Date, Decimal, Duration, Error, Extend, Histogram, Keep,
-        Keyed, Level, NoTimers, Open, Outcome, Port, Process, Record, Row, Timers, Timestamp, Value, Window, days,
-        export, hours, micros, millis, minutes, seconds,
+        Aggregate, Clock, Column, Context, Counter, Data, Date, Decimal, Duration, Error, Extend,
+        Histogram, Keep, Keyed, Level, NoTimers, Open, Outcome, Port, Process, Record, Row, Timers,
+        Timestamp, Value, Window, days, export, hours, micros, millis, minutes, seconds,
     };
     pub use serde::Deserialize;
     pub use wasmill_sdk_derive::{Record, Timers};
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// For the macros.
 #[doc(hidden)]

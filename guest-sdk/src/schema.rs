@@ -21,16 +21,24 @@ pub struct ColumnSchema<'s> {
 
 impl Schema {
     pub(crate) fn from_wire(schema: schemas::Schema) -> Self {
-        Self { fields: schema.fields }
+        Self {
+            fields: schema.fields,
+        }
     }
 
     pub(crate) fn to_wire(&self) -> schemas::Schema {
-        schemas::Schema { fields: self.fields.clone() }
+        schemas::Schema {
+            fields: self.fields.clone(),
+        }
     }
 
     #[doc(hidden)]
     pub fn push(&mut self, name: &str, data_type: DataType, nullable: bool) {
-        self.fields.push(Field { name: name.to_owned(), data_type, nullable });
+        self.fields.push(Field {
+            name: name.to_owned(),
+            data_type,
+            nullable,
+        });
     }
 
     /// The columns of a record.
@@ -58,12 +66,21 @@ impl Schema {
     /// The column that can be read as `need`, or why there is none.
     pub(crate) fn find(&self, need: ColumnSchema<'_>) -> Result<ColumnSchema<'_>, Error> {
         let Some(column) = self.column(need.name()) else {
-            let names: Vec<_> = self.columns().map(|column| column.name().to_owned()).collect();
-            return Err(format!("no column `{}`, only `{}`", need.name(), names.join("`, `")).into());
+            let names: Vec<_> = self
+                .columns()
+                .map(|column| column.name().to_owned())
+                .collect();
+            return Err(
+                format!("no column `{}`, only `{}`", need.name(), names.join("`, `")).into(),
+            );
         };
         if column.shape() != need.shape() {
             let (has, needs) = (column.describe(), need.describe());
-            return Err(format!("column `{}` is {has}, but the operator reads {needs}", need.name()).into());
+            return Err(format!(
+                "column `{}` is {has}, but the operator reads {needs}",
+                need.name()
+            )
+            .into());
         }
         Ok(column)
     }
@@ -101,7 +118,12 @@ impl<'s> ColumnSchema<'s> {
         let mut shape = String::new();
         let mut element = true;
         for field in self.fields {
-            let _ = write!(shape, "{} {:?};", if element { "" } else { &field.name }, field.data_type);
+            let _ = write!(
+                shape,
+                "{} {:?};",
+                if element { "" } else { &field.name },
+                field.data_type
+            );
             element = matches!(field.data_type, DataType::Sequence);
         }
         shape
@@ -140,7 +162,12 @@ fn describe(fields: &[Field], text: &mut String) -> usize {
         DataType::Structure(count) => {
             text.push_str("{ ");
             for child in 0..count {
-                let _ = write!(text, "{}{}: ", if child == 0 { "" } else { ", " }, fields[width].name);
+                let _ = write!(
+                    text,
+                    "{}{}: ",
+                    if child == 0 { "" } else { ", " },
+                    fields[width].name
+                );
                 width += describe(&fields[width..], text);
             }
             text.push_str(" }");
@@ -162,7 +189,13 @@ fn describe(fields: &[Field], text: &mut String) -> usize {
             let _ = write!(text, "{bytes} bytes");
         }
         other => {
-            let _ = write!(text, "{}", format!("{other:?}").trim_start_matches("DataType::").to_lowercase());
+            let _ = write!(
+                text,
+                "{}",
+                format!("{other:?}")
+                    .trim_start_matches("DataType::")
+                    .to_lowercase()
+            );
         }
     }
     width

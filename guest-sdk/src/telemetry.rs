@@ -35,7 +35,11 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     pub(crate) fn new(counters: usize, histograms: usize) -> Self {
-        Self { lines: Vec::new(), counters: vec![0; counters], histograms: vec![Vec::new(); histograms] }
+        Self {
+            lines: Vec::new(),
+            counters: vec![0; counters],
+            histograms: vec![Vec::new(); histograms],
+        }
     }
 
     pub(crate) fn log(&mut self, level: Level, message: impl Display) {
@@ -56,10 +60,20 @@ impl Telemetry {
             };
             telemetry::log(level, &message);
         }
-        for (counter, by) in self.counters.iter_mut().enumerate().filter(|(_, by)| **by > 0) {
+        for (counter, by) in self
+            .counters
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, by)| **by > 0)
+        {
             telemetry::count(counter as u32, std::mem::take(by));
         }
-        for (histogram, values) in self.histograms.iter_mut().enumerate().filter(|(_, values)| !values.is_empty()) {
+        for (histogram, values) in self
+            .histograms
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, values)| !values.is_empty())
+        {
             telemetry::observe(histogram as u32, values);
             values.clear();
         }

@@ -76,7 +76,9 @@ pub const fn width(fields: &[Option<usize>]) -> Option<usize> {
 
 #[inline(always)]
 fn take<'b>(bytes: &mut &'b [u8], len: usize) -> &'b [u8] {
-    let Some((front, rest)) = bytes.split_at_checked(len) else { ends_early() };
+    let Some((front, rest)) = bytes.split_at_checked(len) else {
+        ends_early()
+    };
     *bytes = rest;
     front
 }

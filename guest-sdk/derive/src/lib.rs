@@ -14,7 +14,9 @@ use syn::{DeriveInput, parse_macro_input};
 #[proc_macro_derive(Record, attributes(record))]
 pub fn record(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    record::derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+    record::derive(&input)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 /// Makes an enum the timers of an operator. See `wasmill_sdk::Timers`.
@@ -24,5 +26,7 @@ pub fn record(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Timers, attributes(timer))]
 pub fn timers(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    timers::derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+    timers::derive(&input)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }

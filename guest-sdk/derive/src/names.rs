@@ -8,7 +8,10 @@ pub fn each(
     of: &str,
     mut item: impl FnMut(&Path, ParseNestedMeta<'_>) -> Result<()>,
 ) -> Result<()> {
-    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(of)) {
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident(of))
+    {
         attribute.parse_nested_meta(|meta| item(&meta.path.clone(), meta))?;
     }
     Ok(())
@@ -18,7 +21,10 @@ pub fn each(
 pub fn rename(meta: &ParseNestedMeta<'_>) -> Result<String> {
     let name: LitStr = meta.value()?.parse()?;
     if name.value().is_empty() {
-        return Err(syn::Error::new(name.span(), "a name has at least one character"));
+        return Err(syn::Error::new(
+            name.span(),
+            "a name has at least one character",
+        ));
     }
     Ok(name.value())
 }

@@ -2,10 +2,10 @@
 
 use crate::names;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{
-    Data, DeriveInput, Error, Field, Fields, GenericArgument, GenericParam, Lifetime, PathArguments, Result, Type,
-    ext::IdentExt, spanned::Spanned,
+    Data, DeriveInput, Error, Field, Fields, GenericArgument, GenericParam, Lifetime,
+    PathArguments, Result, Type, ext::IdentExt, spanned::Spanned,
 };
 
 pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
@@ -17,7 +17,10 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
         match column(field).and_then(|column| {
             check_type(&field.ty)?;
             if columns.contains(&column) {
-                return Err(Error::new(field.span(), format!("two fields are column `{column}`")));
+                return Err(Error::new(
+                    field.span(),
+                    format!("two fields are column `{column}`"),
+                ));
             }
             Ok(column)
         }) {
@@ -33,28 +36,50 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
     }
 
     let name = &input.ident;
-    let batch = lifetime.clone().unwrap_or_else(|| Lifetime::new("'wasmill", Span::mixed_site()));
+    let batch = lifetime
+        .clone()
+        .unwrap_or_else(|| Lifetime::new("'wasmill", Span::mixed_site()));
     let (in_batch, in_static) = match &lifetime {
         Some(lifetime) => (quote!(#name<#lifetime>), quote!(#name<'static>)),
         None => (quote!(#name), quote!(#name)),
     };
-    let idents: Vec<_> = fields.iter().map(|field| field.ident.as_ref().expect("named")).collect();
+    let idents: Vec<_> = fields
+        .iter()
+        .map(|field| field.ident.as_ref().expect("named"))
+        .collect();
     let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
-    let statics: Vec<_> = types.iter().map(|ty| make_static(ty.to_token_stream())).collect();
+    let statics: Vec<_> = types
+        .iter()
+        .map(|ty| make_static(ty.to_token_stream()))
+        .collect();
+    // Spanned like the field's type, so that what is wrong with the type is said there.
+    let readers: Vec<_> = types
+        .iter()
+        .map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Field<#batch>>))
+        .collect();
+    let builders: Vec<_> = types
+        .iter()
+        .zip(&statics)
+        .map(|(ty, fixed)| quote_spanned!(ty.span()=> <#fixed as sdk::Field<'static>>))
+        .collect();
+    let data: Vec<_> = types
+        .iter()
+        .map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Data>))
+        .collect();
     let count = fields.len() as u32;
 
     // A record that borrows lives no longer than its batch, so it cannot be state.
     let owned = lifetime.is_none().then(|| {
         quote! {
             impl sdk::Owned for #name {
-                const WIDTH: ::core::option::Option<usize> = sdk::width(&[#(<#types as sdk::Data>::WIDTH),*]);
+                const WIDTH: ::core::option::Option<usize> = sdk::width(&[#(#data::WIDTH),*]);
                 #[inline(always)]
                 fn encode_record<S: sdk::Sink>(&self, sink: &mut S) {
                     #(sdk::Data::encode(&self.#idents, sink);)*
                 }
                 #[inline(always)]
                 fn decode_record(bytes: &mut &[u8]) -> Self {
-                    Self { #(#idents: <#types as sdk::Data>::decode(bytes)),* }
+                    Self { #(#idents: #data::decode(bytes)),* }
                 }
             }
         }
@@ -66,12 +91,12 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
 
             #[derive(Default)]
             pub struct Reader<#batch> {
-                #(#idents: <#types as sdk::Field<#batch>>::Reader,)*
+                #(#idents: #readers::Reader,)*
             }
 
             #[derive(Default)]
             pub struct Builder {
-                #(#idents: <#statics as sdk::Field<'static>>::Builder,)*
+                #(#idents: #builders::Builder,)*
             }
 
             impl sdk::Builder for Builder {
@@ -99,18 +124,18 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 type Builder = Builder;
                 const FIELDS: u32 = #count;
                 fn describe_fields(schema: &mut sdk::Schema) {
-                    #(<#types as sdk::Field<#batch>>::describe(#columns, false, schema);)*
+                    #(#readers::describe(#columns, false, schema);)*
                 }
                 fn read_fields(columns: &mut sdk::Cursor<#batch>) -> Reader<#batch> {
-                    Reader { #(#idents: <#types as sdk::Field<#batch>>::reader(columns)),* }
+                    Reader { #(#idents: #readers::reader(columns)),* }
                 }
                 #[inline(always)]
                 fn read_record(reader: &Reader<#batch>, row: usize) -> Self {
-                    Self { #(#idents: <#types as sdk::Field<#batch>>::read(&reader.#idents, row)),* }
+                    Self { #(#idents: #readers::read(&reader.#idents, row)),* }
                 }
                 #[inline(always)]
                 fn write_record(&self, builder: &mut Builder) {
-                    #(<#types as sdk::Field<#batch>>::write(&self.#idents, &mut builder.#idents);)*
+                    #(#readers::write(&self.#idents, &mut builder.#idents);)*
                 }
             }
 
@@ -138,7 +163,9 @@ fn fields(input: &DeriveInput) -> Result<Vec<Field>> {
         Data::Union(_) => return Err(Error::new(whole, "a record is a struct with named fields")),
     };
     match &data.fields {
-        Fields::Named(fields) if !fields.named.is_empty() => Ok(fields.named.iter().cloned().collect()),
+        Fields::Named(fields) if !fields.named.is_empty() => {
+            Ok(fields.named.iter().cloned().collect())
+        }
         Fields::Unnamed(_) => Err(Error::new(
             whole,
             "a record is a struct with named fields: its columns are matched by their names",
@@ -152,14 +179,21 @@ fn lifetime(input: &DeriveInput) -> Result<Option<Lifetime>> {
     let mut lifetime = None;
     for parameter in &input.generics.params {
         match parameter {
-            GenericParam::Lifetime(parameter) if lifetime.is_none() => lifetime = Some(parameter.lifetime.clone()),
+            GenericParam::Lifetime(parameter) if lifetime.is_none() => {
+                lifetime = Some(parameter.lifetime.clone())
+            }
             GenericParam::Lifetime(parameter) => {
                 return Err(Error::new(
                     parameter.span(),
                     "a record borrows from its batch only, so one lifetime is enough",
                 ));
             }
-            other => return Err(Error::new(other.span(), "a record has no type parameters: write a record for each")),
+            other => {
+                return Err(Error::new(
+                    other.span(),
+                    "a record has no type parameters: write a record for each",
+                ));
+            }
         }
     }
     Ok(lifetime)
@@ -190,11 +224,19 @@ fn check_type(ty: &Type) -> Result<()> {
             match &*reference.elem {
                 Type::Path(path) if path.path.is_ident("str") => {}
                 Type::Slice(slice) if is(&slice.elem, "u8") => {}
-                Type::Slice(_) => return refuse("only bytes are borrowed as a slice: use `Vec<T>` for a list"),
+                Type::Slice(_) => {
+                    return refuse("only bytes are borrowed as a slice: use `Vec<T>` for a list");
+                }
                 _ => return refuse("a record borrows text and bytes only: `&str` or `&[u8]`"),
             }
-            if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
-                return refuse("a record borrows from its batch: give the struct a lifetime and use it here");
+            if reference
+                .lifetime
+                .as_ref()
+                .is_some_and(|lifetime| lifetime.ident == "static")
+            {
+                return refuse(
+                    "a record borrows from its batch: give the struct a lifetime and use it here",
+                );
             }
             Ok(())
         }
@@ -203,20 +245,36 @@ fn check_type(ty: &Type) -> Result<()> {
             refuse("only bytes have a fixed number of elements: use `Vec<T>` for a list")
         }
         Type::Path(path) => {
-            let Some(last) = path.path.segments.last() else { return Ok(()) };
+            let Some(last) = path.path.segments.last() else {
+                return Ok(());
+            };
             match last.ident.to_string().as_str() {
-                "usize" => return refuse("the width of `usize` depends on the machine: use `u32` or `u64`"),
-                "isize" => return refuse("the width of `isize` depends on the machine: use `i32` or `i64`"),
-                "i128" | "u128" => return refuse("integers have 8 to 64 bits; `Decimal` and `[u8; 16]` hold 128"),
+                "usize" => {
+                    return refuse(
+                        "the width of `usize` depends on the machine: use `u32` or `u64`",
+                    );
+                }
+                "isize" => {
+                    return refuse(
+                        "the width of `isize` depends on the machine: use `i32` or `i64`",
+                    );
+                }
+                "i128" | "u128" => {
+                    return refuse("integers have 8 to 64 bits; `Decimal` and `[u8; 16]` hold 128");
+                }
                 "char" => return refuse("use `&str` or `String` for text"),
-                "HashMap" | "BTreeMap" => return refuse("use a list of records with a key and a value"),
+                "HashMap" | "BTreeMap" => {
+                    return refuse("use a list of records with a key and a value");
+                }
                 "HashSet" | "BTreeSet" => return refuse("use a list: `Vec<T>`"),
                 "SystemTime" | "Instant" => return refuse("use `Timestamp`"),
                 _ => {}
             }
             if let PathArguments::AngleBracketed(arguments) = &last.arguments {
                 for argument in &arguments.args {
-                    let GenericArgument::Type(inner) = argument else { continue };
+                    let GenericArgument::Type(inner) = argument else {
+                        continue;
+                    };
                     if last.ident == "Option" && is(inner, "Option") {
                         return refuse("a column has one kind of null: use a single `Option`");
                     }

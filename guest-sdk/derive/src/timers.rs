@@ -7,13 +7,22 @@ use syn::{Data, DeriveInput, Error, Fields, Result, spanned::Spanned};
 
 pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Enum(data) = &input.data else {
-        return Err(Error::new(input.ident.span(), "timers are an enum: a variant for each timer"));
+        return Err(Error::new(
+            input.ident.span(),
+            "timers are an enum: a variant for each timer",
+        ));
     };
     if !input.generics.params.is_empty() {
-        return Err(Error::new(input.generics.span(), "timers have no parameters"));
+        return Err(Error::new(
+            input.generics.span(),
+            "timers have no parameters",
+        ));
     }
     if data.variants.is_empty() {
-        return Err(Error::new(input.ident.span(), "an operator without timers says `type Timer = NoTimers`"));
+        return Err(Error::new(
+            input.ident.span(),
+            "an operator without timers says `type Timer = NoTimers`",
+        ));
     }
     let (mut names, mut clocks) = (Vec::new(), Vec::new());
     for variant in &data.variants {

@@ -22,6 +22,7 @@ pub struct Context<'b, P: Process> {
     pub(super) call: Call,
     keys: <P::Key<'b> as Key<'b>>::Reader,
     pub(super) times: &'b [i64],
+    row_groups: &'b [u32],
     pub(super) row: u32,
     pub(super) group: u32,
     watermark: i64,
@@ -37,11 +38,22 @@ impl<'b, P: Process> Context<'b, P> {
         call: Call,
         keys: &'b [Column],
         times: &'b [i64],
+        row_groups: &'b [u32],
         watermark: i64,
         processing_time: i64,
     ) -> Self {
         let keys = P::Key::reader(keys);
-        Self { out, call, keys, times, row: 0, group: 0, watermark, processing_time }
+        Self {
+            out,
+            call,
+            keys,
+            times,
+            row_groups,
+            row: 0,
+            group: 0,
+            watermark,
+            processing_time,
+        }
     }
 
     /// The key of this row or timer.
@@ -53,8 +65,21 @@ impl<'b, P: Process> Context<'b, P> {
     /// The event time of this row, or the time that this timer was set for.
     #[inline]
     pub fn time(&self) -> Timestamp {
-        assert!(!self.times.is_empty(), "an operator that asks for the time says `const READS_TIMES: bool = true`");
+        assert!(
+            !self.times.is_empty(),
+            "an operator that asks for the time says `const READS_TIMES: bool = true`"
+        );
         Timestamp(self.times[self.row as usize])
+    }
+
+    /// Turns to a row of the batch, in [`Process::on_columns`].
+    #[inline]
+    pub fn at(&mut self, row: usize) -> &mut Self {
+        self.row = row as u32;
+        if P::Key::KEYED {
+            self.group = self.row_groups[row];
+        }
+        self
     }
 
     /// No event at or before this instant is still to come.
@@ -81,9 +106,12 @@ impl<'b, P: Process> Context<'b, P> {
 
     #[inline(always)]
     fn push<'r>(&mut self, time: Option<i64>, row: P::Out<'r>) {
-        assert!(!(P::Out::EXTENDS && self.call.timers_fire), "a timer has no input row to extend or keep");
+        assert!(
+            !(P::Out::EXTENDS && self.call.timers_fire),
+            "a timer has no input row to extend or keep"
+        );
         let times = self.times;
-        self.out.push(self.row, time, origin_time(times), |builder| {
+        self.out.push(self.row, time, times, |builder| {
             row.write(same::<_, <P::Out<'r> as Output<'r>>::Builder>(builder));
         });
     }
@@ -100,9 +128,17 @@ impl<'b, P: Process> Context<'b, P> {
 
     fn push_to<T: RecordShape>(&mut self, port: &Port<T>, time: Option<i64>, row: T::Of<'_>) {
         let side = &mut self.call.sides[port.number as usize - 1];
-        let rows: &mut Rows<T::Builder> = side.as_any().downcast_mut().expect("the port of this operator");
+        let rows: &mut Rows<T::Builder> = side
+            .as_any()
+            .downcast_mut()
+            .expect("the port of this operator");
         let before = rows.bytes();
-        rows.push(self.row, time, origin_time(self.times), |builder| row.write_record(builder));
+        if rows.len() == 0 {
+            rows.start(1);
+        }
+        rows.push(self.row, time, self.times, |builder| {
+            row.write_record(builder)
+        });
         self.call.side_bytes += rows.bytes() - before;
         self.call.side_rows = true;
     }
@@ -152,13 +188,5 @@ impl<'b, P: Process> Context<'b, P> {
     #[inline(always)]
     pub(super) fn cells_mut(&mut self, state: u32) -> &mut Cells {
         &mut self.call.states[state as usize]
-    }
-}
-
-#[inline(always)]
-fn origin_time(times: &[i64]) -> impl Fn(u32) -> i64 {
-    |row| {
-        assert!(!times.is_empty(), "`emit` beside `emit_at` needs `const READS_TIMES: bool = true`");
-        times[row as usize]
     }
 }

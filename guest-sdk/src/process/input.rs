@@ -1,8 +1,8 @@
 //! What an operator reads: records, or rows whose columns it chose when it was opened.
 
-use crate::bindings::wasmill::operator::columns;
 use super::output::NoColumns;
-use crate::record::{Builder, Cursor, Field, Record, Shape};
+use crate::bindings::wasmill::operator::columns;
+use crate::record::{Builder, Cursor, Field, Record, Shape, bits};
 use crate::schema::Schema;
 use std::marker::PhantomData;
 
@@ -66,7 +66,10 @@ impl<'a> Input<'a> for Row<'a> {
     }
     #[inline(always)]
     fn read(reader: &Self::Reader, row: usize) -> Self {
-        Self { columns: reader, row }
+        Self {
+            columns: reader,
+            row,
+        }
     }
 }
 
@@ -80,7 +83,54 @@ pub struct Column<T> {
 
 impl<T> Column<T> {
     pub(super) fn new(at: usize) -> Self {
-        Self { at, of: PhantomData }
+        Self {
+            at,
+            of: PhantomData,
+        }
+    }
+}
+
+/// The columns of a batch, as slices: for [`Process::on_columns`](super::Process::on_columns).
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
+    columns: &'a [columns::Column],
+    rows: usize,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(columns: &'a [columns::Column], rows: usize) -> Self {
+        Self { columns, rows }
+    }
+
+    /// How many rows the batch has.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The values of a column: of integers, floats and times as numbers, of `bool` as a bitmap, of `[u8; N]` one
+    /// after the other. A row without a value has any number here, see [`is_valid`](Self::is_valid).
+    pub fn slice<T, N>(&self, column: &Column<T>) -> &'a [N]
+    where
+        T: Shape,
+        T::Of<'a>: Field<'a, Reader = &'a [N]>,
+    {
+        T::Of::reader(&mut Cursor::new(&self.columns[column.at..]))
+    }
+
+    /// Whether a row has a value in a column.
+    pub fn is_valid<T>(&self, column: &Column<T>, row: usize) -> bool {
+        let validity = &self.columns[column.at].validity;
+        validity
+            .as_ref()
+            .is_none_or(|validity| bits::get(validity, row))
+    }
+
+    /// A row, for the columns that are no slices.
+    pub fn row(&self, row: usize) -> Row<'a> {
+        Row {
+            columns: self.columns,
+            row,
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use super::open::Open;
 use super::ports::{AnyRows, Rows};
 use super::state::Cells;
 use super::timers::Changes;
-use super::{Input, Key, Output, Process, Timers};
+use super::{Columns, Input, Key, Output, Process, Timers};
 use crate::bindings::wasmill::operator::calls::{Batch, Due, GroupState, Rejection, Step};
 use crate::bindings::wasmill::operator::columns::{Column, Values};
-use crate::bindings::wasmill::operator::descriptors::{Descriptor, Inheritance, OutputPort, TimerInfo};
+use crate::bindings::wasmill::operator::descriptors::{
+    Descriptor, Inheritance, OutputPort, TimerInfo,
+};
 use crate::error::{Error, Outcome};
 use crate::record::bits;
 use crate::schema::Schema;
@@ -41,6 +43,8 @@ pub(super) struct Call {
 }
 
 impl<P: Process> Instance<P> {
+    const HAS_TIMERS: bool = !P::Timer::TIMERS.is_empty();
+
     /// Opens an operator over inputs of these schemas.
     pub(crate) fn open(config: &str, inputs: &[Schema]) -> Result<(Self, Descriptor), Error> {
         let [input] = inputs else {
@@ -48,7 +52,11 @@ impl<P: Process> Instance<P> {
         };
         let mut columns = Schema::default();
         P::Out::describe(&mut columns);
-        let inheritance = if P::Out::EXTENDS { Inheritance::Extends } else { Inheritance::New };
+        let inheritance = if P::Out::EXTENDS {
+            Inheritance::Extends
+        } else {
+            Inheritance::New
+        };
         let mut open = Open {
             config,
             input,
@@ -57,7 +65,11 @@ impl<P: Process> Instance<P> {
             width: 0,
             states: Vec::new(),
             cells: Vec::new(),
-            ports: vec![OutputPort { name: "main".to_owned(), columns: columns.to_wire(), inheritance }],
+            ports: vec![OutputPort {
+                name: "main".to_owned(),
+                columns: columns.to_wire(),
+                inheritance,
+            }],
             sides: Vec::new(),
             counters: Vec::new(),
             histograms: Vec::new(),
@@ -68,7 +80,9 @@ impl<P: Process> Instance<P> {
         let operator = P::open(&mut open)?;
         if !P::Key::KEYED {
             if let Some(state) = open.states.first() {
-                return Err(format!("state `{}` needs a key: `type Key` is `()`", state.name).into());
+                return Err(
+                    format!("state `{}` needs a key: `type Key` is `()`", state.name).into(),
+                );
             }
             if let Some((timer, _)) = P::Timer::TIMERS.first() {
                 return Err(format!("timer `{timer}` needs a key: `type Key` is `()`").into());
@@ -76,7 +90,13 @@ impl<P: Process> Instance<P> {
         }
         once("state", open.states.iter().map(|state| &*state.name))?;
         once("output", open.ports.iter().map(|port| &*port.name))?;
-        once("metric", open.counters.iter().chain(&open.histograms).map(|name| &**name))?;
+        once(
+            "metric",
+            open.counters
+                .iter()
+                .chain(&open.histograms)
+                .map(|name| &**name),
+        )?;
         let call = Call {
             states: open.cells,
             timers: Changes::default(),
@@ -93,12 +113,25 @@ impl<P: Process> Instance<P> {
             reads_times: P::READS_TIMES,
             outputs: open.ports,
             states: open.states,
-            timers: timers.map(|(name, clock)| TimerInfo { name: (*name).to_owned(), clock: (*clock).into() }).collect(),
+            timers: timers
+                .map(|(name, clock)| TimerInfo {
+                    name: (*name).to_owned(),
+                    clock: (*clock).into(),
+                })
+                .collect(),
             counters: open.counters,
             histograms: open.histograms,
         };
         let required = open.required;
-        Ok((Self { operator, required, out: Rows::default(), call: Some(call) }, descriptor))
+        Ok((
+            Self {
+                operator,
+                required,
+                out: Rows::default(),
+                call: Some(call),
+            },
+            descriptor,
+        ))
     }
 
     pub(crate) fn operator(&self) -> &P {
@@ -113,7 +146,10 @@ impl<P: Process> Instance<P> {
 
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn state_widths(&self) -> Vec<Option<usize>> {
-        self.call.iter().flat_map(|call| call.states.iter().map(Cells::width)).collect()
+        self.call
+            .iter()
+            .flat_map(|call| call.states.iter().map(Cells::width))
+            .collect()
     }
 
     pub(crate) fn on_batch(&mut self, batch: Batch) -> Step {
@@ -135,16 +171,23 @@ impl<P: Process> Instance<P> {
         let nulls = nulls(&self.required, &batch);
         let reader = P::In::<'b>::reader(batch.columns);
         let mut cx = context(&mut self.out, &mut self.call, &batch);
+        if self
+            .operator
+            .on_columns(&Columns::new(batch.columns, batch.rows), &mut cx)
+        {
+            return cx.finish(batch.rows, batch.rows);
+        }
         let mut consumed = batch.rows;
         for row in 0..batch.rows {
-            cx.row = row as u32;
-            if P::Key::KEYED {
-                cx.group = batch.row_groups[row];
+            cx.at(row);
+            if Self::HAS_TIMERS {
+                cx.call.timers.start_row();
             }
-            cx.call.timers.start_row();
             let before = cx.out.len();
             let outcome = match null(&nulls, row) {
-                None => self.operator.on_event(P::In::<'b>::read(&reader, row), &mut cx),
+                None => self
+                    .operator
+                    .on_event(P::In::<'b>::read(&reader, row), &mut cx),
                 Some(name) => Err(format!("column `{name}` is null").into()),
             };
             if cx.settle(outcome, before) {
@@ -186,7 +229,9 @@ impl<P: Process> Instance<P> {
             }
             cx.call.timers.start_row();
             let before = cx.out.len();
-            let outcome = self.operator.on_timer(P::Timer::from_number(timer), &mut cx);
+            let outcome = self
+                .operator
+                .on_timer(P::Timer::from_number(timer), &mut cx);
             if cx.settle(outcome, before) {
                 consumed = row + 1;
                 break;
@@ -203,7 +248,11 @@ impl<P: Process> Instance<P> {
         call.timers.start(P::Timer::TIMERS.len(), groups);
         call.side_bytes = 0;
         call.side_rows = false;
-        assert_eq!(states.len(), call.states.len(), "the host passes each state that the descriptor has");
+        assert_eq!(
+            states.len(),
+            call.states.len(),
+            "the host passes each state that the descriptor has"
+        );
         for state in states {
             call.states[state.state as usize].start(groups, state.values);
         }
@@ -217,17 +266,30 @@ fn context<'b, P: Process>(
     batch: &Rowwise<'b>,
 ) -> Context<'b, P> {
     let call = call.take().expect("no call is running");
-    Context::new(std::mem::take(out), call, batch.keys, batch.times, batch.watermark, batch.processing_time)
+    Context::new(
+        std::mem::take(out),
+        call,
+        batch.keys,
+        batch.times,
+        batch.row_groups,
+        batch.watermark,
+        batch.processing_time,
+    )
 }
 
 /// The required columns that do have nulls in this batch: their names, and which rows have a value.
-fn nulls<'n>(required: &'n [(usize, String)], batch: &Rowwise<'n>) -> Vec<(&'n str, Option<&'n [u8]>)> {
+fn nulls<'n>(
+    required: &'n [(usize, String)],
+    batch: &Rowwise<'n>,
+) -> Vec<(&'n str, Option<&'n [u8]>)> {
     let mut nulls = Vec::new();
     for (at, name) in required {
         let column = &batch.columns[*at];
         match &column.validity {
             _ if matches!(column.values, Values::Nulls) => nulls.push((&**name, None)),
-            Some(validity) if bits::any_unset(validity, batch.rows) => nulls.push((name, Some(&**validity))),
+            Some(validity) if bits::any_unset(validity, batch.rows) => {
+                nulls.push((name, Some(&**validity)))
+            }
             _ => {}
         }
     }
@@ -251,7 +313,8 @@ struct Rowwise<'b> {
 /// The column in which a row lacks a value that it must have.
 #[inline(always)]
 fn null<'n>(nulls: &[(&'n str, Option<&[u8]>)], row: usize) -> Option<&'n str> {
-    let missing = |(_, valid): &&(&str, Option<&[u8]>)| valid.is_none_or(|valid| !bits::get(valid, row));
+    let missing =
+        |(_, valid): &&(&str, Option<&[u8]>)| valid.is_none_or(|valid| !bits::get(valid, row));
     nulls.iter().find(missing).map(|(name, _)| *name)
 }
 
@@ -262,8 +325,8 @@ impl<P: Process> Context<'_, P> {
         if let Err(error) = outcome {
             self.reject(&error, before);
         }
-        for state in &mut self.call.states {
-            state.tidy();
+        if P::Key::KEYED {
+            self.call.states.iter_mut().for_each(Cells::tidy);
         }
         self.out.bytes() + self.call.side_bytes > OUTPUT_LIMIT
     }
@@ -272,14 +335,20 @@ impl<P: Process> Context<'_, P> {
     fn reject(&mut self, error: &Error, before: usize) {
         self.out.truncate(before);
         if self.call.side_rows {
-            self.call.sides.iter_mut().for_each(|side| side.forget(self.row));
+            self.call
+                .sides
+                .iter_mut()
+                .for_each(|side| side.forget(self.row));
             self.call.side_bytes = self.call.sides.iter().map(|side| side.size()).sum();
         }
         for state in &mut self.call.states {
             state.undo_row(self.group, self.row);
         }
         self.call.timers.undo_row();
-        self.call.rejected.push(Rejection { row: self.row, reason: error.to_string() });
+        self.call.rejected.push(Rejection {
+            row: self.row,
+            reason: error.to_string(),
+        });
     }
 
     /// The result of the call, and what the next one starts with.
@@ -289,11 +358,21 @@ impl<P: Process> Context<'_, P> {
         for (port, side) in (1..).zip(&mut self.call.sides) {
             side.finish(port, given, &mut outputs);
         }
-        let states = (0..).zip(&mut self.call.states).filter_map(|(state, cells)| cells.finish(state)).collect();
+        let states = (0..)
+            .zip(&mut self.call.states)
+            .filter_map(|(state, cells)| cells.finish(state))
+            .collect();
         let (timers_set, timers_cancelled) = self.call.timers.finish();
         self.call.telemetry.deliver();
         let rejected = std::mem::take(&mut self.call.rejected);
-        let step = Step { consumed: consumed as u32, outputs, states, timers_set, timers_cancelled, rejected };
+        let step = Step {
+            consumed: consumed as u32,
+            outputs,
+            states,
+            timers_set,
+            timers_cancelled,
+            rejected,
+        };
         (step, (self.out, Some(self.call)))
     }
 }

@@ -10,7 +10,7 @@ mod state;
 mod timers;
 
 pub use context::{Context, Keyed};
-pub use input::{Column, Input, Key, Row};
+pub use input::{Column, Columns, Input, Key, Row};
 pub(crate) use instance::Instance;
 pub use instance::OUTPUT_LIMIT;
 pub(crate) use open::describe as describe_state;
@@ -106,9 +106,49 @@ pub trait Process: Sized + 'static {
     /// Deals with one row.
     fn on_event(&self, event: Self::In<'_>, cx: &mut Context<'_, Self>) -> Outcome;
 
+    /// Deals with a whole batch by its columns, where that is faster than row by row; `false` leaves it to
+    /// [`on_event`](Self::on_event). It emits for a row after [`cx.at(row)`](Context::at), in ascending order, and
+    /// cannot refuse rows. Columns are asked for in `open`, with [`Open::column`].
+    ///
+    /// ```
+    /// # use wasmill_sdk::prelude::*;
+    /// # use wasmill_sdk::Columns;
+    /// struct Positive { value: Column<i64> }
+    /// impl Process for Positive {
+    /// #   type Key<'a> = ();
+    ///     type In<'a> = Row<'a>;
+    ///     type Out<'a> = Keep;
+    /// #   type Timer = NoTimers;
+    ///     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
+    ///         Ok(Self { value: cx.column("value")? })
+    ///     }
+    ///     fn on_columns(&self, columns: &Columns<'_>, cx: &mut Context<'_, Self>) -> bool {
+    ///         for (row, value) in columns.slice(&self.value).iter().enumerate() {
+    ///             if *value > 0 { cx.at(row).emit(Keep) }
+    ///         }
+    ///         true
+    ///     }
+    ///     # fn on_event(&self, _: Row<'_>, _: &mut Context<'_, Self>) -> Outcome { Ok(()) }
+    /// }
+    /// # use wasmill_sdk::testing::Drive;
+    /// # #[derive(Record)] struct Number { value: i64 }
+    /// # let mut positive = Drive::<Positive>::over::<Number>("");
+    /// # positive.batch([3, -1, 4].map(|value| (Timestamp(0), Number { value })));
+    /// # assert_eq!(positive.outputs().len(), 2);
+    /// ```
+    fn on_columns(&self, columns: &Columns<'_>, cx: &mut Context<'_, Self>) -> bool {
+        let _ = (columns, cx);
+        false
+    }
+
     /// Deals with one timer that is due. Needed when there are timers.
     fn on_timer(&self, timer: Self::Timer, cx: &mut Context<'_, Self>) -> Outcome {
-        const { assert!(Self::Timer::TIMERS.is_empty(), "an operator with timers needs `fn on_timer`") };
+        const {
+            assert!(
+                Self::Timer::TIMERS.is_empty(),
+                "an operator with timers needs `fn on_timer`"
+            )
+        };
         let _ = (timer, cx);
         Ok(())
     }

@@ -3,7 +3,9 @@
 use super::ports::{AnyRows, Rows};
 use super::state::Cells;
 use super::{Clock, Column, Port, Value};
-use crate::bindings::wasmill::operator::descriptors::{self, Refresh, StateInfo, StateKind, TimeToLive};
+use crate::bindings::wasmill::operator::descriptors::{
+    self, Refresh, StateInfo, StateKind, TimeToLive,
+};
 use crate::bindings::wasmill::operator::descriptors::{Inheritance, OutputPort};
 use crate::error::Error;
 use crate::record::{Field, Record, RecordShape, Shape};
@@ -76,9 +78,14 @@ impl Open<'_> {
     }
 
     /// A state with more to say of it than its name.
-    pub fn state<'c>(&'c mut self, name: &str) -> State<'c>
-    {
-        State { name: name.to_owned(), version: 0, time_to_live: None, states: &mut self.states, cells: &mut self.cells }
+    pub fn state<'c>(&'c mut self, name: &str) -> State<'c> {
+        State {
+            name: name.to_owned(),
+            version: 0,
+            time_to_live: None,
+            states: &mut self.states,
+            cells: &mut self.cells,
+        }
     }
 
     /// A side output, which jobs name `operator.name`.
@@ -87,7 +94,11 @@ impl Open<'_> {
         T::Of::describe_fields(&mut columns);
         let port = Port::new(self.ports.len() as u32);
         let columns = columns.to_wire();
-        self.ports.push(OutputPort { name: name.to_owned(), columns, inheritance: Inheritance::New });
+        self.ports.push(OutputPort {
+            name: name.to_owned(),
+            columns,
+            inheritance: Inheritance::New,
+        });
         self.sides.push(Box::new(Rows::<T::Builder>::default()));
         port
     }
@@ -118,7 +129,11 @@ impl State<'_> {
     /// Drops a key's value this long after it was last written.
     pub fn expires_after(mut self, span: Duration, clock: Clock) -> Self {
         let micros = span.0.max(0) as u64;
-        self.time_to_live = Some(TimeToLive { micros, clock: clock.into(), refresh: Refresh::OnWrite });
+        self.time_to_live = Some(TimeToLive {
+            micros,
+            clock: clock.into(),
+            refresh: Refresh::OnWrite,
+        });
         self
     }
 
@@ -139,7 +154,12 @@ impl State<'_> {
     /// One value for each key.
     pub fn value<T: Data + Default>(self) -> Value<T> {
         let value = Value::new(self.states.len() as u32);
-        self.states.push(describe::<T>(&self.name, StateKind::Value, self.version, self.time_to_live));
+        self.states.push(describe::<T>(
+            &self.name,
+            StateKind::Value,
+            self.version,
+            self.time_to_live,
+        ));
         self.cells.push(Cells::new(T::WIDTH));
         value
     }
@@ -157,7 +177,15 @@ pub(crate) fn describe<T: Data + Default>(
     let mut defaults = Vec::new();
     T::default().encode(&mut defaults);
     let value_type = value_type.to_wire();
-    StateInfo { name: name.to_owned(), kind, key_type: None, value_type, defaults, version, time_to_live }
+    StateInfo {
+        name: name.to_owned(),
+        kind,
+        key_type: None,
+        value_type,
+        defaults,
+        version,
+        time_to_live,
+    }
 }
 
 impl From<Clock> for descriptors::Clock {

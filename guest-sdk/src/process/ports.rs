@@ -15,7 +15,10 @@ pub struct Port<T> {
 
 impl<T> Port<T> {
     pub(super) fn new(number: u32) -> Self {
-        Self { number, of: PhantomData }
+        Self {
+            number,
+            of: PhantomData,
+        }
     }
 }
 
@@ -24,18 +27,25 @@ impl<T> Port<T> {
 pub(super) struct Rows<B> {
     columns: B,
     rows: usize,
-    /// how many rows to make room for when the first comes
-    expected: usize,
-    /// the input row of each, unless row i came from input row i so far
-    origins: Option<Vec<u32>>,
-    /// the time of each, unless all are their origins'
-    times: Option<Vec<i64>>,
+    /// how many rows the port had in the last call that gave it any: the next will be alike
+    last: usize,
+    /// the input row of each, if they are listed: not while row i came from input row i
+    origins: Vec<u32>,
+    listed: bool,
+    /// the time of each, if one has a time of its own
+    times: Vec<i64>,
+    timed: bool,
 }
 
 impl<B: Builder> Rows<B> {
     /// Starts a call of so many input rows.
-    pub(super) fn start(&mut self, expected: usize) {
-        self.expected = expected;
+    pub(super) fn start(&mut self, inputs: usize) {
+        let expected = if self.last == 0 {
+            inputs
+        } else {
+            inputs.min(self.last + self.last / 8)
+        };
+        self.columns.reserve(expected);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -48,42 +58,56 @@ impl<B: Builder> Rows<B> {
         &mut self,
         origin: u32,
         time: Option<i64>,
-        origin_time: impl Fn(u32) -> i64,
+        input_times: &[i64],
         write: impl FnOnce(&mut B),
     ) {
-        if self.rows == 0 {
-            self.columns.reserve(self.expected);
-        }
         write(&mut self.columns);
-        match &mut self.origins {
-            Some(origins) => origins.push(origin),
-            None if origin as usize == self.rows => {}
-            None => self.origins = Some(self.list_origins(origin)),
+        if self.listed {
+            self.origins.push(origin);
+        } else if origin as usize != self.rows {
+            self.list_origins(origin);
         }
-        if time.is_some() || self.times.is_some() {
-            self.push_time(origin, time, origin_time);
+        match time {
+            Some(time) if self.timed => self.times.push(time),
+            None if !self.timed => {}
+            _ => self.push_time(origin, time, input_times),
         }
         self.rows += 1;
     }
 
+    /// From here on, origins are listed.
     #[cold]
-    fn list_origins(&self, origin: u32) -> Vec<u32> {
-        let mut origins = Vec::with_capacity(self.expected.max(self.rows + 1));
-        origins.extend(0..self.rows as u32);
-        origins.push(origin);
-        origins
+    #[inline(never)]
+    fn list_origins(&mut self, origin: u32) {
+        self.origins.reserve(self.last.max(self.rows + 1));
+        self.origins.extend(0..self.rows as u32);
+        self.origins.push(origin);
+        self.listed = true;
     }
 
-    fn push_time(&mut self, origin: u32, time: Option<i64>, origin_time: impl Fn(u32) -> i64) {
-        let times = self.times.get_or_insert_with(|| {
-            let mut times = Vec::with_capacity(self.expected.max(self.rows + 1));
-            times.extend((0..self.rows).map(|row| match &self.origins {
-                None => origin_time(row as u32),
-                Some(origins) => origin_time(origins[row]),
-            }));
-            times
-        });
-        times.push(time.unwrap_or_else(|| origin_time(origin)));
+    /// The first row with a time of its own, or one without after it.
+    #[cold]
+    #[inline(never)]
+    fn push_time(&mut self, origin: u32, time: Option<i64>, input_times: &[i64]) {
+        let time_of = |row: u32| {
+            assert!(
+                !input_times.is_empty(),
+                "`emit` beside `emit_at` needs `const READS_TIMES: bool = true`"
+            );
+            input_times[row as usize]
+        };
+        if !self.timed {
+            self.timed = true;
+            self.times.reserve(self.last.max(self.rows + 1));
+            for row in 0..self.rows {
+                self.times.push(time_of(if self.listed {
+                    self.origins[row]
+                } else {
+                    row as u32
+                }));
+            }
+        }
+        self.times.push(time.unwrap_or_else(|| time_of(origin)));
     }
 
     #[inline(always)]
@@ -93,18 +117,29 @@ impl<B: Builder> Rows<B> {
 
     /// The rows of this call, and a fresh start.
     fn take(&mut self, port: u32, inputs: usize) -> Option<calls::Output> {
-        if self.rows == 0 {
+        let (rows, listed) = (
+            std::mem::take(&mut self.rows),
+            std::mem::take(&mut self.listed),
+        );
+        let times = std::mem::take(&mut self.timed).then(|| std::mem::take(&mut self.times));
+        if rows == 0 {
             return None;
         }
-        let rows = std::mem::take(&mut self.rows);
-        let origins = match self.origins.take() {
-            None if rows == inputs => None,
-            None => Some((0..rows as u32).collect()),
-            origins => origins,
+        self.last = rows;
+        let origins = if listed {
+            Some(std::mem::take(&mut self.origins))
+        } else {
+            (rows != inputs).then(|| (0..rows as u32).collect())
         };
         let mut columns = Vec::new();
         self.columns.finish(&mut columns);
-        Some(calls::Output { port, rows: rows as u32, origins, times: self.times.take(), columns })
+        Some(calls::Output {
+            port,
+            rows: rows as u32,
+            origins,
+            times,
+            columns,
+        })
     }
 }
 
@@ -130,20 +165,21 @@ impl<B: Builder> AnyRows for Rows<B> {
         }
         self.columns.truncate(rows);
         self.rows = rows;
-        if rows == 0 {
-            (self.origins, self.times) = (None, None);
-        }
-        if let Some(origins) = &mut self.origins {
-            origins.truncate(rows);
-        }
-        if let Some(times) = &mut self.times {
-            times.truncate(rows);
-        }
+        self.origins.truncate(rows);
+        self.times.truncate(rows);
+        self.listed &= rows > 0;
+        self.timed &= rows > 0;
     }
 
     fn forget(&mut self, origin: u32) {
         let mut rows = self.rows;
-        while rows > 0 && self.origins.as_ref().map_or(rows as u32 - 1, |origins| origins[rows - 1]) == origin {
+        while rows > 0
+            && self
+                .origins
+                .get(rows - 1)
+                .map_or(rows as u32 - 1, |origin| *origin)
+                == origin
+        {
             rows -= 1;
         }
         self.truncate(rows);
@@ -162,5 +198,7 @@ impl<B: Builder> AnyRows for Rows<B> {
 /// cannot know. Costs nothing.
 #[inline(always)]
 pub(crate) fn same<A: 'static, B: 'static>(value: &mut A) -> &mut B {
-    (value as &mut dyn Any).downcast_mut().expect("a record's builder is the same for every lifetime")
+    (value as &mut dyn Any)
+        .downcast_mut()
+        .expect("a record's builder is the same for every lifetime")
 }

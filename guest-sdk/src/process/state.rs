@@ -19,7 +19,10 @@ pub struct Value<T> {
 
 impl<T: Data> Value<T> {
     pub(super) fn new(number: u32) -> Self {
-        Self { number, of: PhantomData }
+        Self {
+            number,
+            of: PhantomData,
+        }
     }
 
     /// The key's value, if it has one.
@@ -104,7 +107,13 @@ struct Undo {
 
 impl Cells {
     pub(super) fn new(width: Option<usize>) -> Self {
-        let undo = Undo { row: NO_ROW, changed: false, present: false, bytes: vec![0; width.unwrap_or(0)], slot: ABSENT };
+        let undo = Undo {
+            row: NO_ROW,
+            changed: false,
+            present: false,
+            bytes: vec![0; width.unwrap_or(0)],
+            slot: ABSENT,
+        };
         Self {
             width,
             groups: 0,
@@ -137,10 +146,13 @@ impl Cells {
                 self.live = data.len();
                 self.data = data;
                 self.slots.clear();
-                self.slots.extend(offsets.windows(2).enumerate().map(|(group, ends)| match &column.validity {
-                    Some(validity) if !bits::get(validity, group) => ABSENT,
-                    _ => (ends[0] as u32, ends[1] as u32),
-                }));
+                self.slots
+                    .extend(offsets.windows(2).enumerate().map(|(group, ends)| {
+                        match &column.validity {
+                            Some(validity) if !bits::get(validity, group) => ABSENT,
+                            _ => (ends[0] as u32, ends[1] as u32),
+                        }
+                    }));
             }
             (None, Values::Nulls) => {
                 self.live = 0;
@@ -155,7 +167,10 @@ impl Cells {
     #[inline]
     fn exists(&self, group: u32) -> bool {
         match self.width {
-            Some(_) => self.present.as_ref().is_none_or(|present| bits::get(present, group as usize)),
+            Some(_) => self
+                .present
+                .as_ref()
+                .is_none_or(|present| bits::get(present, group as usize)),
             None => self.slots[group as usize] != ABSENT,
         }
     }
@@ -189,8 +204,10 @@ impl Cells {
                     self.undo.bytes[..width].copy_from_slice(slot);
                     self.undo.row = row;
                     self.undo.changed = self.changed;
-                    self.undo.present =
-                        self.present.as_ref().is_none_or(|present| bits::get(present, group as usize));
+                    self.undo.present = self
+                        .present
+                        .as_ref()
+                        .is_none_or(|present| bits::get(present, group as usize));
                 }
                 value.encode(&mut slot);
                 if let Some(present) = &mut self.present {
@@ -207,19 +224,27 @@ impl Cells {
     }
 
     fn clear(&mut self, group: u32, row: u32) {
-        let Some(width) = self.width else { return self.point(group, row, ABSENT) };
+        let Some(width) = self.width else {
+            return self.point(group, row, ABSENT);
+        };
         if !self.exists(group) {
             return;
         }
         if self.undo.row != row {
-            self.undo.bytes.copy_from_slice(&self.data[group as usize * width..][..width]);
+            self.undo
+                .bytes
+                .copy_from_slice(&self.data[group as usize * width..][..width]);
             self.undo.row = row;
             self.undo.changed = self.changed;
             self.undo.present = true;
         }
         self.data[group as usize * width..][..width].fill(0);
         let groups = self.groups;
-        bits::put(self.present.get_or_insert_with(|| bits::ones(groups)), group as usize, false);
+        bits::put(
+            self.present.get_or_insert_with(|| bits::ones(groups)),
+            group as usize,
+            false,
+        );
         self.changed = true;
     }
 
@@ -287,7 +312,10 @@ impl Cells {
         }
         let data = std::mem::take(&mut self.data);
         let values = if self.width.is_some() {
-            Column { validity: self.present.take(), values: Values::Fixed(data) }
+            Column {
+                validity: self.present.take(),
+                values: Values::Fixed(data),
+            }
         } else {
             let mut offsets = Vec::with_capacity(self.slots.len() + 1);
             let mut packed = Vec::with_capacity(self.live);
@@ -296,18 +324,32 @@ impl Cells {
             for (group, slot) in self.slots.iter().enumerate() {
                 if *slot == ABSENT {
                     let groups = self.groups;
-                    bits::put(present.get_or_insert_with(|| bits::ones(groups)), group, false);
+                    bits::put(
+                        present.get_or_insert_with(|| bits::ones(groups)),
+                        group,
+                        false,
+                    );
                 } else {
                     packed.extend_from_slice(&data[slot.0 as usize..slot.1 as usize]);
                 }
                 offsets.push(packed.len() as i32);
             }
-            Column { validity: present, values: Values::Variable(Variable { offsets, data: packed }) }
+            Column {
+                validity: present,
+                values: Values::Variable(Variable {
+                    offsets,
+                    data: packed,
+                }),
+            }
         };
         Some(GroupState { state, values })
     }
 }
 
 fn length(slot: Slot) -> usize {
-    if slot == ABSENT { 0 } else { (slot.1 - slot.0) as usize }
+    if slot == ABSENT {
+        0
+    } else {
+        (slot.1 - slot.0) as usize
+    }
 }

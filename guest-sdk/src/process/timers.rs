@@ -110,13 +110,21 @@ impl Changes {
             self.cells.resize(self.timers * self.groups, Change::None);
         }
         let cell = group as usize * self.timers + timer as usize;
-        self.undo.push((cell, std::mem::replace(&mut self.cells[cell], change)));
+        self.undo
+            .push((cell, std::mem::replace(&mut self.cells[cell], change)));
     }
 
     /// Each changed (group, timer) once.
     pub(super) fn finish(&mut self) -> (TimerSettings, TimerCancellations) {
-        let mut set = TimerSettings { groups: Vec::new(), timers: Vec::new(), times: Vec::new() };
-        let mut cancelled = TimerCancellations { groups: Vec::new(), timers: Vec::new() };
+        let mut set = TimerSettings {
+            groups: Vec::new(),
+            timers: Vec::new(),
+            times: Vec::new(),
+        };
+        let mut cancelled = TimerCancellations {
+            groups: Vec::new(),
+            timers: Vec::new(),
+        };
         for (cell, change) in self.cells.iter().enumerate() {
             let (group, timer) = ((cell / self.timers) as u32, (cell % self.timers) as u32);
             match *change {

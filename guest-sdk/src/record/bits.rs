@@ -20,7 +20,7 @@ pub(crate) fn put(bits: &mut [u8], at: usize, bit: bool) {
 /// So many bits, all set.
 pub(crate) fn ones(len: usize) -> Vec<u8> {
     let mut bits = vec![0xff; len.div_ceil(8)];
-    if len % 8 != 0 {
+    if !len.is_multiple_of(8) {
         bits[len / 8] = (1 << (len % 8)) - 1;
     }
     bits
@@ -30,7 +30,7 @@ pub(crate) fn ones(len: usize) -> Vec<u8> {
 pub(crate) fn any_unset(bits: &[u8], len: usize) -> bool {
     let whole = len / 8;
     bits[..whole].iter().any(|byte| *byte != 0xff)
-        || (len % 8 != 0 && bits[whole] | (0xff << (len % 8)) != 0xff)
+        || (!len.is_multiple_of(8) && bits[whole] | (0xff << (len % 8)) != 0xff)
 }
 
 /// A bitmap in the making.
@@ -50,12 +50,13 @@ impl Bitmap {
     }
 
     pub(crate) fn reserve(&mut self, more: usize) {
-        self.bits.reserve((self.len + more).div_ceil(8) - self.bits.len());
+        self.bits
+            .reserve((self.len + more).div_ceil(8) - self.bits.len());
     }
 
     #[inline]
     pub(crate) fn push(&mut self, bit: bool) {
-        if self.len % 8 == 0 {
+        if self.len.is_multiple_of(8) {
             self.bits.push(u8::from(bit));
         } else if bit {
             self.bits[self.len / 8] |= 1 << (self.len % 8);
@@ -65,7 +66,7 @@ impl Bitmap {
 
     pub(crate) fn truncate(&mut self, len: usize) {
         self.bits.truncate(len.div_ceil(8));
-        if len % 8 != 0 {
+        if !len.is_multiple_of(8) {
             self.bits[len / 8] &= (1 << (len % 8)) - 1;
         }
         self.len = len;

@@ -20,8 +20,14 @@ pub struct BytesReader<'a> {
 impl<'a> BytesReader<'a> {
     fn new(columns: &mut Cursor<'a>) -> Self {
         let (rows, column) = columns.take_indexed();
-        let Values::Variable(values) = &column.values else { mismatch("variable", column) };
-        Self { rows, offsets: &values.offsets, data: &values.data }
+        let Values::Variable(values) = &column.values else {
+            mismatch("variable", column)
+        };
+        Self {
+            rows,
+            offsets: &values.offsets,
+            data: &values.data,
+        }
     }
 
     #[inline(always)]
@@ -37,7 +43,9 @@ impl<'a> BytesReader<'a> {
 #[derive(Default)]
 pub struct BytesBuilder {
     offsets: Vec<i32>,
+    /// as long as there is room: what counts are the first `len` bytes
     data: Vec<u8>,
+    len: usize,
     /// the rows and bytes of the batch before: the next will be alike
     last: Option<(usize, usize)>,
 }
@@ -45,9 +53,37 @@ pub struct BytesBuilder {
 impl BytesBuilder {
     #[inline(always)]
     pub(crate) fn push(&mut self, value: &[u8]) {
-        self.data.extend_from_slice(value);
-        self.offsets.push(offset(self.data.len()));
+        let start = self.len;
+        self.len += value.len();
+        if self.len > self.data.len() {
+            self.grow();
+        }
+        copy(&mut self.data[start..self.len], value);
+        self.offsets.push(offset(self.len));
     }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.data.resize(self.len.max(2 * self.data.len()), 0);
+    }
+}
+
+/// Copies a value. Short ones go by words: in Wasm that is twice as fast as `memory.copy`.
+#[inline(always)]
+fn copy(to: &mut [u8], from: &[u8]) {
+    const WORD: usize = 8;
+    let len = from.len();
+    assert!(to.len() == len);
+    if !(WORD..=4 * WORD).contains(&len) {
+        return to.copy_from_slice(from);
+    }
+    let mut at = 0;
+    while at + WORD <= len {
+        to[at..at + WORD].copy_from_slice(&from[at..at + WORD]);
+        at += WORD;
+    }
+    // The last word overlaps the one before.
+    to[len - WORD..].copy_from_slice(&from[len - WORD..]);
 }
 
 /// A position in a column's data, which has at most 2 GiB.
@@ -63,10 +99,13 @@ impl Builder for BytesBuilder {
         if self.offsets.is_empty() {
             self.offsets.push(0);
         }
-        self.data.reserve(match self.last {
+        let more = match self.last {
             None => rows * GUESS,
             Some((last, bytes)) => (bytes + bytes / 16) * rows / last.max(1),
-        });
+        };
+        if self.data.is_empty() {
+            self.data = vec![0; more];
+        }
     }
     fn push_default(&mut self) {
         self.push(&[]);
@@ -74,22 +113,26 @@ impl Builder for BytesBuilder {
     fn truncate(&mut self, rows: usize) {
         if rows < self.offsets.len() {
             self.offsets.truncate(rows + 1);
-            self.data.truncate(self.offsets[rows] as usize);
+            self.len = self.offsets[rows] as usize;
         }
     }
     #[inline]
     fn bytes(&self) -> usize {
-        4 * self.offsets.len() + self.data.len()
+        4 * self.offsets.len() + self.len
     }
     fn finish(&mut self, columns: &mut Vec<Column>) {
         let mut offsets = std::mem::take(&mut self.offsets);
         if offsets.is_empty() {
             offsets.push(0);
         } else {
-            self.last = Some((offsets.len() - 1, self.data.len()));
+            self.last = Some((offsets.len() - 1, self.len));
         }
-        let data = std::mem::take(&mut self.data);
-        columns.push(Column { validity: None, values: Values::Variable(Variable { offsets, data }) });
+        let mut data = std::mem::take(&mut self.data);
+        data.truncate(std::mem::take(&mut self.len));
+        columns.push(Column {
+            validity: None,
+            values: Values::Variable(Variable { offsets, data }),
+        });
     }
 }
 

@@ -27,7 +27,10 @@ impl<const N: usize> Builder for Fixed<N> {
         self.data.len()
     }
     fn finish(&mut self, columns: &mut Vec<Column>) {
-        columns.push(Column { validity: None, values: Values::Fixed(std::mem::take(&mut self.data)) });
+        columns.push(Column {
+            validity: None,
+            values: Values::Fixed(std::mem::take(&mut self.data)),
+        });
     }
 }
 
@@ -35,7 +38,9 @@ macro_rules! fixed_reader {
     () => {
         fn reader(columns: &mut Cursor<'a>) -> Self::Reader {
             let column = columns.take();
-            let Values::Fixed(data) = &column.values else { mismatch("fixed", column) };
+            let Values::Fixed(data) = &column.values else {
+                mismatch("fixed", column)
+            };
             data
         }
     };
@@ -50,7 +55,9 @@ impl<'a, const N: usize> Field<'a> for [u8; N] {
     fixed_reader!();
     #[inline(always)]
     fn read(reader: &Self::Reader, row: usize) -> Self {
-        reader[row * N..][..N].try_into().expect("a slice of N bytes")
+        reader[row * N..][..N]
+            .try_into()
+            .expect("a slice of N bytes")
     }
     #[inline(always)]
     fn write(&self, builder: &mut Self::Builder) {
@@ -62,7 +69,14 @@ impl<'a, const P: u8, const S: i8> Field<'a> for Decimal<P, S> {
     type Reader = &'a [u8];
     type Builder = Fixed<16>;
     fn describe(name: &str, nullable: bool, schema: &mut Schema) {
-        schema.push(name, DataType::Decimal(DecimalType { precision: P, scale: S }), nullable);
+        schema.push(
+            name,
+            DataType::Decimal(DecimalType {
+                precision: P,
+                scale: S,
+            }),
+            nullable,
+        );
     }
     fixed_reader!();
     #[inline(always)]

@@ -62,7 +62,11 @@ impl<'a, T: Field<'a>> Field<'a> for Vec<T> {
     }
     fn reader(columns: &mut Cursor<'a>) -> Self::Reader {
         let (rows, offsets, elements) = T::list_reader(columns);
-        ListReader { rows, offsets, elements }
+        ListReader {
+            rows,
+            offsets,
+            elements,
+        }
     }
     fn read(reader: &Self::Reader, row: usize) -> Self {
         let row = reader.rows.at(row);

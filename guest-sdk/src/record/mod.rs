@@ -12,6 +12,8 @@ mod nullable;
 mod numbers;
 
 pub(crate) mod bits;
+#[cfg(test)]
+pub(crate) use bytes::BytesBuilder;
 
 use crate::bindings::wasmill::operator::columns::{Column, Values};
 use crate::schema::Schema;
@@ -93,7 +95,9 @@ pub trait Field<'a>: Sized {
     #[doc(hidden)]
     fn list_reader(columns: &mut Cursor<'a>) -> (Rows<'a>, &'a [i32], Self::Reader) {
         let (rows, column) = columns.take_indexed();
-        let Values::Sequences(offsets) = &column.values else { mismatch("sequences", column) };
+        let Values::Sequences(offsets) = &column.values else {
+            mismatch("sequences", column)
+        };
         (rows, offsets, Self::reader(columns))
     }
     #[doc(hidden)]
@@ -151,7 +155,10 @@ pub trait Builder: Default + 'static {
     fn finish(&mut self, columns: &mut Vec<Column>);
     /// Hands over the column of lists that its values are the elements of.
     fn finish_list(&mut self, offsets: Vec<i32>, columns: &mut Vec<Column>) {
-        columns.push(Column { validity: None, values: Values::Sequences(offsets) });
+        columns.push(Column {
+            validity: None,
+            values: Values::Sequences(offsets),
+        });
         self.finish(columns);
     }
 }
@@ -175,7 +182,9 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn peek(&self) -> &'a Column {
-        self.columns.first().expect("the host passed fewer columns than the descriptor reads")
+        self.columns
+            .first()
+            .expect("the host passed fewer columns than the descriptor reads")
     }
 
     pub(crate) fn take(&mut self) -> &'a Column {

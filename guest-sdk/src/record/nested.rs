@@ -25,7 +25,10 @@ impl<B: Builder> Builder for Structure<B> {
         self.fields.bytes()
     }
     fn finish(&mut self, columns: &mut Vec<Column>) {
-        columns.push(Column { validity: None, values: Values::Structures });
+        columns.push(Column {
+            validity: None,
+            values: Values::Structures,
+        });
         self.fields.finish(columns);
     }
 }
@@ -39,7 +42,9 @@ impl<'a, T: Record<'a>> Field<'a> for T {
     }
     fn reader(columns: &mut Cursor<'a>) -> Self::Reader {
         let column = columns.take();
-        let Values::Structures = &column.values else { mismatch("structures", column) };
+        let Values::Structures = &column.values else {
+            mismatch("structures", column)
+        };
         T::read_fields(columns)
     }
     #[inline(always)]

@@ -65,25 +65,43 @@ impl<'a, T: Field<'a>> Field<'a> for Option<T> {
         let validity = first.validity.as_deref();
         if matches!(first.values, Values::Nulls) {
             columns.take();
-            return NullableReader { validity, dictionary: None, values: None };
+            return NullableReader {
+                validity,
+                dictionary: None,
+                values: None,
+            };
         }
         let dictionary = match &first.values {
             Values::Dictionary(dictionary) => {
                 let mut inner = columns.clone();
                 inner.take();
-                inner.peek().validity.as_deref().map(|validity| (&*dictionary.indices, validity))
+                inner
+                    .peek()
+                    .validity
+                    .as_deref()
+                    .map(|validity| (&*dictionary.indices, validity))
             }
             _ => None,
         };
-        NullableReader { validity, dictionary, values: Some(T::reader(columns)) }
+        NullableReader {
+            validity,
+            dictionary,
+            values: Some(T::reader(columns)),
+        }
     }
     #[inline]
     fn read(reader: &Self::Reader, row: usize) -> Self {
         let values = reader.values.as_ref()?;
-        if reader.validity.is_some_and(|validity| !bits::get(validity, row)) {
+        if reader
+            .validity
+            .is_some_and(|validity| !bits::get(validity, row))
+        {
             return None;
         }
-        if reader.dictionary.is_some_and(|(rows, validity)| !bits::get(validity, rows[row] as usize)) {
+        if reader
+            .dictionary
+            .is_some_and(|(rows, validity)| !bits::get(validity, rows[row] as usize))
+        {
             return None;
         }
         Some(T::read(values, row))

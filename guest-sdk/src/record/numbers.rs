@@ -43,7 +43,9 @@ macro_rules! reader {
     ($values:ident) => {
         fn reader(columns: &mut Cursor<'a>) -> Self::Reader {
             let column = columns.take();
-            let Values::$values(values) = &column.values else { mismatch(stringify!($values), column) };
+            let Values::$values(values) = &column.values else {
+                mismatch(stringify!($values), column)
+            };
             values
         }
     };
@@ -107,7 +109,10 @@ builder!(
     U8s,
     fn finish_list(&mut self, offsets: Vec<i32>, columns: &mut Vec<Column>) {
         let data = std::mem::take(&mut self.values);
-        columns.push(Column { validity: None, values: Values::Variable(Variable { offsets, data }) });
+        columns.push(Column {
+            validity: None,
+            values: Values::Variable(Variable { offsets, data }),
+        });
     }
 );
 builder!(u16, U16s);
@@ -132,7 +137,9 @@ number!(u8, U8s, DataType::Integer(IntegerType::U8), {
     }
     fn list_reader(columns: &mut Cursor<'a>) -> (Rows<'a>, &'a [i32], Self::Reader) {
         let (rows, column) = columns.take_indexed();
-        let Values::Variable(values) = &column.values else { mismatch("variable", column) };
+        let Values::Variable(values) = &column.values else {
+            mismatch("variable", column)
+        };
         (rows, &values.offsets, &values.data)
     }
     fn read_list(reader: &Self::Reader, rows: Range<usize>) -> Vec<Self> {
@@ -168,7 +175,10 @@ impl Builder for Booleans {
         self.values.bytes()
     }
     fn finish(&mut self, columns: &mut Vec<Column>) {
-        columns.push(Column { validity: None, values: Values::Booleans(self.values.take()) });
+        columns.push(Column {
+            validity: None,
+            values: Values::Booleans(self.values.take()),
+        });
     }
 }
 

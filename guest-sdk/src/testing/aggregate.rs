@@ -24,15 +24,23 @@ impl<A: Aggregate> DriveAggregate<A> {
     pub fn new() -> Self {
         let mut schema = Schema::default();
         <A::In<'static> as Record>::describe_fields(&mut schema);
-        aggregate::open::<A>(&[schema]).unwrap_or_else(|error| panic!("the aggregate does not open: {error}"));
-        Self { accumulator: Column { validity: None, values: Values::Nulls }, of: PhantomData }
+        aggregate::open::<A>(&[schema])
+            .unwrap_or_else(|error| panic!("the aggregate does not open: {error}"));
+        Self {
+            accumulator: Column {
+                validity: None,
+                values: Values::Nulls,
+            },
+            of: PhantomData,
+        }
     }
 
     /// Adds rows.
     pub fn add<'r>(&mut self, rows: impl IntoIterator<Item = A::In<'r>>) -> &mut Self {
         let rows: Vec<_> = rows.into_iter().collect();
         if !rows.is_empty() {
-            self.accumulator = aggregate::add::<A>(&self.accumulator, &vec![0; rows.len()], &columns(&rows));
+            self.accumulator =
+                aggregate::add::<A>(&self.accumulator, &vec![0; rows.len()], &columns(&rows));
         }
         self
     }
@@ -40,8 +48,11 @@ impl<A: Aggregate> DriveAggregate<A> {
     /// Adds the rows of another.
     pub fn merge(&mut self, other: Self) -> &mut Self {
         let both = [&self.accumulator, &other.accumulator];
-        let mut decoded = both.into_iter().flat_map(|column| aggregate::decode::<A::Acc>(column, 1));
-        let both = aggregate::encode([decoded.next().flatten(), decoded.next().flatten()].into_iter());
+        let mut decoded = both
+            .into_iter()
+            .flat_map(|column| aggregate::decode::<A::Acc>(column, 1));
+        let both =
+            aggregate::encode([decoded.next().flatten(), decoded.next().flatten()].into_iter());
         drop(decoded);
         self.accumulator = aggregate::merge::<A>(&both, &[0, 0], 1);
         self
@@ -55,5 +66,8 @@ impl<A: Aggregate> DriveAggregate<A> {
 }
 
 fn read<A: Aggregate>(columns: &[Column]) -> A::Out {
-    <A::Out as Record>::read_record(&<A::Out as Record>::read_fields(&mut Cursor::new(columns)), 0)
+    <A::Out as Record>::read_record(
+        &<A::Out as Record>::read_fields(&mut Cursor::new(columns)),
+        0,
+    )
 }

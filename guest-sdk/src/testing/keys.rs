@@ -38,7 +38,12 @@ pub(super) struct DueTimer {
 
 impl<P: Process> Keys<P> {
     pub(super) fn new(states: Vec<Option<usize>>, timers: usize) -> Self {
-        Self { keys: Vec::new(), states, timers, of: PhantomData }
+        Self {
+            keys: Vec::new(),
+            states,
+            timers,
+            of: PhantomData,
+        }
     }
 
     /// The number of a key.
@@ -46,7 +51,11 @@ impl<P: Process> Keys<P> {
         if let Some(number) = self.keys.iter().position(|known| known.key == key) {
             return number;
         }
-        self.keys.push(KeyState { key, states: vec![None; self.states.len()], timers: vec![None; self.timers] });
+        self.keys.push(KeyState {
+            key,
+            states: vec![None; self.states.len()],
+            timers: vec![None; self.timers],
+        });
         self.keys.len() - 1
     }
 
@@ -54,10 +63,13 @@ impl<P: Process> Keys<P> {
     pub(super) fn group(&self, rows: &[usize]) -> Groups {
         let mut members = Vec::new();
         let row_groups = rows.iter().map(|row| {
-            let group = members.iter().position(|member| member == row).unwrap_or_else(|| {
-                members.push(*row);
-                members.len() - 1
-            });
+            let group = members
+                .iter()
+                .position(|member| member == row)
+                .unwrap_or_else(|| {
+                    members.push(*row);
+                    members.len() - 1
+                });
             group as u32
         });
         let row_groups = row_groups.collect();
@@ -69,14 +81,29 @@ impl<P: Process> Keys<P> {
         let mut keys = Vec::new();
         builder.finish(&mut keys);
         let states = self.states.iter().enumerate().map(|(state, width)| {
-            let values: Vec<_> = members.iter().map(|member| self.keys[*member].states[state].as_deref()).collect();
-            GroupState { state: state as u32, values: pack(&values, *width) }
+            let values: Vec<_> = members
+                .iter()
+                .map(|member| self.keys[*member].states[state].as_deref())
+                .collect();
+            GroupState {
+                state: state as u32,
+                values: pack(&values, *width),
+            }
         });
         let states = states.collect();
-        Groups { members, row_groups, keys, states }
+        Groups {
+            members,
+            row_groups,
+            keys,
+            states,
+        }
     }
 
-    fn write_key<'k>(&'k self, member: usize, builder: &mut <P::Key<'static> as Key<'static>>::Builder) {
+    fn write_key<'k>(
+        &'k self,
+        member: usize,
+        builder: &mut <P::Key<'static> as Key<'static>>::Builder,
+    ) {
         let reader = <P::Key<'k> as Key<'k>>::reader(&self.keys[member].key);
         let key = <P::Key<'k> as Key<'k>>::read(&reader, 0);
         key.write(crate::process::same(builder));
@@ -90,7 +117,11 @@ impl<P: Process> Keys<P> {
                 if descriptor.timers[timer].clock == clock
                     && let Some(time) = time.take_if(|time| *time <= now)
                 {
-                    due.push(DueTimer { time, key, timer: timer as u32 });
+                    due.push(DueTimer {
+                        time,
+                        key,
+                        timer: timer as u32,
+                    });
                 }
             }
         }
@@ -102,7 +133,8 @@ impl<P: Process> Keys<P> {
     pub(super) fn apply(&mut self, step: &Step, members: &[usize]) {
         for changed in &step.states {
             for (group, member) in members.iter().enumerate() {
-                self.keys[*member].states[changed.state as usize] = unpack(&changed.values, group, members.len());
+                self.keys[*member].states[changed.state as usize] =
+                    unpack(&changed.values, group, members.len());
             }
         }
         let set = &step.timers_set;
@@ -141,11 +173,18 @@ fn pack(values: &[Option<&[u8]>], width: Option<usize>) -> Column {
         Some(_) => Values::Fixed(data),
         None => Values::Variable(Variable { offsets, data }),
     };
-    Column { validity: Some(validity), values }
+    Column {
+        validity: Some(validity),
+        values,
+    }
 }
 
 fn unpack(column: &Column, group: usize, groups: usize) -> Option<Vec<u8>> {
-    if column.validity.as_ref().is_some_and(|validity| !bits::get(validity, group)) {
+    if column
+        .validity
+        .as_ref()
+        .is_some_and(|validity| !bits::get(validity, group))
+    {
         return None;
     }
     match &column.values {

@@ -94,7 +94,8 @@ impl<P: Process> Drive<P> {
     /// An operator that is given the columns of a record: for one that reads [`Row`](crate::Row)s, and for columns
     /// that it is keyed by but does not read.
     pub fn over<R: RecordShape>(config: &str) -> Self {
-        Self::open(config, Schema::of::<R>()).unwrap_or_else(|error| panic!("the operator does not open: {error}"))
+        Self::open(config, Schema::of::<R>())
+            .unwrap_or_else(|error| panic!("the operator does not open: {error}"))
     }
 
     /// An operator that is given columns of this schema, or why it refuses to open.
@@ -125,10 +126,17 @@ impl<P: Process> Drive<P> {
     }
 
     /// Gives the operator rows in one batch, and the rest again when it stops at its output limit.
-    pub fn batch<'r, R: Record<'r>>(&mut self, rows: impl IntoIterator<Item = (Timestamp, R)>) -> &mut Self {
+    pub fn batch<'r, R: Record<'r>>(
+        &mut self,
+        rows: impl IntoIterator<Item = (Timestamp, R)>,
+    ) -> &mut Self {
         let mut schema = Schema::default();
         R::describe_fields(&mut schema);
-        assert_eq!(schema.to_wire(), self.input.to_wire(), "the events are of the record that the operator is driven over");
+        assert_eq!(
+            schema.to_wire(),
+            self.input.to_wire(),
+            "the events are of the record that the operator is driven over"
+        );
         let rows: Vec<_> = rows.into_iter().collect();
         let mut from = 0;
         while from < rows.len() {
@@ -147,14 +155,21 @@ impl<P: Process> Drive<P> {
         } else {
             Vec::new()
         };
-        let reads: Vec<_> = self.descriptor.reads[0].iter().map(|column| *column as usize).collect();
+        let reads: Vec<_> = self.descriptor.reads[0]
+            .iter()
+            .map(|column| *column as usize)
+            .collect();
         let columns = self.pick(&columns, &reads);
         let times: Vec<_> = rows.iter().map(|(time, _)| time.0).collect();
         let groups = self.keys.group(&members);
         let step = self.instance.on_batch(Batch {
             input: 0,
             rows: rows.len() as u32,
-            times: if self.descriptor.reads_times { times.clone() } else { Vec::new() },
+            times: if self.descriptor.reads_times {
+                times.clone()
+            } else {
+                Vec::new()
+            },
             columns: columns.clone(),
             groups: groups.members.len() as u32,
             row_groups: groups.row_groups,
@@ -165,7 +180,14 @@ impl<P: Process> Drive<P> {
         });
         let consumed = step.consumed as usize;
         assert!(consumed > 0, "a call deals with at least one row");
-        self.finish(Call { columns, times, step }, &groups.members);
+        self.finish(
+            Call {
+                columns,
+                times,
+                step,
+            },
+            &groups.members,
+        );
         consumed
     }
 
@@ -209,7 +231,14 @@ impl<P: Process> Drive<P> {
                     processing_time: self.processing_time,
                 });
                 from += step.consumed as usize;
-                self.finish(Call { columns: Vec::new(), times, step }, &groups.members);
+                self.finish(
+                    Call {
+                        columns: Vec::new(),
+                        times,
+                        step,
+                    },
+                    &groups.members,
+                );
             }
         }
         panic!("timers keep setting timers that are due at once");
@@ -217,7 +246,12 @@ impl<P: Process> Drive<P> {
 
     fn finish(&mut self, call: Call, members: &[usize]) {
         self.keys.apply(&call.step, members);
-        self.rejected.extend(call.step.rejected.iter().map(|rejection| rejection.reason.clone()));
+        self.rejected.extend(
+            call.step
+                .rejected
+                .iter()
+                .map(|rejection| rejection.reason.clone()),
+        );
         self.calls.push(call);
     }
 
@@ -225,14 +259,18 @@ impl<P: Process> Drive<P> {
     fn pick(&self, columns: &[Column], numbers: &[usize]) -> Vec<Column> {
         let widths: Vec<_> = self.input.columns().map(|column| column.width()).collect();
         let at = |number: usize| widths[..number].iter().sum::<usize>();
-        numbers.iter().flat_map(|number| columns[at(*number)..][..widths[*number]].to_vec()).collect()
+        numbers
+            .iter()
+            .flat_map(|number| columns[at(*number)..][..widths[*number]].to_vec())
+            .collect()
     }
 
     /// All that the main output has had.
     pub fn outputs(&self) -> Vec<P::Out<'_>> {
         let rows = self.port(0).flat_map(|(_, output)| {
             let reader = <P::Out<'_> as process::Output>::reader(&output.columns);
-            (0..output.rows as usize).map(move |row| <P::Out<'_> as process::Output>::read(&reader, row))
+            (0..output.rows as usize)
+                .map(move |row| <P::Out<'_> as process::Output>::read(&reader, row))
         });
         rows.collect()
     }
@@ -251,7 +289,9 @@ impl<P: Process> Drive<P> {
         let times = self.port(0).flat_map(|(call, output)| -> Vec<_> {
             match &output.times {
                 Some(times) => times.iter().map(|time| Timestamp(*time)).collect(),
-                None => origins(output).map(|row| Timestamp(call.times[row])).collect(),
+                None => origins(output)
+                    .map(|row| Timestamp(call.times[row]))
+                    .collect(),
             }
         });
         times.collect()
@@ -259,19 +299,33 @@ impl<P: Process> Drive<P> {
 
     /// All that a side output has had.
     pub fn side_output<T: RecordShape>(&self, name: &str) -> Vec<T::Of<'_>> {
-        let port = self.descriptor.outputs.iter().position(|port| port.name == name);
+        let port = self
+            .descriptor
+            .outputs
+            .iter()
+            .position(|port| port.name == name);
         let port = port.unwrap_or_else(|| panic!("no side output `{name}`"));
         let rows = self.port(port as u32).flat_map(|(_, output)| {
             let reader = <T::Of<'_> as process::Output>::reader(&output.columns);
-            (0..output.rows as usize).map(move |row| <T::Of<'_> as process::Output>::read(&reader, row))
+            (0..output.rows as usize)
+                .map(move |row| <T::Of<'_> as process::Output>::read(&reader, row))
         });
         rows.collect()
     }
 
     fn port(&self, port: u32) -> impl Iterator<Item = (&Call, &Output)> {
         self.calls.iter().flat_map(move |call| {
-            call.step.outputs.iter().filter(move |output| output.port == port).map(move |output| (call, output))
+            call.step
+                .outputs
+                .iter()
+                .filter(move |output| output.port == port)
+                .map(move |output| (call, output))
         })
+    }
+
+    /// How many calls of the component it has taken.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
     }
 
     /// Why rows and timers were refused.
@@ -291,27 +345,42 @@ impl<P: Process> Drive<P> {
 
     /// The sum of a counter.
     pub fn counter(&mut self, name: &str) -> u64 {
-        let counter = self.descriptor.counters.iter().position(|counter| counter == name);
+        let counter = self
+            .descriptor
+            .counters
+            .iter()
+            .position(|counter| counter == name);
         self.instance.telemetry().counters[counter.unwrap_or_else(|| panic!("no counter `{name}`"))]
     }
 
     /// The values of a histogram.
     pub fn histogram(&mut self, name: &str) -> &[f64] {
-        let histogram = self.descriptor.histograms.iter().position(|histogram| histogram == name);
-        &self.instance.telemetry().histograms[histogram.unwrap_or_else(|| panic!("no histogram `{name}`"))]
+        let histogram = self
+            .descriptor
+            .histograms
+            .iter()
+            .position(|histogram| histogram == name);
+        &self.instance.telemetry().histograms
+            [histogram.unwrap_or_else(|| panic!("no histogram `{name}`"))]
     }
 }
 
 /// The input rows of an output's rows.
 fn origins(output: &Output) -> impl Iterator<Item = usize> {
-    (0..output.rows as usize).map(|row| output.origins.as_ref().map_or(row, |origins| origins[row] as usize))
+    (0..output.rows as usize).map(|row| {
+        output
+            .origins
+            .as_ref()
+            .map_or(row, |origins| origins[row] as usize)
+    })
 }
 
 /// Rows as columns.
 fn columns<'r, 'i, R: Record<'r> + 'i>(rows: impl IntoIterator<Item = &'i R>) -> Vec<Column> {
     let mut builder = R::Builder::default();
     builder.reserve(1);
-    rows.into_iter().for_each(|row| row.write_record(&mut builder));
+    rows.into_iter()
+        .for_each(|row| row.write_record(&mut builder));
     let mut columns = Vec::new();
     builder.finish(&mut columns);
     columns

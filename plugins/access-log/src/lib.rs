@@ -48,7 +48,9 @@ fn parse(line: &str) -> Result<(Timestamp, Request<'_>), Error> {
     let (time, rest) = rest.split_once("] ").ok_or("the time does not end")?;
     let (request, rest) = quoted(rest).ok_or("no request")?;
     let (method, target) = request.split_once(' ').ok_or("a request without a path")?;
-    let path = target.rsplit_once(' ').map_or(target, |(path, _protocol)| path);
+    let path = target
+        .rsplit_once(' ')
+        .map_or(target, |(path, _protocol)| path);
     let (status, rest) = rest.trim_start().split_once(' ').ok_or("no status")?;
     let (bytes, rest) = rest.split_once(' ').ok_or("no size")?;
     let (referrer, rest) = quoted(rest).ok_or("no referrer")?;
@@ -59,7 +61,11 @@ fn parse(line: &str) -> Result<(Timestamp, Request<'_>), Error> {
         method,
         path,
         status: status.parse().map_err(|_| "a status that is no number")?,
-        bytes: if present(bytes) { bytes.parse().map_err(|_| "a size that is no number")? } else { 0 },
+        bytes: if present(bytes) {
+            bytes.parse().map_err(|_| "a size that is no number")?
+        } else {
+            0
+        },
         referrer: Some(referrer).filter(|text| present(text)),
         agent: Some(agent).filter(|text| present(text)),
     };
@@ -106,9 +112,16 @@ mod tests {
     #[test]
     fn what_is_no_request_is_refused_with_the_reason() {
         let mut log = Drive::<AccessLog>::new();
-        for line in ["", "a - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"Mozilla", "a - - [x] \"GET /\" 200 - \"-\" \"-\""] {
+        for line in [
+            "",
+            "a - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"Mozilla",
+            "a - - [x] \"GET /\" 200 - \"-\" \"-\"",
+        ] {
             log.event(Timestamp(0), Line { line });
         }
-        assert_eq!(log.rejected(), ["no client", "no user agent", "a time that is none"]);
+        assert_eq!(
+            log.rejected(),
+            ["no client", "no user agent", "a time that is none"]
+        );
     }
 }

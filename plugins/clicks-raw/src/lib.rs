@@ -45,7 +45,12 @@ impl Process for ParseClick {
 
     fn on_event(&self, line: Line<'_>, cx: &mut Context<'_, Self>) -> Outcome {
         let click: Click<'_> = serde_json::from_str(line.line)?;
-        cx.emit_at(Timestamp::from_millis(click.timestamp), AdClick { ad_id: &click.ad_id });
+        cx.emit_at(
+            Timestamp::from_millis(click.timestamp),
+            AdClick {
+                ad_id: &click.ad_id,
+            },
+        );
         Ok(())
     }
 }
@@ -61,9 +66,14 @@ mod tests {
     fn a_line_becomes_a_click_at_its_own_time() {
         let line = r#"{"user_id":"u1","action":"view","timestamp":1700000000000,"page":"/shop/é\n","ad_id":"ad0001","ip":"10.1.2.3"}"#;
         let mut parse = Drive::<ParseClick>::new();
-        parse.event(Timestamp(0), Line { line }).event(Timestamp(0), Line { line: "{}" });
+        parse
+            .event(Timestamp(0), Line { line })
+            .event(Timestamp(0), Line { line: "{}" });
         assert_eq!(parse.outputs(), [AdClick { ad_id: "ad0001" }]);
-        assert_eq!(parse.output_times(), [Timestamp::from_millis(1_700_000_000_000)]);
+        assert_eq!(
+            parse.output_times(),
+            [Timestamp::from_millis(1_700_000_000_000)]
+        );
         assert!(parse.rejected()[0].contains("user_id"));
     }
 }

@@ -34,13 +34,22 @@ impl Process for CheckClick {
     type Timer = NoTimers;
 
     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self { rejected: cx.side_output("rejected") })
+        Ok(Self {
+            rejected: cx.side_output("rejected"),
+        })
     }
 
     fn on_event(&self, click: Click<'_>, cx: &mut Context<'_, Self>) -> Outcome {
         match check(&click) {
             Ok(action) => cx.emit(Extend(Checked { action })),
-            Err(reason) => cx.emit_to(&self.rejected, Rejected { ad_id: click.ad_id, ip: click.ip, reason }),
+            Err(reason) => cx.emit_to(
+                &self.rejected,
+                Rejected {
+                    ad_id: click.ad_id,
+                    ip: click.ip,
+                    reason,
+                },
+            ),
         }
         Ok(())
     }
@@ -52,14 +61,29 @@ fn check<'a>(click: &Click<'a>) -> Result<&'a str, &'static str> {
     if !matches!(action, "view" | "click" | "purchase") {
         return Err("unknown action");
     }
-    if !click.ad_id.strip_prefix("ad").is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())) {
+    let id = click.ad_id.as_bytes();
+    if id.len() < 3 || &id[..2] != b"ad" || !id[2..].iter().all(u8::is_ascii_digit) {
         return Err("malformed ad_id");
     }
-    let mut parts = 0;
-    if !click.ip.split('.').all(|part| { parts += 1; part.parse::<u8>().is_ok() }) || parts != 4 {
+    if !is_address(click.ip) {
         return Err("malformed ip");
     }
     Ok(action)
+}
+
+/// Whether it is four numbers below 256 with dots between them.
+fn is_address(text: &str) -> bool {
+    let (mut dots, mut number, mut digits) = (0, 0, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' if digits < 3 => {
+                (number, digits) = (number * 10 + u32::from(byte - b'0'), digits + 1)
+            }
+            b'.' if digits > 0 && number < 256 => (dots, number, digits) = (dots + 1, 0, 0),
+            _ => return false,
+        }
+    }
+    dots == 3 && digits > 0 && number < 256
 }
 
 #[derive(Record)]
@@ -105,7 +129,11 @@ impl Aggregate for Quality {
 
     fn result(acc: &Tally, _: &Window) -> ClickRate {
         let rate = acc.clicks as f64 / acc.views.max(1) as f64;
-        ClickRate { views: acc.views, clicks: acc.clicks, rate }
+        ClickRate {
+            views: acc.views,
+            clicks: acc.clicks,
+            rate,
+        }
     }
 }
 
@@ -128,8 +156,15 @@ mod tests {
             check.event(Timestamp(0), Click { action, ad_id, ip });
         }
         assert_eq!(check.outputs(), [Extend(Checked { action: "view" })]);
-        let reasons: Vec<_> = check.side_output::<Rejected<'_>>("rejected").iter().map(|row| row.reason).collect();
-        assert_eq!(reasons, ["unknown action", "malformed ad_id", "malformed ip"]);
+        let reasons: Vec<_> = check
+            .side_output::<Rejected<'_>>("rejected")
+            .iter()
+            .map(|row| row.reason)
+            .collect();
+        assert_eq!(
+            reasons,
+            ["unknown action", "malformed ad_id", "malformed ip"]
+        );
     }
 
     #[test]
@@ -137,6 +172,13 @@ mod tests {
         let mut quality = DriveAggregate::<Quality>::new();
         quality.add(["view", "view", "click", "purchase"].map(|action| Action { action }));
         let rate = quality.result(Timestamp(0), Timestamp(1));
-        assert_eq!(rate, ClickRate { views: 2, clicks: 1, rate: 0.5 });
+        assert_eq!(
+            rate,
+            ClickRate {
+                views: 2,
+                clicks: 1,
+                rate: 0.5
+            }
+        );
     }
 }

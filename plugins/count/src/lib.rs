@@ -32,12 +32,18 @@ impl Process for Count {
     type Timer = NoTimers;
 
     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self { count: cx.value("count") })
+        Ok(Self {
+            count: cx.value("count"),
+        })
     }
 
     fn on_event(&self, event: Event, cx: &mut Keyed<'_, Self>) -> Outcome {
         let count = self.count.update(cx, |count| *count += 1);
-        cx.emit(Counted { key: cx.key().key, count, value: event.value });
+        cx.emit(Counted {
+            key: cx.key().key,
+            count,
+            value: event.value,
+        });
         Ok(())
     }
 }
@@ -58,9 +64,13 @@ mod tests {
     #[test]
     fn each_key_counts_its_own() {
         let mut count = Drive::<Count>::over::<Generated<'_>>("");
-        let events = [("a", 5), ("b", 6), ("a", 7)].map(|(key, value)| (Timestamp(0), Generated { key, value }));
+        let events = [("a", 5), ("b", 6), ("a", 7)]
+            .map(|(key, value)| (Timestamp(0), Generated { key, value }));
         count.batch(events);
         let counted = |key, count, value| Counted { key, count, value };
-        assert_eq!(count.outputs(), [counted("a", 1, 5), counted("b", 1, 6), counted("a", 2, 7)]);
+        assert_eq!(
+            count.outputs(),
+            [counted("a", 1, 5), counted("b", 1, 6), counted("a", 2, 7)]
+        );
     }
 }

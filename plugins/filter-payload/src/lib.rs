@@ -38,9 +38,13 @@ mod tests {
     #[test]
     fn even_payloads_pass() {
         let mut filter = Drive::<FilterPayload>::new();
-        filter.batch((0..5).map(|byte| (Timestamp(0), [byte])).collect::<Vec<_>>().iter().map(|(time, payload)| {
-            (*time, Event { payload })
-        }));
+        filter.batch(
+            (0..5)
+                .map(|byte| (Timestamp(0), [byte]))
+                .collect::<Vec<_>>()
+                .iter()
+                .map(|(time, payload)| (*time, Event { payload })),
+        );
         filter.event(Timestamp(0), Event { payload: &[] });
         let kept: Vec<_> = filter.kept().iter().map(|event| event.payload[0]).collect();
         assert_eq!(kept, [0, 2, 4]);

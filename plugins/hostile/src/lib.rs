@@ -9,7 +9,8 @@ use wasmill_sdk::bindings::wasmill::operator::calls::{
 };
 use wasmill_sdk::bindings::wasmill::operator::columns::{Column, Values, Variable};
 use wasmill_sdk::bindings::wasmill::operator::descriptors::{
-    Clock, Descriptor, Inheritance, InputNeed, Kind, OperatorInfo, OutputPort, StateInfo, StateKind, TimerInfo,
+    Clock, Descriptor, Inheritance, InputNeed, Kind, OperatorInfo, OutputPort, StateInfo,
+    StateKind, TimerInfo,
 };
 use wasmill_sdk::bindings::wasmill::operator::schemas::{DataType, Field, IntegerType, Schema};
 
@@ -32,18 +33,54 @@ const OPERATORS: [(&str, bool, &str); 18] = [
     ("overflow-stack", false, "recurses without end"),
     ("flood", false, "returns 100 MiB of output"),
     ("stall", false, "says that it has dealt with no row"),
-    ("overconsume", false, "says that it has dealt with more rows than it got"),
+    (
+        "overconsume",
+        false,
+        "says that it has dealt with more rows than it got",
+    ),
     ("reject", false, "refuses `percent` of 100 rows"),
-    ("offsets-decrease", false, "returns text whose offsets go back"),
-    ("offsets-beyond", false, "returns text whose offsets point behind its data"),
-    ("short-column", false, "returns a column of fewer rows than it says"),
+    (
+        "offsets-decrease",
+        false,
+        "returns text whose offsets go back",
+    ),
+    (
+        "offsets-beyond",
+        false,
+        "returns text whose offsets point behind its data",
+    ),
+    (
+        "short-column",
+        false,
+        "returns a column of fewer rows than it says",
+    ),
     ("invalid-utf8", false, "returns text that is not UTF-8"),
-    ("wrong-layout", false, "returns integers where its schema says text"),
-    ("origins-beyond", false, "returns origins that are no input rows"),
-    ("port-beyond", false, "returns rows of a port that it does not have"),
-    ("group-beyond", true, "sets a timer of a group that there is not"),
+    (
+        "wrong-layout",
+        false,
+        "returns integers where its schema says text",
+    ),
+    (
+        "origins-beyond",
+        false,
+        "returns origins that are no input rows",
+    ),
+    (
+        "port-beyond",
+        false,
+        "returns rows of a port that it does not have",
+    ),
+    (
+        "group-beyond",
+        true,
+        "sets a timer of a group that there is not",
+    ),
     ("timer-beyond", true, "sets a timer that it does not have"),
-    ("state-short", true, "returns a state with fewer values than groups"),
+    (
+        "state-short",
+        true,
+        "returns a state with fewer values than groups",
+    ),
 ];
 
 thread_local! {
@@ -59,7 +96,9 @@ fn schema(fields: &[(&str, DataType)]) -> Schema {
         data_type: *data_type,
         nullable: false,
     };
-    Schema { fields: fields.iter().map(field).collect() }
+    Schema {
+        fields: fields.iter().map(field).collect(),
+    }
 }
 
 const S64: DataType = DataType::Integer(IntegerType::S64);
@@ -70,9 +109,17 @@ impl plugin::Guest for Hostile {
             name: name.to_owned(),
             kind: Kind::Process,
             summary: summary.to_owned(),
-            inputs: vec![InputNeed { name: "input".into(), columns: schema(&[("value", S64)]), generic: false }],
+            inputs: vec![InputNeed {
+                name: "input".into(),
+                columns: schema(&[("value", S64)]),
+                generic: false,
+            }],
             keyed,
-            key: if keyed { schema(&[("key", DataType::Text)]) } else { schema(&[]) },
+            key: if keyed {
+                schema(&[("key", DataType::Text)])
+            } else {
+                schema(&[])
+            },
             config_schema: None,
         };
         OPERATORS.iter().map(info).collect()
@@ -84,10 +131,18 @@ impl plugin::Guest for Hostile {
         let config = if config.is_empty() { "{}" } else { &config };
         let config = serde_json::from_str(config).map_err(|error| error.to_string())?;
         OPENED.set(Some((operator, config)));
-        let column = inputs[0].fields.iter().position(|field| field.name == "value").ok_or("no column `value`")?;
+        let column = inputs[0]
+            .fields
+            .iter()
+            .position(|field| field.name == "value")
+            .ok_or("no column `value`")?;
         // The liars return a text column, the others nothing of their own.
         let text = lies::returns_text(name);
-        let columns = schema(if text { &[("text", DataType::Text)] } else { &[] });
+        let columns = schema(if text {
+            &[("text", DataType::Text)]
+        } else {
+            &[]
+        });
         let value_type = schema(&[("value", S64)]);
         let state = StateInfo {
             name: "state".into(),
@@ -98,11 +153,18 @@ impl plugin::Guest for Hostile {
             version: 0,
             time_to_live: None,
         };
-        let timer = TimerInfo { name: "timer".into(), clock: Clock::EventTime };
+        let timer = TimerInfo {
+            name: "timer".into(),
+            clock: Clock::EventTime,
+        };
         Ok(Descriptor {
             reads: vec![vec![column as u32]],
             reads_times: false,
-            outputs: vec![OutputPort { name: "main".into(), columns, inheritance: Inheritance::Extends }],
+            outputs: vec![OutputPort {
+                name: "main".into(),
+                columns,
+                inheritance: Inheritance::Extends,
+            }],
             states: if keyed { vec![state] } else { Vec::new() },
             timers: if keyed { vec![timer] } else { Vec::new() },
             counters: Vec::new(),
@@ -118,12 +180,19 @@ impl plugin::Guest for Hostile {
 impl process::Guest for Hostile {
     fn on_batch(batch: Batch) -> Step {
         let (name, config) = OPENED.with_borrow(|opened| opened.clone().expect("opened"));
-        let Values::S64s(values) = &batch.columns[0].values else { panic!("value is s64") };
-        let good: Vec<u32> = (0..batch.rows).filter(|row| values[*row as usize] < config.at).collect();
+        let Values::S64s(values) = &batch.columns[0].values else {
+            panic!("value is s64")
+        };
+        let good: Vec<u32> = (0..batch.rows)
+            .filter(|row| values[*row as usize] < config.at)
+            .collect();
         let bad = batch.rows - good.len() as u32;
         let mut step = step(batch.rows);
         let text = good.iter().map(|row| values[*row as usize].to_string());
-        step.outputs.push(lies::output(good.clone(), lies::returns_text(&name).then(|| text.collect())));
+        step.outputs.push(lies::output(
+            good.clone(),
+            lies::returns_text(&name).then(|| text.collect()),
+        ));
         if name == "reject" {
             lies::reject(&mut step, values, config.percent);
         } else if bad > 0 {
@@ -143,8 +212,15 @@ fn step(consumed: u32) -> Step {
         consumed,
         outputs: Vec::new(),
         states: Vec::new(),
-        timers_set: TimerSettings { groups: Vec::new(), timers: Vec::new(), times: Vec::new() },
-        timers_cancelled: TimerCancellations { groups: Vec::new(), timers: Vec::new() },
+        timers_set: TimerSettings {
+            groups: Vec::new(),
+            timers: Vec::new(),
+            times: Vec::new(),
+        },
+        timers_cancelled: TimerCancellations {
+            groups: Vec::new(),
+            timers: Vec::new(),
+        },
         rejected: Vec::new(),
     }
 }

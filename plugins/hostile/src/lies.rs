@@ -3,7 +3,9 @@ use super::*;
 
 /// Whether an operator's output port has a text column to lie about.
 pub fn returns_text(name: &str) -> bool {
-    ["flood", "offsets-", "short-", "invalid-", "wrong-"].iter().any(|prefix| name.starts_with(prefix))
+    ["flood", "offsets-", "short-", "invalid-", "wrong-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// The output of rows that are kept, with their text if the port has one.
@@ -14,23 +16,46 @@ pub fn output(origins: Vec<u32>, text: Option<Vec<String>>) -> Output {
             offsets.push(end + text.len() as i32);
             end + text.len() as i32
         });
-        Column { validity: None, values: Values::Variable(Variable { offsets, data: text.concat().into_bytes() }) }
+        Column {
+            validity: None,
+            values: Values::Variable(Variable {
+                offsets,
+                data: text.concat().into_bytes(),
+            }),
+        }
     });
-    Output { port: 0, rows: origins.len() as u32, origins: Some(origins), times: None, columns: columns.into_iter().collect() }
+    Output {
+        port: 0,
+        rows: origins.len() as u32,
+        origins: Some(origins),
+        times: None,
+        columns: columns.into_iter().collect(),
+    }
 }
 
 /// Refuses so many of 100 rows, by their values.
 pub fn reject(step: &mut Step, values: &[i64], percent: u64) {
     let bad = |value: i64| value.unsigned_abs() % 100 < percent;
-    let origins = (0..values.len() as u32).filter(|row| !bad(values[*row as usize])).collect();
+    let origins = (0..values.len() as u32)
+        .filter(|row| !bad(values[*row as usize]))
+        .collect();
     step.outputs = vec![output(origins, None)];
     let rejected = values.iter().enumerate().filter(|(_, value)| bad(**value));
-    step.rejected = rejected.map(|(row, value)| Rejection { row: row as u32, reason: format!("refused: {value}") }).collect();
+    step.rejected = rejected
+        .map(|(row, value)| Rejection {
+            row: row as u32,
+            reason: format!("refused: {value}"),
+        })
+        .collect();
 }
 
 /// Does what the operator is there for.
 pub fn misbehave(name: &str, step: &mut Step, batch: &Batch) {
-    let timer = |group, timer| TimerSettings { groups: vec![group], timers: vec![timer], times: vec![0] };
+    let timer = |group, timer| TimerSettings {
+        groups: vec![group],
+        timers: vec![timer],
+        times: vec![0],
+    };
     match name {
         "trap" => panic!("as configured"),
         "loop" => loop {
@@ -51,16 +76,25 @@ pub fn misbehave(name: &str, step: &mut Step, batch: &Batch) {
         "origins-beyond" => {
             step.outputs = vec![output(vec![batch.rows], None)];
         }
-        "port-beyond" => step.outputs.push(Output { port: 7, ..output(vec![0], None) }),
+        "port-beyond" => step.outputs.push(Output {
+            port: 7,
+            ..output(vec![0], None)
+        }),
         "group-beyond" => step.timers_set = timer(batch.groups, 0),
         "timer-beyond" => step.timers_set = timer(0, 9),
         "state-short" => {
-            let values = Column { validity: None, values: Values::Fixed(vec![0; 8 * (batch.groups as usize - 1)]) };
+            let values = Column {
+                validity: None,
+                values: Values::Fixed(vec![0; 8 * (batch.groups as usize - 1)]),
+            };
             step.states.push(GroupState { state: 0, values });
         }
         lie => {
             let text = |offsets: &[i32], data: &[u8]| {
-                Values::Variable(Variable { offsets: offsets.to_vec(), data: data.to_vec() })
+                Values::Variable(Variable {
+                    offsets: offsets.to_vec(),
+                    data: data.to_vec(),
+                })
             };
             let (rows, values) = match lie {
                 "flood" => (1, text(&[0, 100 << 20], &vec![b'x'; 100 << 20])),
@@ -71,8 +105,17 @@ pub fn misbehave(name: &str, step: &mut Step, batch: &Batch) {
                 "wrong-layout" => (1, Values::S64s(vec![1])),
                 other => panic!("no operator `{other}`"),
             };
-            let columns = vec![Column { validity: None, values }];
-            step.outputs = vec![Output { port: 0, rows, origins: Some(vec![0; rows as usize]), times: None, columns }];
+            let columns = vec![Column {
+                validity: None,
+                values,
+            }];
+            step.outputs = vec![Output {
+                port: 0,
+                rows,
+                origins: Some(vec![0; rows as usize]),
+                times: None,
+                columns,
+            }];
         }
     }
 }
@@ -80,5 +123,9 @@ pub fn misbehave(name: &str, step: &mut Step, batch: &Batch) {
 #[inline(never)]
 fn recurse(depth: u64) -> u64 {
     let frame = std::hint::black_box([depth; 64]);
-    if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[7] }
+    if depth == u64::MAX {
+        0
+    } else {
+        recurse(depth + 1) + frame[7]
+    }
 }

@@ -11,7 +11,8 @@ pub struct Event<'a> {
 pub struct MapEvent;
 
 impl Process for MapEvent {
-    const SUMMARY: &'static str = "moves each event by a microsecond, and adds 1 to the first byte of its payload";
+    const SUMMARY: &'static str =
+        "moves each event by a microsecond, and adds 1 to the first byte of its payload";
     type Key<'a> = ();
     type In<'a> = Event<'a>;
     type Out<'a> = Event<'a>;
@@ -24,7 +25,13 @@ impl Process for MapEvent {
     fn on_event(&self, event: Event<'_>, cx: &mut Context<'_, Self>) -> Outcome {
         let mut payload: [u8; 100] = event.payload.try_into()?;
         payload[0] = payload[0].wrapping_add(1);
-        cx.emit_at(cx.time() + micros(1), Event { key: event.key, payload: &payload });
+        cx.emit_at(
+            cx.time() + micros(1),
+            Event {
+                key: event.key,
+                payload: &payload,
+            },
+        );
         Ok(())
     }
 }
@@ -50,7 +57,9 @@ impl Process for MapValue {
     }
 
     fn on_event(&self, event: Number, cx: &mut Context<'_, Self>) -> Outcome {
-        cx.emit(Extend(Number { value: event.value.wrapping_add(1) }));
+        cx.emit(Extend(Number {
+            value: event.value.wrapping_add(1),
+        }));
         Ok(())
     }
 }
@@ -65,9 +74,24 @@ mod tests {
     #[test]
     fn an_event_moves_with_its_time() {
         let mut map = Drive::<MapEvent>::new();
-        map.event(Timestamp(5), Event { key: "k", payload: &[7; 100] });
-        map.event(Timestamp(6), Event { key: "k", payload: &[7; 3] });
-        assert_eq!((map.outputs()[0].payload[0], map.outputs()[0].payload[99]), (8, 7));
+        map.event(
+            Timestamp(5),
+            Event {
+                key: "k",
+                payload: &[7; 100],
+            },
+        );
+        map.event(
+            Timestamp(6),
+            Event {
+                key: "k",
+                payload: &[7; 3],
+            },
+        );
+        assert_eq!(
+            (map.outputs()[0].payload[0], map.outputs()[0].payload[99]),
+            (8, 7)
+        );
         assert_eq!(map.output_times(), [Timestamp(6)]);
         assert_eq!(map.rejected().len(), 1);
     }

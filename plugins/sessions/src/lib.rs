@@ -51,12 +51,20 @@ impl Process for Sessions {
     type Timer = Wake;
 
     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self { open: cx.value("open"), late: cx.counter("late") })
+        Ok(Self {
+            open: cx.value("open"),
+            late: cx.counter("late"),
+        })
     }
 
     fn on_event(&self, request: Request, cx: &mut Keyed<'_, Self>) -> Outcome {
         let mut open = self.open.get_or_default(cx);
-        let mut session = Session { start: cx.time(), end: cx.time(), requests: 1, bytes: request.bytes };
+        let mut session = Session {
+            start: cx.time(),
+            end: cx.time(),
+            requests: 1,
+            bytes: request.bytes,
+        };
         open.retain(|other| {
             let apart = other.start > session.end + GAP || session.start > other.end + GAP;
             if !apart {
@@ -81,8 +89,20 @@ impl Process for Sessions {
         let over = |session: &mut Session| session.end + GAP <= cx.time();
         let mut open = self.open.get_or_default(cx);
         let ended: Vec<_> = open.extract_if(.., over).collect();
-        for Session { start, end, requests, bytes } in ended {
-            cx.emit(Ended { client: cx.key().client, start, end, requests, bytes });
+        for Session {
+            start,
+            end,
+            requests,
+            bytes,
+        } in ended
+        {
+            cx.emit(Ended {
+                client: cx.key().client,
+                start,
+                end,
+                requests,
+                bytes,
+            });
         }
         self.keep(open, cx);
         Ok(())
@@ -92,7 +112,9 @@ impl Process for Sessions {
 impl Sessions {
     /// Keeps the open sessions, and wakes when the first of them may be over.
     fn keep(&self, open: Vec<Session>, cx: &mut Keyed<'_, Self>) {
-        let Some(first) = open.iter().map(|session| session.end).min() else { return self.open.clear(cx) };
+        let Some(first) = open.iter().map(|session| session.end).min() else {
+            return self.open.clear(cx);
+        };
         cx.wake_at(first + GAP, Wake::SessionOver);
         self.open.set(cx, open);
     }

@@ -15,20 +15,41 @@ fn at(minute: i64) -> Timestamp {
 fn ended(sessions: &Drive<Sessions>) -> Vec<(i64, i64, u64, u64)> {
     let in_minutes = |time: Timestamp| time.0 / minutes(1).0;
     let ended = sessions.outputs().into_iter();
-    ended.map(|session| (in_minutes(session.start), in_minutes(session.end), session.requests, session.bytes)).collect()
+    ended
+        .map(|session| {
+            (
+                in_minutes(session.start),
+                in_minutes(session.end),
+                session.requests,
+                session.bytes,
+            )
+        })
+        .collect()
 }
 
 #[test]
 fn a_request_in_between_joins_two_sessions() {
     let mut sessions = Drive::<Sessions>::over::<Hit<'_>>("");
     for minute in [50, 0, 25, 90] {
-        sessions.event(at(minute), Hit { client: "a", bytes: 1 });
+        sessions.event(
+            at(minute),
+            Hit {
+                client: "a",
+                bytes: 1,
+            },
+        );
     }
     sessions.watermark(at(79));
     assert_eq!(ended(&sessions), []);
     sessions.watermark(at(80));
     assert_eq!(ended(&sessions), [(0, 50, 3, 3)]);
-    sessions.event(at(10), Hit { client: "a", bytes: 1 });
+    sessions.event(
+        at(10),
+        Hit {
+            client: "a",
+            bytes: 1,
+        },
+    );
     assert_eq!(sessions.counter("late"), 1);
     sessions.watermark(Timestamp::MAX);
     assert_eq!(ended(&sessions), [(0, 50, 3, 3), (90, 90, 1, 1)]);
@@ -40,7 +61,9 @@ fn a_request_in_between_joins_two_sessions() {
 fn order_within_the_bound_does_not_matter() {
     let mut random = 7u64;
     let mut next = move |below: u64| {
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        random = random
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (random >> 33) % below
     };
     for _ in 0..200 {
@@ -49,17 +72,28 @@ fn order_within_the_bound_does_not_matter() {
         let mut expected: Vec<(i64, i64, u64, u64)> = Vec::new();
         for time in &times {
             match expected.last_mut() {
-                Some(last) if time - last.1 <= 30 => *last = (last.0, *time, last.2 + 1, last.3 + *time as u64),
+                Some(last) if time - last.1 <= 30 => {
+                    *last = (last.0, *time, last.2 + 1, last.3 + *time as u64)
+                }
                 _ => expected.push((*time, *time, 1, *time as u64)),
             }
         }
         // Out of order by up to 100 minutes: more than the gap.
-        let mut shuffled: Vec<(i64, i64)> = times.iter().map(|time| (time + next(100) as i64, *time)).collect();
+        let mut shuffled: Vec<(i64, i64)> = times
+            .iter()
+            .map(|time| (time + next(100) as i64, *time))
+            .collect();
         shuffled.sort_unstable();
         let mut sessions = Drive::<Sessions>::over::<Hit<'_>>("");
         let mut newest = 0;
         for (_, time) in shuffled {
-            sessions.event(at(time), Hit { client: "a", bytes: time as u64 });
+            sessions.event(
+                at(time),
+                Hit {
+                    client: "a",
+                    bytes: time as u64,
+                },
+            );
             newest = newest.max(time);
             sessions.watermark(at(newest - 100) - micros(1));
         }

@@ -36,21 +36,34 @@ impl Aggregate for TopPaths {
     }
 
     fn merge(acc: &mut Top, other: Top) {
-        other.top.iter().for_each(|hits| acc.insert(&hits.path, hits.hits));
+        other
+            .top
+            .iter()
+            .for_each(|hits| acc.insert(&hits.path, hits.hits));
     }
 
     fn result(acc: &Top, _: &Window) -> Top {
-        Top { top: acc.top.clone() }
+        Top {
+            top: acc.top.clone(),
+        }
     }
 }
 
 impl Top {
     fn insert(&mut self, path: &str, hits: i64) {
         let order = (Reverse(hits), path);
-        let at = self.top.partition_point(|other| (Reverse(other.hits), &*other.path) < order);
+        let at = self
+            .top
+            .partition_point(|other| (Reverse(other.hits), &*other.path) < order);
         if at < TOP {
             self.top.truncate(TOP - 1);
-            self.top.insert(at, Hits { path: path.to_owned(), hits });
+            self.top.insert(
+                at,
+                Hits {
+                    path: path.to_owned(),
+                    hits,
+                },
+            );
         }
     }
 }
@@ -65,7 +78,10 @@ mod tests {
     #[test]
     fn the_top_of_both_halves_is_the_top() {
         let paths: Vec<String> = (0..30).map(|path| format!("/{path:02}")).collect();
-        let row = |path: usize| Path { path: &paths[path], hits: path as i64 / 2 };
+        let row = |path: usize| Path {
+            path: &paths[path],
+            hits: path as i64 / 2,
+        };
         let mut half = DriveAggregate::<TopPaths>::new();
         half.add((0..30).step_by(2).map(row));
         let mut other = DriveAggregate::new();

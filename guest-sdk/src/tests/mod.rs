@@ -1,0 +1,5 @@
+//! Tests of what the parts do together, through the test driver.
+
+mod columns;
+mod rows;
+mod values;
