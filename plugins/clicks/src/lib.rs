@@ -58,7 +58,7 @@ impl Process for CheckClick {
 /// The clean action, or what is wrong with the click.
 fn check<'a>(click: &Click<'a>) -> Result<&'a str, &'static str> {
     let action = click.action.trim_ascii();
-    if !matches!(action, "view" | "click" | "purchase") {
+    if !matches!(action, "view" | "click" | "purchase" | "scroll") {
         return Err("unknown action");
     }
     let id = click.ad_id.as_bytes();
