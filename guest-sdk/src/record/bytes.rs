@@ -2,6 +2,7 @@
 
 use super::{Builder, Cursor, Field, Rows, Shape, mismatch};
 use crate::bindings::wasmill::operator::columns::{Column, Values, Variable};
+use crate::process::OUTPUT_LIMIT;
 use crate::schema::{DataType, Schema};
 use crate::trusted;
 
@@ -101,10 +102,13 @@ impl Builder for BytesBuilder {
         }
         let more = match self.last {
             None => rows * GUESS,
-            Some((last, bytes)) => (bytes + bytes / 16) * rows / last.max(1),
+            // In 64 bits, because the product is too large for those of the sandbox.
+            Some((last, bytes)) => {
+                ((bytes + bytes / 16) as u64 * rows as u64 / last.max(1) as u64) as usize
+            }
         };
         if self.data.is_empty() {
-            self.data = vec![0; more];
+            self.data = vec![0; more.min(OUTPUT_LIMIT)];
         }
     }
     fn push_default(&mut self) {

@@ -57,10 +57,9 @@ fn everything(n: usize) -> Everything {
             .map(|n| (n % 2 == 0).then(|| n.to_string()))
             .collect(),
         inner: inner(n),
-        maybe_inner: [None, Some(inner(n))][usize::from(n % 4 > 0)].clone(),
+        maybe_inner: (!n.is_multiple_of(4)).then(|| inner(n)),
         inners: (0..n % 3).map(inner).collect(),
-        maybe_list: [None, Some((0..n).map(|n| vec![1; n]).collect())][usize::from(n % 5 > 0)]
-            .clone(),
+        maybe_list: (!n.is_multiple_of(5)).then(|| (0..n).map(|n| vec![1; n]).collect()),
         kind: 7,
     }
 }
