@@ -1,4 +1,4 @@
-//! Two maps: of the whole event, which shows what the boundary costs, and of one column.
+//! Three maps: of the whole event and of some columns, which show what the boundary costs, and of one column.
 use wasmill_sdk::prelude::*;
 
 #[derive(Record, Debug, PartialEq)]
@@ -11,8 +11,7 @@ pub struct Event<'a> {
 pub struct MapEvent;
 
 impl Process for MapEvent {
-    const SUMMARY: &'static str =
-        "moves each event by a microsecond, and adds 1 to the first byte of its payload";
+    const SUMMARY: &'static str = "moves each event by a microsecond, and adds 1 to the first byte of its payload";
     type Key<'a> = ();
     type In<'a> = Event<'a>;
     type Out<'a> = Event<'a>;
@@ -25,13 +24,7 @@ impl Process for MapEvent {
     fn on_event(&self, event: Event<'_>, cx: &mut Context<'_, Self>) -> Outcome {
         let mut payload: [u8; 100] = event.payload.try_into()?;
         payload[0] = payload[0].wrapping_add(1);
-        cx.emit_at(
-            cx.time() + micros(1),
-            Event {
-                key: event.key,
-                payload: &payload,
-            },
-        );
+        cx.emit_at(cx.time() + micros(1), Event { key: event.key, payload: &payload });
         Ok(())
     }
 }
@@ -57,14 +50,46 @@ impl Process for MapValue {
     }
 
     fn on_event(&self, event: Number, cx: &mut Context<'_, Self>) -> Outcome {
-        cx.emit(Extend(Number {
-            value: event.value.wrapping_add(1),
-        }));
+        cx.emit(Extend(Number { value: event.value.wrapping_add(1) }));
         Ok(())
     }
 }
 
-export!(process: MapEvent, MapValue);
+#[derive(Record, Debug, PartialEq)]
+pub struct Click<'a> {
+    pub ad_id: &'a str,
+    pub ip: &'a str,
+    pub timestamp: Timestamp,
+}
+
+#[derive(Record, Debug, PartialEq)]
+pub struct Weight {
+    pub weight: i64,
+}
+
+/// Reads three columns of a click's six, and writes one.
+pub struct WeighClick;
+
+impl Process for WeighClick {
+    const SUMMARY: &'static str = "gives each click a number, made of its ad, its address and its time";
+    const READS_TIMES: bool = false;
+    type Key<'a> = ();
+    type In<'a> = Click<'a>;
+    type Out<'a> = Extend<Weight>;
+    type Timer = NoTimers;
+
+    fn open(_: &mut Open<'_>) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn on_event(&self, click: Click<'_>, cx: &mut Context<'_, Self>) -> Outcome {
+        let of_text = |text: &str| text.bytes().last().map_or(0, |last| text.len() as i64 * i64::from(last));
+        cx.emit(Extend(Weight { weight: of_text(click.ad_id) + of_text(click.ip) + click.timestamp.0 % 1000 }));
+        Ok(())
+    }
+}
+
+export!(process: MapEvent, MapValue, WeighClick);
 
 #[cfg(test)]
 mod tests {
@@ -74,24 +99,9 @@ mod tests {
     #[test]
     fn an_event_moves_with_its_time() {
         let mut map = Drive::<MapEvent>::new();
-        map.event(
-            Timestamp(5),
-            Event {
-                key: "k",
-                payload: &[7; 100],
-            },
-        );
-        map.event(
-            Timestamp(6),
-            Event {
-                key: "k",
-                payload: &[7; 3],
-            },
-        );
-        assert_eq!(
-            (map.outputs()[0].payload[0], map.outputs()[0].payload[99]),
-            (8, 7)
-        );
+        map.event(Timestamp(5), Event { key: "k", payload: &[7; 100] });
+        map.event(Timestamp(6), Event { key: "k", payload: &[7; 3] });
+        assert_eq!((map.outputs()[0].payload[0], map.outputs()[0].payload[99]), (8, 7));
         assert_eq!(map.output_times(), [Timestamp(6)]);
         assert_eq!(map.rejected().len(), 1);
     }
@@ -101,5 +111,12 @@ mod tests {
         let mut map = Drive::<MapValue>::new();
         map.batch([(Timestamp(0), Number { value: 41 })]);
         assert_eq!(map.outputs(), [Extend(Number { value: 42 })]);
+    }
+
+    #[test]
+    fn a_click_weighs_something() {
+        let mut map = Drive::<WeighClick>::new();
+        map.event(Timestamp(0), Click { ad_id: "a1", ip: "", timestamp: Timestamp(2_007) });
+        assert_eq!(map.outputs(), [Extend(Weight { weight: 2 * i64::from(b'1') + 7 })]);
     }
 }

@@ -36,8 +36,10 @@ enum Operator {
     Map,
     /// Reads a column, and returns row numbers.
     Filter,
-    /// Reads three columns of six, and writes one.
+    /// Reads three columns of six, and writes one: two texts and a number make a number.
     Clicks,
+    /// The main job's, which looks at every byte of the texts that it reads.
+    Check,
 }
 
 impl FromStr for Case {
@@ -49,7 +51,8 @@ impl FromStr for Case {
             "map" => Operator::Map,
             "filter" => Operator::Filter,
             "clicks" => Operator::Clicks,
-            other => bail!("no operator `{other}`, only map, filter and clicks"),
+            "check" => Operator::Check,
+            other => bail!("no operator `{other}`, only map, filter, clicks and check"),
         };
         let rows = rows.parse().context("the number of rows")?;
         ensure!(rows > 0 && EVENTS.is_multiple_of(rows), "{EVENTS} events do not make batches of {rows}");
@@ -78,11 +81,19 @@ impl Case {
             }
             Operator::Clicks => {
                 let events = Clicks::new();
-                let rows = |i: usize| clicks::Click {
-                    action: events.actions[i],
+                let rows = |i: usize| map::Click {
                     ad_id: &events.ads[i],
                     ip: &events.ips[i],
+                    timestamp: wasmill_sdk::Timestamp(events.times[i]),
                 };
+                let native = self.native::<map::WeighClick, _>(&events.times, rows);
+                let batches = self.batches(&events.times, |from| events.columns(from, self.rows));
+                self.compare(native, (plugins, "map", "weigh-click"), &Clicks::schema(), &batches, samples)
+            }
+            Operator::Check => {
+                let events = Clicks::new();
+                let rows =
+                    |i: usize| clicks::Click { action: events.actions[i], ad_id: &events.ads[i], ip: &events.ips[i] };
                 let native = self.native::<clicks::CheckClick, _>(&events.times, rows);
                 let batches = self.batches(&events.times, |from| events.columns(from, self.rows));
                 self.compare(native, (plugins, "clicks", "check-click"), &Clicks::schema(), &batches, samples)
@@ -90,11 +101,7 @@ impl Case {
         }
     }
 
-    fn native<'r, P: Process, R: wasmill_sdk::Record<'r>>(
-        self,
-        times: &[i64],
-        row: impl Fn(usize) -> R,
-    ) -> Repeat<P> {
+    fn native<'r, P: Process, R: wasmill_sdk::Record<'r>>(self, times: &[i64], row: impl Fn(usize) -> R) -> Repeat<P> {
         let mut drive = Drive::<P>::new();
         for from in (0..EVENTS).step_by(self.rows) {
             drive.batch((from..from + self.rows).map(|i| (wasmill_sdk::Timestamp(times[i]), row(i))));
@@ -162,8 +169,7 @@ impl<'b, 'e> Sandboxed<'b, 'e> {
             inputs: vec![input.clone()],
         };
         let descriptor = open_descriptor(&plugin, OperatorKind::Process, &reference, limits).map_err(Error::msg)?;
-        let operator =
-            WasmProcess::new(&Uid::from(operator), &reference, &descriptor, limits).map_err(Error::msg)?;
+        let operator = WasmProcess::new(&Uid::from(operator), &reference, &descriptor, limits).map_err(Error::msg)?;
         let read = |batch: &Batch<'_>| descriptor.reads[0].iter().map(|i| batch.columns[*i].clone()).collect();
         let batches = batches.iter().map(|batch| (batch, read(batch))).collect();
         Ok(Self { operator, batches, reads_times: descriptor.reads_times, next: 0 })

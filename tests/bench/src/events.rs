@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BinaryArray, StringArray, TimestampMicrosecondArray};
 use wasmill::model::schema::{DataType, Field, Schema};
 
-/// Events of one measurement, whatever the size of its batches: they stay in the cache, as those of a job do that
-/// were made a moment ago.
+/// Events of one measurement, whatever the size of its batches: too many for a processor to learn by heart which way
+/// each branch goes, and few enough to stay in its cache, as those of a job do that were made a moment ago.
 pub const EVENTS: usize = 16384;
 
 /// Columns, and what a driven operator is given of them.

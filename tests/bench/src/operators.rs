@@ -1,5 +1,5 @@
 //! The operators that are measured, from the very source that their components are built of.
-#![expect(dead_code, reason = "not all of them are measured")]
+#![allow(dead_code, reason = "not all of them are measured")]
 
 #[path = "../../../plugins/clicks/src/lib.rs"]
 pub mod clicks;

@@ -35,6 +35,13 @@ impl Stand {
         command
     }
 
+    /// An operator in its sandbox beside the same source natively.
+    pub fn boundary(&self, case: &str) -> Result<Command> {
+        let mut command = Command::new(repo::program("wasmill-bench")?);
+        command.arg("boundary").arg(repo::plugins_folder()).arg(case);
+        Ok(command)
+    }
+
     pub fn plain_clicks(&self) -> Result<PathBuf> {
         repo::program("plain-clicks")
     }
