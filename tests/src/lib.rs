@@ -5,6 +5,8 @@ mod cli;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod layers;

@@ -120,8 +120,14 @@ impl<P: Process> Instance<P> {
         self.call.iter().flat_map(|call| call.states.iter().map(Cells::width)).collect()
     }
 
-    pub(crate) fn on_batch(&mut self, batch: Batch) -> Step {
-        self.start(batch.rows, batch.groups, batch.states);
+    pub(crate) fn on_batch(&mut self, mut batch: Batch) -> Step {
+        let states = std::mem::take(&mut batch.states);
+        self.on_borrowed(&batch, states)
+    }
+
+    /// `states` are the batch's.
+    pub(crate) fn on_borrowed(&mut self, batch: &Batch, states: Vec<GroupState>) -> Step {
+        self.start(batch.rows, batch.groups, states);
         let (step, context) = self.rows(Rowwise {
             rows: batch.rows as usize,
             columns: &batch.columns,

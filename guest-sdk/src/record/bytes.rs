@@ -38,9 +38,7 @@ impl<'a> BytesReader<'a> {
 #[derive(Default)]
 pub struct BytesBuilder {
     offsets: Vec<i32>,
-    /// as long as there is room: what counts are the first `len` bytes
     data: Vec<u8>,
-    len: usize,
     /// the rows and bytes of the batch before: the next will be alike
     last: Option<(usize, usize)>,
 }
@@ -48,37 +46,9 @@ pub struct BytesBuilder {
 impl BytesBuilder {
     #[inline(always)]
     pub(crate) fn push(&mut self, value: &[u8]) {
-        let start = self.len;
-        self.len += value.len();
-        if self.len > self.data.len() {
-            self.grow();
-        }
-        copy(&mut self.data[start..self.len], value);
-        self.offsets.push(offset(self.len));
+        self.data.extend_from_slice(value);
+        self.offsets.push(offset(self.data.len()));
     }
-
-    #[cold]
-    fn grow(&mut self) {
-        self.data.resize(self.len.max(2 * self.data.len()), 0);
-    }
-}
-
-/// Copies a value. Short ones go by words: in Wasm that is twice as fast as `memory.copy`.
-#[inline(always)]
-fn copy(to: &mut [u8], from: &[u8]) {
-    const WORD: usize = 8;
-    let len = from.len();
-    assert!(to.len() == len);
-    if !(WORD..=4 * WORD).contains(&len) {
-        return to.copy_from_slice(from);
-    }
-    let mut at = 0;
-    while at + WORD <= len {
-        to[at..at + WORD].copy_from_slice(&from[at..at + WORD]);
-        at += WORD;
-    }
-    // The last word overlaps the one before.
-    to[len - WORD..].copy_from_slice(&from[len - WORD..]);
 }
 
 /// A position in a column's data, which has at most 2 GiB.
@@ -99,9 +69,7 @@ impl Builder for BytesBuilder {
             // In 64 bits, because the product is too large for those of the sandbox.
             Some((last, bytes)) => ((bytes + bytes / 16) as u64 * rows as u64 / last.max(1) as u64) as usize,
         };
-        if self.data.is_empty() {
-            self.data = vec![0; more.min(OUTPUT_LIMIT)];
-        }
+        self.data.reserve(more.min(OUTPUT_LIMIT));
     }
     fn push_default(&mut self) {
         self.push(&[]);
@@ -109,22 +77,21 @@ impl Builder for BytesBuilder {
     fn truncate(&mut self, rows: usize) {
         if rows < self.offsets.len() {
             self.offsets.truncate(rows + 1);
-            self.len = self.offsets[rows] as usize;
+            self.data.truncate(self.offsets[rows] as usize);
         }
     }
     #[inline]
     fn bytes(&self) -> usize {
-        4 * self.offsets.len() + self.len
+        4 * self.offsets.len() + self.data.len()
     }
     fn finish(&mut self, columns: &mut Vec<Column>) {
         let mut offsets = std::mem::take(&mut self.offsets);
         if offsets.is_empty() {
             offsets.push(0);
         } else {
-            self.last = Some((offsets.len() - 1, self.len));
+            self.last = Some((offsets.len() - 1, self.data.len()));
         }
-        let mut data = std::mem::take(&mut self.data);
-        data.truncate(std::mem::take(&mut self.len));
+        let data = std::mem::take(&mut self.data);
         columns.push(Column { validity: None, values: Values::Variable(Variable { offsets, data }) });
     }
 }

@@ -33,8 +33,10 @@
 
 mod aggregate;
 mod keys;
+mod repeat;
 
 pub use aggregate::DriveAggregate;
+pub use repeat::Repeat;
 
 use crate::bindings::wasmill::operator::calls::{Batch, Due, Output, Step};
 use crate::bindings::wasmill::operator::columns::Column;
@@ -230,6 +232,15 @@ impl<P: Process> Drive<P> {
         let widths: Vec<_> = self.input.columns().map(|column| column.width()).collect();
         let at = |number: usize| widths[..number].iter().sum::<usize>();
         numbers.iter().flat_map(|number| columns[at(*number)..][..widths[*number]].to_vec()).collect()
+    }
+
+    /// The batches that it was given, for giving them to it again and again: what a benchmark does.
+    ///
+    /// Panics when the operator is keyed.
+    pub fn repeat(self) -> Repeat<P> {
+        assert!(!P::Key::KEYED, "a call of a keyed operator changes what the next one is given");
+        let batches = self.calls.into_iter().map(|call| (call.columns, call.times));
+        Repeat::new(self.instance, self.descriptor.reads_times, batches)
     }
 
     /// All that the main output has had.

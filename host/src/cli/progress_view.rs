@@ -27,7 +27,11 @@ impl View {
         let writer = LogWriter(screen.as_ref().map(|screen| screen.all.clone()));
         let default = if quiet { "warn" } else { "info" };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-        let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(terminal);
+        let format = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(writer)
+            .with_ansi(terminal)
+            .with_target(false);
         // A process that set up its own logging before keeps it.
         let _ = format.try_init();
         Self { screen, quiet }

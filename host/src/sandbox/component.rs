@@ -168,3 +168,41 @@ fn check_version(name: &str, interface: &str) -> Result<(), String> {
         _ => Err(format!("it speaks `{name}`, this host {VERSION}: rebuild it with this version's SDK")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+    use wit_parser::{ManglingAndAbi, Resolve};
+
+    use super::*;
+
+    /// A component of a world that does nothing but have its imports and exports.
+    fn component(wit: &str) -> Vec<u8> {
+        let mut resolve = Resolve::default();
+        let package = resolve.push_str("test.wit", wit).unwrap();
+        let world = resolve.select_world(&[package], Some("w")).unwrap();
+        let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+    }
+
+    fn refused(wit: &str) -> String {
+        let bytes = component(wit);
+        Plugin::new(&bytes, digest(&bytes), false).err().expect("it is refused")
+    }
+
+    #[test]
+    fn what_is_no_operator_is_refused_with_what_to_do() {
+        let error = refused("package a:b; interface i { f: func(); } world w { export i; }");
+        assert!(error.contains("it exports a:b/i, not wasmill:operator/plugin@0.1.0"), "{error}");
+        let error =
+            refused("package wasmill:operator@0.2.0; interface plugin { f: func(); } world w { export plugin; }");
+        assert!(error.contains("wasmill:operator/plugin@0.2.0") && error.contains("this host 0.1.0"), "{error}");
+        let error = refused("package a:b; world w { import f: func(); }");
+        assert!(error.contains("it imports `f`"), "{error}");
+        let error = refused(
+            "package wasmill:operator@0.1.0; interface plugin { describe: func(); } world w { export plugin; }",
+        );
+        assert!(error.contains("does not fit wasmill:operator/*@0.1.0"), "{error}");
+    }
+}

@@ -169,7 +169,7 @@ mod tests {
                 }
                 match value {
                     Some(value) => model.insert(key.to_be_bytes().to_vec(), value),
-                    None => model.remove(&key.to_be_bytes().to_vec()),
+                    None => model.remove(key.to_be_bytes().as_slice()),
                 };
                 if snapshot && snapshots.len() < 10 {
                     snapshots.push((table.snapshot(), model.clone()));

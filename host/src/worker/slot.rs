@@ -53,6 +53,12 @@ impl SlotTask {
     pub fn new(task: Task, time: Arc<TaskTime>) -> Self {
         Self { task, time, progress: Progress::Worked }
     }
+
+    /// One step of the task; see `Task::step`.
+    pub fn step(&mut self, now: Timestamp, budget: usize) -> Result<Progress, Fault> {
+        self.progress = self.task.step(now, budget)?;
+        Ok(self.progress)
+    }
 }
 
 /// Runs until every task is done, one fails, or the job is aborted.
@@ -68,8 +74,7 @@ pub fn run(mut tasks: Vec<SlotTask>, orders: &Orders, me: &Waker) -> Result<(), 
         let (mut worked, mut done) = (false, true);
         let mut wake_at = Timestamp::MAX;
         for slot in &mut tasks {
-            slot.progress = slot.task.step(clock.now(), BUDGET)?;
-            match slot.progress {
+            match slot.step(clock.now(), BUDGET)? {
                 Progress::Worked => {
                     worked = true;
                     slot.time.busy.fetch_add(clock.lap(), Relaxed);

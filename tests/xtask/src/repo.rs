@@ -31,10 +31,12 @@ pub fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Builds a package's program and says where it is.
-pub fn program(package: &str) -> Result<PathBuf> {
-    run(&mut cargo(&["build", "--release", "--package", package]))?;
-    Ok(release_folder().join(package))
+/// Builds a program of the workspace and says where it is.
+pub fn program(name: &str) -> Result<PathBuf> {
+    // With the features that the whole workspace has: for one package they are others, and wasmtime would be compiled
+    // again.
+    run(&mut cargo(&["build", "--release", "--workspace", "--bin", name]))?;
+    Ok(release_folder().join(name))
 }
 
 /// A failed program's exit code, passed on.

@@ -12,16 +12,21 @@ pub struct Case {
     pub name: &'static str,
     pub about: &'static str,
     pub unit: &'static str,
-    pub better: Better,
-    pub ours: Subject,
-    pub references: &'static [Reference],
+    pub kind: Kind,
 }
 
-#[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "the boundary cases are in nanoseconds")]
-pub enum Better {
-    Higher,
-    Lower,
+pub enum Kind {
+    /// Whole processes: ours, in turns with its references. Higher figures are better.
+    Processes { ours: Subject, references: &'static [Reference] },
+    /// One process that has its reference inside, and reports how they compare.
+    Reports { command: fn(&Stand) -> Result<Command>, reference: &'static str, read: fn(&str) -> Result<Compared> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Compared {
+    pub value: f64,
+    /// Above 1 = ours is better.
+    pub ratio: f64,
 }
 
 pub struct Reference {
@@ -43,16 +48,6 @@ impl Case {
     }
 }
 
-impl Better {
-    /// Above 1 = ours is better.
-    pub fn ratio(self, ours: f64, reference: f64) -> f64 {
-        match self {
-            Self::Higher => ours / reference,
-            Self::Lower => reference / ours,
-        }
-    }
-}
-
 impl Reference {
     pub fn is_flink(&self) -> bool {
         self.name.starts_with("flink")
@@ -61,7 +56,7 @@ impl Reference {
 
 impl Subject {
     pub fn measure(&self, stand: &Stand) -> Result<Sample> {
-        measure::run(&mut (self.command)(stand)?, self.metric)
+        measure::run(&mut (self.command)(stand)?)?.sample(self.metric)
     }
 }
 
@@ -72,32 +67,56 @@ const CLICKS_P1: Subject = Subject { command: |stand| clicks(stand, 1), metric: 
 const CLICKS_P1_BY_CLOCK: Subject = Subject { metric: Metric::PerSecond(CLICKS), ..CLICKS_P1 };
 const CLICKS_P2: Subject = Subject { command: |stand| clicks(stand, 2), metric: Metric::PerSecond(CLICKS) };
 
+/// An operator and a number of rows, as `wasmill-bench boundary` names them.
+macro_rules! boundary {
+    ($case:literal, $about:literal) => {
+        Case {
+            name: concat!("boundary.", $case),
+            about: $about,
+            unit: "ns/event over native",
+            kind: Kind::Reports { command: |stand| stand.boundary($case), reference: "native", read: read_boundary },
+        }
+    };
+}
+
 pub const CASES: &[Case] = &[
+    boundary!("map.1", "a map of every column of a 124-byte event, one event a batch"),
+    boundary!("map.64", "the same, 64 events a batch"),
+    boundary!("map.1024", "the same, 1024 events a batch"),
+    boundary!("map.4096", "the same, 4096 events a batch"),
+    boundary!("filter.1024", "a filter on the 100-byte payload"),
+    boundary!("clicks.1024", "three typed columns of six read, one written"),
+    boundary!("check.1024", "the main job's operator, which looks at every byte of its three texts"),
     Case {
         name: "clicks.p1",
         about: "the main job over the 2 GB click file, one slot",
         unit: PER_CORE,
-        better: Better::Higher,
-        ours: CLICKS_P1,
-        references: &[
-            Reference {
-                name: "plain",
-                subject: Subject { command: plain_clicks, metric: Metric::PerCoreSecond(CLICKS) },
-            },
-            Reference { name: "flink", subject: Subject { command: |s| flink_file(s, "file"), metric: FLINK_PERCORE } },
-            Reference {
-                name: "flink-fast",
-                subject: Subject { command: |s| flink_file(s, "filefast"), metric: FLINK_PERCORE },
-            },
-        ],
+        kind: Kind::Processes {
+            ours: CLICKS_P1,
+            references: &[
+                Reference {
+                    name: "plain",
+                    subject: Subject { command: plain_clicks, metric: Metric::PerCoreSecond(CLICKS) },
+                },
+                Reference {
+                    name: "flink",
+                    subject: Subject { command: |s| flink_file(s, "file"), metric: FLINK_PERCORE },
+                },
+                Reference {
+                    name: "flink-fast",
+                    subject: Subject { command: |s| flink_file(s, "filefast"), metric: FLINK_PERCORE },
+                },
+            ],
+        },
     },
     Case {
         name: "clicks.p2",
         about: "the same with two slots, by the clock",
         unit: PER_SECOND,
-        better: Better::Higher,
-        ours: CLICKS_P2,
-        references: &[Reference { name: "clicks.p1", subject: CLICKS_P1_BY_CLOCK }],
+        kind: Kind::Processes {
+            ours: CLICKS_P2,
+            references: &[Reference { name: "clicks.p1", subject: CLICKS_P1_BY_CLOCK }],
+        },
     },
 ];
 
@@ -113,6 +132,13 @@ fn plain_clicks(stand: &Stand) -> Result<Command> {
     let mut command = Command::new(stand.plain_clicks()?);
     command.arg(stand.clicks()?).arg(stand.output("plain")?);
     Ok(command)
+}
+
+fn read_boundary(stdout: &str) -> Result<Compared> {
+    let figures: Value = serde_json::from_str(stdout.trim()).context("what wasmill-bench prints")?;
+    let figure = |name: &str| figures[name].as_f64().with_context(|| format!("it reported no `{name}`"));
+    let (wasm, native) = (figure("wasm")?, figure("native")?);
+    Ok(Compared { value: wasm - native, ratio: native / wasm })
 }
 
 /// The first of Flink's repetitions warms the JVM up.

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use wait4::Wait4;
@@ -24,8 +24,29 @@ pub struct Sample {
     pub rss_mb: f64,
 }
 
+/// What a program printed and used.
+#[derive(Debug)]
+pub struct Run {
+    pub stdout: String,
+    pub rss_mb: f64,
+    cpu: Duration,
+    wall: Duration,
+}
+
+impl Run {
+    pub fn sample(&self, metric: Metric) -> Result<Sample> {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let value = match metric {
+            Metric::PerCoreSecond(events) => events as f64 / self.cpu.as_secs_f64(),
+            Metric::PerSecond(events) => events as f64 / self.wall.as_secs_f64(),
+            Metric::Reported(find) => find(&self.stdout)?,
+        };
+        Ok(Sample { value, rss_mb: self.rss_mb })
+    }
+}
+
 /// Runs a program to its end. Its stderr is shown, its stdout kept.
-pub fn run(command: &mut Command, metric: Metric) -> Result<Sample> {
+pub fn run(command: &mut Command) -> Result<Run> {
     let started = Instant::now();
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
@@ -44,14 +65,8 @@ pub fn run(command: &mut Command, metric: Metric) -> Result<Sample> {
     }
     let cpu = used.rusage.utime + used.rusage.stime;
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let value = match metric {
-        Metric::PerCoreSecond(events) => events as f64 / cpu.as_secs_f64(),
-        Metric::PerSecond(events) => events as f64 / wall.as_secs_f64(),
-        Metric::Reported(find) => find(&stdout)?,
-    };
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let rss_mb = used.rusage.maxrss as f64 / 1e6;
-    Ok(Sample { value, rss_mb })
+    Ok(Run { stdout, rss_mb, cpu, wall })
 }
 
 /// Of nothing: not a number.
@@ -80,7 +95,7 @@ mod tests {
     #[test]
     fn a_process_is_weighed() {
         let spin = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo 42";
-        let weigh = |metric| run(Command::new("sh").args(["-c", spin]), metric).unwrap();
+        let weigh = |metric| run(Command::new("sh").args(["-c", spin])).unwrap().sample(metric).unwrap();
         let by_cpu = weigh(Metric::PerCoreSecond(1_000_000));
         assert!(by_cpu.value.is_finite() && by_cpu.value > 0.0, "{by_cpu:?}");
         assert!(by_cpu.rss_mb > 0.1, "{by_cpu:?}");
@@ -90,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_failed_process_is_an_error() {
-        let error = run(Command::new("sh").args(["-c", "echo why; exit 3"]), Metric::PerSecond(1)).unwrap_err();
+        let error = run(Command::new("sh").args(["-c", "echo why; exit 3"])).unwrap_err();
         assert!(error.to_string().contains("why"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use case::{CASES, Case, Reference};
+use case::{CASES, Case, Kind, Reference, Subject};
 use measure::Sample;
 use report::{Report, Row};
 use stand::Stand;
@@ -56,34 +56,66 @@ impl Bench {
         Ok(())
     }
 
-    /// One row for each reference, or a single one for a case that has none.
     fn compare(&self, case: &Case, stand: &Stand) -> Result<Vec<Row>> {
+        match &case.kind {
+            Kind::Processes { ours, references } => self.compare_processes(case, stand, ours, references),
+            Kind::Reports { command, reference, read } => {
+                let (mut compared, mut rss_mb) = (Vec::new(), Vec::new());
+                for _ in self.each_run(case) {
+                    let run = measure::run(&mut command(stand)?)?;
+                    compared.push(read(&run.stdout)?);
+                    rss_mb.push(run.rss_mb);
+                }
+                Ok(vec![Row {
+                    case: case.name,
+                    value: measure::median(compared.iter().map(|compared| compared.value)),
+                    unit: case.unit,
+                    reference: Some(reference),
+                    ratio: Some(measure::median(compared.iter().map(|compared| compared.ratio))),
+                    rss_mb: measure::median(rss_mb.into_iter()),
+                }])
+            }
+        }
+    }
+
+    /// One row for each reference, or a single one for a case that has none.
+    fn compare_processes(
+        &self,
+        case: &Case,
+        stand: &Stand,
+        subject: &Subject,
+        references: &'static [Reference],
+    ) -> Result<Vec<Row>> {
         let references: Vec<&Reference> =
-            case.references.iter().filter(|r| !r.is_flink() || self.against == Some(System::Flink)).collect();
+            references.iter().filter(|r| !r.is_flink() || self.against == Some(System::Flink)).collect();
         let mut ours = Vec::new();
         let mut theirs = vec![Vec::new(); references.len()];
-        for run in 0..self.runs {
-            eprintln!("{}: run {} of {}", case.name, run + 1, self.runs);
-            ours.push(case.ours.measure(stand)?);
+        for _ in self.each_run(case) {
+            ours.push(subject.measure(stand)?);
             for (reference, samples) in references.iter().zip(&mut theirs) {
                 samples.push(reference.subject.measure(stand)?);
             }
         }
-        let value = measure::median(ours.iter().map(|sample| sample.value));
+        let value_of = |samples: &[Sample]| measure::median(samples.iter().map(|sample| sample.value));
+        let value = value_of(&ours);
         let rss_mb = measure::median(ours.iter().map(|sample| sample.rss_mb));
         let row = |reference: Option<(&'static str, f64)>| Row {
             case: case.name,
             value,
             unit: case.unit,
             reference: reference.map(|(name, _)| name),
-            ratio: reference.map(|(_, reference)| case.better.ratio(value, reference)),
+            ratio: reference.map(|(_, reference)| value / reference),
             rss_mb,
         };
         if references.is_empty() {
             return Ok(vec![row(None)]);
         }
-        let value_of = |samples: &Vec<Sample>| measure::median(samples.iter().map(|sample| sample.value));
         Ok(references.iter().zip(&theirs).map(|(r, samples)| row(Some((r.name, value_of(samples))))).collect())
+    }
+
+    fn each_run(&self, case: &Case) -> impl Iterator<Item = u32> + use<> {
+        let (runs, name) = (self.runs, case.name);
+        (1..=runs).inspect(move |run| eprintln!("{name}: run {run} of {runs}"))
     }
 }
 

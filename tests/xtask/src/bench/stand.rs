@@ -14,6 +14,7 @@ pub const CLICKS: u64 = 16_000_000;
 
 pub struct Stand {
     wasmill: PathBuf,
+    in_process: PathBuf,
     /// Inputs, kept from one run of the bench to the next
     data: PathBuf,
 }
@@ -25,7 +26,7 @@ impl Stand {
         crate::plugins::build(&wasmill, &crate::plugins::all()?)?;
         let data = repo::root().join("target/bench");
         fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
-        Ok(Self { wasmill, data })
+        Ok(Self { wasmill, in_process: repo::program("wasmill-bench")?, data })
     }
 
     /// `wasmill run` of a job in `tests/jobs`.
@@ -33,6 +34,13 @@ impl Stand {
         let mut command = Command::new(&self.wasmill);
         command.arg("run").arg(repo::root().join("tests/jobs").join(job));
         command
+    }
+
+    /// An operator in its sandbox beside the same source natively.
+    pub fn boundary(&self, case: &str) -> Result<Command> {
+        let mut command = Command::new(&self.in_process);
+        command.arg("boundary").arg(repo::plugins_folder()).arg(case);
+        Ok(command)
     }
 
     pub fn plain_clicks(&self) -> Result<PathBuf> {

@@ -1,0 +1,37 @@
+//! Measurements inside one process, a JSON object a line; `cargo xtask bench` runs them.
+
+mod boundary;
+mod clock;
+mod events;
+mod operators;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+
+#[derive(Parser)]
+enum Arguments {
+    /// An operator in its sandbox, beside the same source natively: nanoseconds an event
+    Boundary {
+        /// The folder that `cargo xtask plugins` builds into
+        plugins: PathBuf,
+        /// `map.1024`: an operator, and the rows of a batch
+        #[arg(required = true)]
+        cases: Vec<boundary::Case>,
+        /// Of each side, in turns
+        #[arg(long, default_value_t = 11)]
+        samples: usize,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse() {
+        Arguments::Boundary { plugins, cases, samples } => {
+            for case in cases {
+                println!("{}", case.measure(&plugins, samples)?);
+            }
+            Ok(())
+        }
+    }
+}
