@@ -141,9 +141,10 @@ fn add_lengths(column: &ArrayRef, lengths: &mut [u32]) {
 
 fn add_variable_lengths(offsets: &[i32], data: &[u8], column: &dyn Array, lengths: &mut [u32]) {
     let escapes = memchr::memchr(END, data).is_some();
+    let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
     for (row, length) in lengths.iter_mut().enumerate() {
         let value = &data[offsets[row] as usize..offsets[row + 1] as usize];
-        *length += match (column.is_null(row), escapes) {
+        *length += match (nulls.is_some_and(|nulls| nulls.is_null(row)), escapes) {
             (true, _) => 1,
             (false, false) => 2 + value.len() as u32,
             (false, true) => 2 + (value.len() + memchr::memchr_iter(END, value).count()) as u32,
@@ -175,15 +176,17 @@ fn write_column(column: &ArrayRef, out: &mut [u8], at: &mut [u32]) {
         A::Decimal128(..) => write_primitive::<Decimal128Type, 16>(column, out, at, |v| flip(v.to_be_bytes())),
         A::FixedSizeBinary(_) => {
             let values = column.as_fixed_size_binary();
-            write_bytes(column, out, at, |row| values.value(row), false);
+            write_bytes(column, out, at, |row| values.value(row), false, false);
         }
         A::Utf8 => {
             let values = column.as_string::<i32>();
-            write_bytes(column, out, at, |row| values.value(row).as_bytes(), true);
+            let escapes = memchr::memchr(END, values.value_data()).is_some();
+            write_bytes(column, out, at, |row| values.value(row).as_bytes(), true, escapes);
         }
         A::Binary => {
             let values = column.as_binary::<i32>();
-            write_bytes(column, out, at, |row| values.value(row), true);
+            let escapes = memchr::memchr(END, values.value_data()).is_some();
+            write_bytes(column, out, at, |row| values.value(row), true, escapes);
         }
         other => unreachable!("the plan refuses {other} as a key"),
     }
@@ -200,9 +203,10 @@ fn write_primitive<T: ArrowPrimitiveType, const N: usize>(
 }
 
 fn write_fixed<const N: usize>(column: &ArrayRef, out: &mut [u8], at: &mut [u32], encode: impl Fn(usize) -> [u8; N]) {
+    let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
     for (row, at) in at.iter_mut().enumerate() {
         let start = *at as usize;
-        if column.is_null(row) {
+        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
             out[start] = NULL;
             *at += 1;
         } else {
@@ -219,10 +223,12 @@ fn write_bytes<'a>(
     at: &mut [u32],
     value: impl Fn(usize) -> &'a [u8],
     terminated: bool,
+    escapes: bool,
 ) {
+    let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
     for (row, at) in at.iter_mut().enumerate() {
         let start = *at as usize;
-        if column.is_null(row) {
+        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
             out[start] = NULL;
             *at += 1;
             continue;
@@ -230,7 +236,7 @@ fn write_bytes<'a>(
         out[start] = VALID;
         let value = value(row);
         let mut end = start + 1;
-        if terminated && memchr::memchr(END, value).is_some() {
+        if escapes && value.contains(&END) {
             for byte in value {
                 out[end] = *byte;
                 end += 1;

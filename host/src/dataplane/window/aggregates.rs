@@ -50,6 +50,13 @@ pub struct Aggregates {
     call_groups: Vec<u32>,
 }
 
+/// Why rows were added to no aggregate.
+pub enum AddFailure {
+    /// The accumulators of their groups, of which there are several, are too large for one call.
+    TooLarge,
+    Call(CallFailure),
+}
+
 /// What plugins are told of the rows of a pane.
 pub struct PluginRows<'a> {
     pub times: &'a [i64],
@@ -118,18 +125,19 @@ impl Aggregates {
         columns: &mut [Cells],
         groups: &[u32],
         rows: &PluginRows<'_>,
-    ) -> Result<(), CallFailure> {
+    ) -> Result<(), AddFailure> {
         self.number_groups(groups);
         let mut answers: Vec<(usize, Values)> = Vec::new();
         for (i, aggregate) in self.list.iter_mut().enumerate() {
             let (Aggregate::Plugin(plugin), Cells::Plugin(cells)) = (aggregate, &columns[i]) else { continue };
             let accumulators = cells.values(self.touched.iter().copied());
-            if accumulators.data_bytes() > CALL_BYTES_MAX && groups.len() > 1 {
-                return Err(CallFailure::new("the accumulators of these rows are too large for one call"));
+            if accumulators.data_bytes() > CALL_BYTES_MAX && self.touched.len() > 1 {
+                return Err(AddFailure::TooLarge);
             }
             let read: Vec<ArrayRef> = plugin.columns.iter().map(|read| ArrayRef::clone(&rows.columns[*read])).collect();
             let times = if plugin.reads_times { rows.times } else { &[] };
-            answers.push((i, plugin.function.add(&accumulators, &self.call_groups, times, &read)?));
+            let added = plugin.function.add(&accumulators, &self.call_groups, times, &read);
+            answers.push((i, added.map_err(AddFailure::Call)?));
         }
         for (i, values) in answers {
             if let Cells::Plugin(cells) = &mut columns[i] {
@@ -137,6 +145,14 @@ impl Aggregates {
             }
         }
         Ok(())
+    }
+
+    /// The rows of one half of the groups of the last call, and those of the other.
+    pub fn halve(&self, rows: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let half = self.touched.len() as u32 / 2;
+        let (first, second): (Vec<_>, Vec<_>) =
+            rows.iter().zip(&self.call_groups).partition(|(_, group)| **group < half);
+        (first.into_iter().map(|(row, _)| *row).collect(), second.into_iter().map(|(row, _)| *row).collect())
     }
 
     /// Numbers the distinct groups in the order in which they first come.

@@ -133,10 +133,10 @@ pub fn offer_bytes(best: &mut Option<Box<[u8]>>, value: &[u8], wins: Ordering) {
 
 impl<T: Ranked> Cell for Option<T> {
     fn merge(&mut self, other: &Self, wins: Ordering) {
-        if let Some(value) = other {
-            if self.as_ref().is_none_or(|best| value.rank(best) == wins) {
-                *self = Some(value.clone());
-            }
+        if let Some(value) = other
+            && self.as_ref().is_none_or(|best| value.rank(best) == wins)
+        {
+            *self = Some(value.clone());
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::model::key::Keys;
 use crate::model::key_group::KeyHash;
 
-/// Open addressing over rows; at most half of the places are taken.
+/// Open addressing over rows; at most a third of the places is taken.
 #[derive(Clone, Debug, Default)]
 pub struct KeyIndex {
     keys: Keys,
@@ -45,7 +45,7 @@ impl KeyIndex {
         let mut at = hash.0 as usize & mask;
         loop {
             let place = self.places[at];
-            if place.tag == tag && place.row != FREE.row && self.keys.get(place.row as usize) == key {
+            if place.tag == tag && place.row != FREE.row && same(self.keys.get(place.row as usize), key) {
                 return Ok(place.row);
             }
             if place.row == FREE.row {
@@ -57,7 +57,7 @@ impl KeyIndex {
 
     #[inline]
     pub fn find_or_insert(&mut self, key: &[u8], hash: KeyHash) -> u32 {
-        if self.keys.len() * 2 >= self.places.len() {
+        if self.keys.len() * 3 >= self.places.len() {
             self.rebuild((self.places.len() * 2).max(PLACES_MIN));
         }
         match self.probe(key, hash) {
@@ -90,6 +90,20 @@ impl KeyIndex {
             }
             self.places[at] = Place { tag: tag(*hash), row: row as u32 };
         }
+    }
+}
+
+/// Short keys are compared here: a call costs more.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() || a.len() > 16 {
+        return a == b;
+    }
+    match (a.first_chunk::<8>(), a.last_chunk::<8>(), b.first_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a), Some(x), Some(b), Some(y)) => {
+            u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b) && u64::from_ne_bytes(*x) == u64::from_ne_bytes(*y)
+        }
+        _ => a == b,
     }
 }
 

@@ -158,7 +158,7 @@ impl NativeCells {
 
     /// Appends copies of cells of `source`.
     pub fn extend(&mut self, source: &Self, rows: &[u32]) {
-        both_cells!(self, source, cells, source => cells.extend(rows.iter().map(|row| source[*row as usize].clone())));
+        both_cells!(self, source, cells, source => extend(cells, source, rows));
     }
 
     /// Makes cell `rows[i]` what cell `i` of `source` is.
@@ -167,6 +167,10 @@ impl NativeCells {
             rows.iter().zip(source).for_each(|(row, cell)| cells[*row as usize] = cell);
         });
     }
+}
+
+fn extend<C: Cell>(cells: &mut Vec<C>, source: &[C], rows: &[u32]) {
+    cells.extend(rows.iter().map(|row| source[*row as usize].clone()));
 }
 
 fn merge<C: Cell>(cells: &mut [C], into: &[u32], source: &[C], from: &[u32], wins: Ordering) {

@@ -8,7 +8,7 @@ use arrow_array::ArrayRef;
 use arrow_buffer::ScalarBuffer;
 
 use crate::dataplane::dead_letter::DeadLetter;
-use crate::dataplane::function::{AggregateFunction, CallFailure};
+use crate::dataplane::function::AggregateFunction;
 use crate::dataplane::operator::{Collector, Operator};
 use crate::model::batch::{Batch, take_rows};
 use crate::model::fault::Fault;
@@ -18,7 +18,7 @@ use crate::model::schema::Schema;
 use crate::model::time::{Micros, Timestamp};
 use crate::plan::graph::WindowPlan;
 
-use super::aggregates::{Aggregates, PluginRows, Table};
+use super::aggregates::{AddFailure, Aggregates, PluginRows, Table};
 use super::calendar::Calendar;
 use super::due::Results;
 use super::firing::{Firing, LATE};
@@ -119,11 +119,10 @@ impl WindowOperator {
         }
     }
 
-    /// One call for these rows or, where a plugin fails, for each half of them, down to the row that makes it fail.
+    /// One call for these rows or, where that would be too large, for each half of the groups, or, where a plugin
+    /// fails, for each half of the rows, down to the row that makes it fail.
     fn add(&mut self, pane: i64, rows: Option<&[u32]>, arrival: &mut Arrival<'_>, out: &mut Collector) {
-        if self.try_add(pane, rows, arrival).is_ok() {
-            return;
-        }
+        let Err(failure) = self.try_add(pane, rows, arrival) else { return };
         let all: Vec<u32>;
         let rows = match rows {
             Some(rows) => rows,
@@ -132,17 +131,21 @@ impl WindowOperator {
                 &all
             }
         };
-        if rows.len() > 1 {
+        if let AddFailure::TooLarge = failure {
+            let (first, second) = self.aggregates.halve(rows);
+            self.add(pane, Some(&first), arrival, out);
+            self.add(pane, Some(&second), arrival, out);
+        } else if rows.len() > 1 {
             let (first, second) = rows.split_at(rows.len() / 2);
             self.add(pane, Some(first), arrival, out);
             self.add(pane, Some(second), arrival, out);
-        } else if let Err(failure) = self.try_add(pane, Some(rows), arrival) {
+        } else if let Err(AddFailure::Call(failure)) = self.try_add(pane, Some(rows), arrival) {
             out.dead_letters.push(DeadLetter::of_row(&self.uid, arrival.batch, rows[0], failure.reason));
         }
     }
 
     /// Adds the rows to all aggregates, or to none.
-    fn try_add(&mut self, pane: i64, rows: Option<&[u32]>, arrival: &mut Arrival<'_>) -> Result<(), CallFailure> {
+    fn try_add(&mut self, pane: i64, rows: Option<&[u32]>, arrival: &mut Arrival<'_>) -> Result<(), AddFailure> {
         let table = self.panes.entry(pane).or_insert_with(|| self.aggregates.table());
         let before = table.len();
         self.groups.clear();

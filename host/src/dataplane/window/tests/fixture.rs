@@ -215,6 +215,9 @@ fn to_values(lists: &[Vec<u8>]) -> Values {
     values
 }
 
+/// Of the accumulators of a call.
+const CALL_BYTES_MAX: usize = 512 << 10;
+
 /// All numbers in the order in which they came, four bytes each; some numbers make it fail.
 pub struct List;
 
@@ -231,6 +234,7 @@ impl AggregateFunction for List {
         columns: &[ArrayRef],
     ) -> Result<Values, CallFailure> {
         assert!(times.is_empty() && matches!(acc.layout, Layout::Variable { .. }));
+        assert!(acc.data_bytes() <= CALL_BYTES_MAX || acc.len() == 1);
         let mut lists = byte_lists(acc);
         let numbers = columns[0].as_primitive::<Int32Type>();
         assert_eq!(numbers.len(), groups.len());
@@ -256,6 +260,7 @@ impl AggregateFunction for List {
 
     fn finish(&mut self, acc: &Values, starts: &[i64], ends: &[i64]) -> Result<Vec<ArrayRef>, CallFailure> {
         assert!(acc.len() == starts.len() && starts.len() == ends.len());
+        assert!(acc.data_bytes() <= CALL_BYTES_MAX || acc.len() == 1);
         let text = |list: &Vec<u8>| {
             if holds(list, FAILS_FINISH) {
                 return Err(CallFailure::new("bad result"));

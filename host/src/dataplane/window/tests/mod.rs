@@ -113,6 +113,19 @@ fn panes_go_with_their_last_window() {
 }
 
 #[test]
+fn groups_with_large_accumulators_are_added_and_finished_call_by_call() {
+    let setup = Setup::new(10, 10);
+    let events: Vec<Event> =
+        (0..60_000).map(|i| Event { key: Some(i % 3), number: Some(1), ..Event::default() }).collect();
+    let mut steps: Vec<Step> = (0..5).map(|_| Step::Batch(events.clone())).collect();
+    steps.push(Step::End);
+    let outcome = run(&setup, &steps);
+    let numbers: Vec<usize> = outcome.fired.iter().map(|fired| fired.list().split(',').count()).collect();
+    assert_eq!(numbers, [100_000; 3]);
+    assert_eq!(outcome.batches, [1, 1, 1]);
+}
+
+#[test]
 fn results_are_cut_into_batches() {
     let setup = Setup::new(10, 5);
     let events: Vec<Event> =

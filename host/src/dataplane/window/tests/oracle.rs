@@ -38,7 +38,9 @@ impl Oracle {
     pub fn add(&mut self, setup: &Setup, event: &Event, watermark: i64) {
         let windows = setup.windows(event.time);
         if windows.is_empty() {
-        } else if windows.iter().all(|start| setup.is_gone(*start, watermark)) {
+            return;
+        }
+        if windows.iter().all(|start| setup.is_gone(*start, watermark)) {
             self.late.extend(event.number);
             self.late_rows += 1;
         } else if event.number == Some(FAILS_ADD) {
@@ -68,7 +70,8 @@ impl Oracle {
             events.sort_by_key(pane);
             let has = |number| events.iter().any(|event| event.number == Some(number));
             let merges = pane(&events[0]) != pane(&events[events.len() - 1]);
-            (!has(FAILS_FINISH) && !(merges && has(FAILS_MERGE))).then(|| aggregate(&events))
+            let fails = has(FAILS_FINISH) || merges && has(FAILS_MERGE);
+            (!fails).then(|| aggregate(&events))
         };
         groups.into_iter().map(|(group, events)| (group, finish(events))).collect()
     }

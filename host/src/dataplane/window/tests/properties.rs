@@ -70,7 +70,7 @@ fn last_results(outcome: &Outcome) -> Results {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn windows_are_those_of_plain_code(setup in setup(), steps in steps()) {
