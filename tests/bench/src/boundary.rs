@@ -168,8 +168,10 @@ impl<'b, 'e> Sandboxed<'b, 'e> {
             config: String::new(),
             inputs: vec![input.clone()],
         };
-        let descriptor = open_descriptor(&plugin, OperatorKind::Process, &reference, limits).map_err(Error::msg)?;
-        let operator = WasmProcess::new(&Uid::from(operator), &reference, &descriptor, limits).map_err(Error::msg)?;
+        let uid = Uid::from(operator);
+        let descriptor = open_descriptor(&plugin, OperatorKind::Process, &uid, &reference, limits);
+        let descriptor = descriptor.map_err(Error::msg)?;
+        let operator = WasmProcess::new(&uid, &reference, &descriptor, limits).map_err(Error::msg)?;
         let read = |batch: &Batch<'_>| descriptor.reads[0].iter().map(|i| batch.columns[*i].clone()).collect();
         let batches = batches.iter().map(|batch| (batch, read(batch))).collect();
         Ok(Self { operator, batches, reads_times: descriptor.reads_times, next: 0 })
