@@ -17,6 +17,7 @@ use crate::dataplane::split::{SplitEnumerator, SplitReader};
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot};
 use crate::model::schema::Schema;
+use crate::model::time::Micros;
 use crate::plan::connector::{CsvFormat, FileSource, Format};
 
 use follow::Follow;
@@ -72,8 +73,8 @@ impl SplitEnumerator for Bounded {
         Ok(ours.map(|range| Box::new(FileSplit::new(range, &self.source.format, &self.schema)) as _).collect())
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn discover_interval(&self) -> Option<Micros> {
+        None
     }
 }
 

@@ -143,7 +143,7 @@ fn paths_are_files_directories_or_patterns() {
         for mut split in splits.discover().unwrap() {
             while collect(split.read(ALL).unwrap(), &mut events) {}
         }
-        assert!(splits.is_bounded() && splits.discover().unwrap().is_empty());
+        assert!(splits.discover_interval().is_none() && splits.discover().unwrap().is_empty());
         events.into_iter().map(|(_, event)| event.unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(numbers(directory.path().into()), [1, 2, 3]);
@@ -170,7 +170,7 @@ fn a_followed_file_is_read_as_it_grows() {
     let source = FileSource { follow: true, ..source(directory.path(), Format::Json, 1) };
     let mut splits = open(&source, &schema(), Slot(0), Parallelism::ONE).unwrap();
     let mut found = splits.discover().unwrap();
-    assert!(found.len() == 1 && splits.discover().unwrap().is_empty() && !splits.is_bounded());
+    assert!(found.len() == 1 && splits.discover().unwrap().is_empty() && splits.discover_interval().is_some());
     let split = &mut found[0];
     let mut events = Vec::new();
     assert!(split.peek().unwrap().is_none() && !collect(split.read(ALL).unwrap(), &mut events));
