@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::model::key::Keys;
+use crate::model::key_group::KeyHash;
 use crate::model::value::{Layout, Values};
 
 use super::KeyedState;
@@ -11,6 +12,9 @@ use super::table::{Position, Table};
 /// The values of all states of a key: for each state 0, or 1 and the value, with its length (u32, little-endian)
 /// before it unless the state's width is fixed. Short rows stand in their table entry.
 type Row = SmallVec<[u8; 24]>;
+
+/// Keys whose entries are brought near at once: no more than the first cache and its table of pages hold.
+const NEAR_KEYS: usize = 256;
 
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
@@ -22,13 +26,26 @@ pub struct MemoryState {
     widths: Vec<Option<usize>>,
     /// Where the keys of the last `load` are.
     positions: Vec<Option<Position>>,
+    guesses: Vec<Option<Position>>,
     row: Row,
 }
 
 impl MemoryState {
     pub fn new(max_parallelism: u16, widths: Vec<Option<usize>>) -> Self {
         let groups = (0..max_parallelism).map(|_| Table::default()).collect();
-        Self { max_parallelism, groups, widths, positions: Vec::new(), row: Row::new() }
+        Self { max_parallelism, groups, widths, positions: Vec::new(), guesses: Vec::new(), row: Row::new() }
+    }
+
+    fn table(&self, hash: KeyHash) -> &Table<Row> {
+        &self.groups[hash.group(self.max_parallelism).0 as usize]
+    }
+
+    /// With many keys an entry is far away: several misses of the cache, each of which waits for the one before. Asked
+    /// for step by step, those of many keys are under way at once.
+    fn touch(&self, hashes: &[KeyHash], positions: &[Option<Position>]) {
+        let places = hashes.iter().zip(positions);
+        let touched = places.map(|(hash, place)| place.map_or(0, |position| self.table(*hash).touch(position)));
+        std::hint::black_box(touched.fold(0, std::ops::BitXor::bitxor));
     }
 
     fn encode_row(&mut self, states: &[Values], i: usize) -> bool {
@@ -54,7 +71,14 @@ impl MemoryState {
 impl KeyedState for MemoryState {
     fn load(&mut self, keys: &Keys, states: &mut [Values]) {
         self.positions.clear();
+        let mut guesses = std::mem::take(&mut self.guesses);
         for i in 0..keys.len() {
+            if i % NEAR_KEYS == 0 {
+                let hashes = &keys.hashes()[i..keys.len().min(i + NEAR_KEYS)];
+                guesses.clear();
+                guesses.extend(hashes.iter().map(|hash| self.table(*hash).guess(*hash)));
+                self.touch(hashes, &guesses);
+            }
             let table = &self.groups[keys.hash(i).group(self.max_parallelism).0 as usize];
             let position = table.find(keys, i);
             self.positions.push(position);
@@ -63,6 +87,7 @@ impl KeyedState for MemoryState {
                 Some(position) => decode_row(table.get(position), &self.widths, states),
             }
         }
+        self.guesses = guesses;
     }
 
     fn store(&mut self, keys: &Keys, states: &[Values]) {
@@ -77,7 +102,7 @@ impl KeyedState for MemoryState {
                     }
                 }
                 (Some(position), false) => {
-                    table.remove(position);
+                    table.remove(keys, i, position);
                     self.positions[i] = None;
                 }
                 (None, true) => self.positions[i] = Some(table.insert(keys, i, self.row.clone())),
@@ -117,7 +142,6 @@ fn decode_row(mut row: &[u8], widths: &[Option<usize>], states: &mut [Values]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::key_group::KeyHash;
 
     fn keys(names: &[&str]) -> Keys {
         let mut keys = Keys::default();

@@ -2,6 +2,7 @@
 //! backend that needs a disk implements `KeyedState` elsewhere.
 
 pub mod grouping;
+mod index;
 pub mod memory;
 pub mod table;
 pub mod timers;

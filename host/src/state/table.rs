@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::model::key::Keys;
 use crate::model::key_group::KeyHash;
+
+use super::index::Index;
 
 /// Entries of a page: small enough that copying one is nothing, large enough that a snapshot's list of pages is short.
 const PAGE_ENTRIES: usize = 32;
@@ -15,14 +16,20 @@ const PAGE_ENTRIES: usize = 32;
 /// Keys up to this long stand in their entry.
 const INLINE_KEY_BYTES: usize = 24;
 
-#[derive(Clone, Debug)]
+/// With a value of 32 bytes an entry is one line of the cache, and it begins where the line begins.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 struct Entry<V> {
-    hash: KeyHash,
     key: SmallVec<[u8; INLINE_KEY_BYTES]>,
     value: V,
 }
 
-type Page<V> = Vec<Option<Entry<V>>>;
+#[derive(Clone, Debug, Default)]
+struct Page<V> {
+    /// A bit for each entry that counts.
+    live: u32,
+    entries: [Entry<V>; PAGE_ENTRIES],
+}
 
 /// Where an entry is, until the table changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +37,10 @@ pub struct Position(u32);
 
 #[derive(Debug)]
 pub struct Table<V> {
-    index: HashTable<u32>,
+    index: Index,
     pages: Vec<Arc<Page<V>>>,
+    /// Entries of the last page that were ever used.
+    last_used: usize,
     /// Positions of entries that were removed.
     free: Vec<u32>,
 }
@@ -44,75 +53,85 @@ pub struct Snapshot<V> {
 
 impl<V> Default for Table<V> {
     fn default() -> Self {
-        Self { index: HashTable::new(), pages: Vec::new(), free: Vec::new() }
+        Self { index: Index::default(), pages: Vec::new(), last_used: PAGE_ENTRIES, free: Vec::new() }
     }
 }
 
-impl<V: Clone> Table<V> {
+impl<V: Clone + Default> Table<V> {
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.index.len() == 0
+    }
+
+    /// Where a key with this hash probably is. Asked for many keys in a row before any of them is looked up, this and
+    /// `touch` let the processor wait for many lines of memory at once.
+    #[inline]
+    pub fn guess(&self, hash: KeyHash) -> Option<Position> {
+        self.index.guess(hash).map(Position)
+    }
+
+    /// Brings the entry near. What it returns means nothing.
+    #[inline]
+    pub fn touch(&self, position: Position) -> usize {
+        let (page, slot) = split(position.0);
+        let page = &self.pages[page];
+        Arc::strong_count(page) ^ page.entries[slot].key.len()
     }
 
     /// Where key `i` of `keys` is.
     #[inline]
     pub fn find(&self, keys: &Keys, i: usize) -> Option<Position> {
-        let (key, hash) = (keys.get(i), keys.hash(i));
-        let found = self.index.find(hash.0, |at| {
-            let entry = entry(&self.pages, *at);
-            entry.hash == hash && entry.key.as_slice() == key
-        });
-        found.map(|at| Position(*at))
+        let key = keys.get(i);
+        let is_key = |at| {
+            let (page, slot) = split(at);
+            self.pages[page].entries[slot].key.as_slice() == key
+        };
+        self.index.find(keys.hash(i), is_key).map(Position)
     }
 
     #[inline]
     pub fn get(&self, position: Position) -> &V {
-        &entry(&self.pages, position.0).value
+        let (page, slot) = split(position.0);
+        &self.pages[page].entries[slot].value
     }
 
     #[inline]
     pub fn get_mut(&mut self, position: Position) -> &mut V {
-        let (page, at) = split(position.0);
-        let entry = Arc::make_mut(&mut self.pages[page])[at].as_mut();
-        &mut entry.expect("a position is of an entry").value
+        let (page, slot) = split(position.0);
+        &mut Arc::make_mut(&mut self.pages[page]).entries[slot].value
     }
 
     /// The key must not be there.
     pub fn insert(&mut self, keys: &Keys, i: usize, value: V) -> Position {
-        let hash = keys.hash(i);
-        let entry = Entry { hash, key: SmallVec::from_slice(keys.get(i)), value };
-        let at = match self.free.pop() {
-            Some(at) => {
-                let (page, slot) = split(at);
-                Arc::make_mut(&mut self.pages[page])[slot] = Some(entry);
-                at
-            }
-            None => self.append(entry),
-        };
-        let pages = &self.pages;
-        self.index.insert_unique(hash.0, at, |at| self::entry(pages, *at).hash.0);
+        let at = self.free.pop().unwrap_or_else(|| self.unused());
+        let (page, slot) = split(at);
+        let page = Arc::make_mut(&mut self.pages[page]);
+        page.live |= 1 << slot;
+        page.entries[slot] = Entry { key: SmallVec::from_slice(keys.get(i)), value };
+        self.index.insert(keys.hash(i), at);
         Position(at)
     }
 
-    fn append(&mut self, entry: Entry<V>) -> u32 {
-        if self.pages.last().is_none_or(|page| page.len() == PAGE_ENTRIES) {
-            self.pages.push(Arc::new(Vec::with_capacity(PAGE_ENTRIES)));
+    /// A position that no entry has had.
+    fn unused(&mut self) -> u32 {
+        if self.last_used == PAGE_ENTRIES {
+            self.pages.push(Arc::default());
+            self.last_used = 0;
         }
-        let page = self.pages.len() - 1;
-        let entries = Arc::make_mut(&mut self.pages[page]);
-        entries.push(Some(entry));
-        (page * PAGE_ENTRIES + entries.len() - 1) as u32
+        self.last_used += 1;
+        ((self.pages.len() - 1) * PAGE_ENTRIES + self.last_used - 1) as u32
     }
 
-    pub fn remove(&mut self, position: Position) {
+    /// Forgets key `i` of `keys`, which is at `position`.
+    pub fn remove(&mut self, keys: &Keys, i: usize, position: Position) {
         let (page, slot) = split(position.0);
-        let removed = Arc::make_mut(&mut self.pages[page])[slot].take().expect("a position is of an entry");
-        if let Ok(found) = self.index.find_entry(removed.hash.0, |at| *at == position.0) {
-            found.remove();
-        }
+        let page = Arc::make_mut(&mut self.pages[page]);
+        page.live &= !(1 << slot);
+        page.entries[slot] = Entry::default();
+        self.index.remove(keys.hash(i), position.0);
         self.free.push(position.0);
     }
 
@@ -124,19 +143,17 @@ impl<V: Clone> Table<V> {
 impl<V> Snapshot<V> {
     /// In no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        self.pages.iter().flat_map(|page| page.iter().flatten()).map(|entry| (entry.key.as_slice(), &entry.value))
+        let live = |page: &Page<V>, slot: usize| page.live >> slot & 1 == 1;
+        self.pages.iter().flat_map(move |page| {
+            let entries = page.entries.iter().enumerate().filter(move |(slot, _)| live(page, *slot));
+            entries.map(|(_, entry)| (entry.key.as_slice(), &entry.value))
+        })
     }
 }
 
 #[inline]
 fn split(at: u32) -> (usize, usize) {
     (at as usize / PAGE_ENTRIES, at as usize % PAGE_ENTRIES)
-}
-
-#[inline]
-fn entry<V>(pages: &[Arc<Page<V>>], at: u32) -> &Entry<V> {
-    let (page, slot) = split(at);
-    pages[page][slot].as_ref().expect("the index names entries")
 }
 
 #[cfg(test)]
@@ -164,7 +181,7 @@ mod tests {
                 match (table.find(&keys, 0), value) {
                     (Some(at), Some(value)) => *table.get_mut(at) = value,
                     (None, Some(value)) => { table.insert(&keys, 0, value); }
-                    (Some(at), None) => table.remove(at),
+                    (Some(at), None) => table.remove(&keys, 0, at),
                     (None, None) => {}
                 }
                 match value {
