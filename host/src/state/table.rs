@@ -61,7 +61,7 @@ impl<V: Clone> Table<V> {
     #[inline]
     pub fn find(&self, keys: &Keys, i: usize) -> Option<Position> {
         let (key, hash) = (keys.get(i), keys.hash(i));
-        let found = self.index.find(hash.0, |at| {
+        let found = self.index.find(index_hash(hash), |at| {
             let entry = entry(&self.pages, *at);
             entry.hash == hash && entry.key.as_slice() == key
         });
@@ -93,7 +93,7 @@ impl<V: Clone> Table<V> {
             None => self.append(entry),
         };
         let pages = &self.pages;
-        self.index.insert_unique(hash.0, at, |at| self::entry(pages, *at).hash.0);
+        self.index.insert_unique(index_hash(hash), at, |at| index_hash(self::entry(pages, *at).hash));
         Position(at)
     }
 
@@ -110,7 +110,7 @@ impl<V: Clone> Table<V> {
     pub fn remove(&mut self, position: Position) {
         let (page, slot) = split(position.0);
         let removed = Arc::make_mut(&mut self.pages[page])[slot].take().expect("a position is of an entry");
-        if let Ok(found) = self.index.find_entry(removed.hash.0, |at| *at == position.0) {
+        if let Ok(found) = self.index.find_entry(index_hash(removed.hash), |at| *at == position.0) {
             found.remove();
         }
         self.free.push(position.0);
@@ -126,6 +126,13 @@ impl<V> Snapshot<V> {
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         self.pages.iter().flat_map(|page| page.iter().flatten()).map(|entry| (entry.key.as_slice(), &entry.value))
     }
+}
+
+/// The index tells entries apart by the highest bits of a hash before it looks at them, and in the table of a key
+/// group those bits of the keys' hashes are all the same.
+#[inline]
+fn index_hash(hash: KeyHash) -> u64 {
+    hash.0.rotate_left(32)
 }
 
 #[inline]
