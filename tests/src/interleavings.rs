@@ -16,6 +16,7 @@ use crate::harness::Folder;
 const SEEDS: u64 = 40;
 
 /// A keyed operator behind a hash exchange, a window behind another, and channels so small that they are often full.
+/// What it gives does not depend on the order of events of different splits, which nothing promises.
 const JOB: &str = r#"
     name = "job"
     parallelism = 3
@@ -40,7 +41,7 @@ const JOB: &str = r#"
     inputs = ["count"]
     key_by = ["key"]
     window = { sliding = "2s", slide = "500ms" }
-    aggregate = { n = "count()", last = "max(count)", sum = "sum(value)" }
+    aggregate = { n = "count()", most = "max(value)", sum = "sum(value)" }
     [sinks.out]
     inputs = ["windows"]
     connector = "file"

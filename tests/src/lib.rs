@@ -14,3 +14,5 @@ mod layers;
 mod oracle;
 #[cfg(test)]
 mod scaffold;
+#[cfg(test)]
+mod worlds;

@@ -10,6 +10,7 @@ use crate::dataplane::split::{Read, ReadLimits, Rows, SplitEnumerator, SplitRead
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, SplitName};
 use crate::model::schema::Schema;
+use crate::model::time::Micros;
 use crate::plan::connector::Format;
 
 const CHUNK_BYTES: usize = 64 << 10;
@@ -41,8 +42,8 @@ impl SplitEnumerator for Stdin {
         Ok(vec![Box::new(StdinSplit::new(input, chunks))])
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn discover_interval(&self) -> Option<Micros> {
+        None
     }
 }
 

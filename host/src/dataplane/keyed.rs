@@ -96,6 +96,17 @@ impl Keyed {
         self.load();
     }
 
+    /// The rows of the call whose keys are longer than the limit, and what to say of each.
+    pub fn oversized(&self) -> Vec<(u32, String)> {
+        let limit = self.limits.key_bytes_max;
+        if self.keys.bytes() <= limit {
+            return Vec::new();
+        }
+        let lengths = self.keys.iter().map(<[u8]>::len).enumerate();
+        let long = lengths.filter(|(_, bytes)| *bytes > limit);
+        long.map(|(row, bytes)| (row as u32, format!("its key has {bytes} bytes; key_bytes_max is {limit}"))).collect()
+    }
+
     /// The same for the keys of due timers.
     pub fn group_due(&mut self, due: &Due) {
         self.keys.clear();
@@ -187,6 +198,11 @@ impl Keyed {
             due.keys.push(timer.key);
         }
         due
+    }
+
+    #[cfg(test)]
+    pub fn limit_keys(&mut self, bytes_max: usize) {
+        self.limits.key_bytes_max = bytes_max;
     }
 
     /// How many keys have state.

@@ -101,6 +101,14 @@ impl ProcessOperator {
         let columns: Vec<ArrayRef> = self.descriptor.reads[0].iter().map(|i| Arc::clone(batch.column(*i))).collect();
         if let Some(keyed) = &mut self.keyed {
             keyed.group(batch.records().columns(), batch.rows());
+            let oversized = keyed.oversized();
+            if !oversized.is_empty() {
+                let (rest, long) = batch.clone().without(oversized);
+                let letters = long.into_iter().map(|(row, reason)| DeadLetter::of_row(&self.uid, &row, 0, reason));
+                out.dead_letters.extend(letters);
+                self.process(rest, out)?;
+                return Ok(Ok(batch.rows()));
+            }
             if keyed.state_bytes() > CALL_BYTES_MAX && batch.rows() > 1 {
                 let half = batch.rows() / 2;
                 return self.call(&batch.slice(0, half), out);

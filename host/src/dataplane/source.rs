@@ -17,9 +17,6 @@ use super::operator::Collector;
 use super::split::{Read, ReadLimits, Refused, Rows, SplitEnumerator, SplitReader};
 use super::watermark::BoundedOutOfOrderness;
 
-/// How often a source that is not bounded looks for new splits.
-const DISCOVER_INTERVAL: Micros = Micros(1_000_000);
-
 pub struct Source {
     uid: Uid,
     schema: Schema,
@@ -28,6 +25,7 @@ pub struct Source {
     splits: Vec<Split>,
     limits: ReadLimits,
     flush_interval: Micros,
+    /// `MAX` = all splits are known.
     discover_at: Timestamp,
     watermark: Timestamp,
     idle: bool,
@@ -90,7 +88,7 @@ impl Source {
         }
         self.discover(out)?;
         let mut order: Vec<usize> = (0..self.splits.len()).filter(|i| !self.splits[*i].ended).collect();
-        if order.is_empty() && self.enumerator.is_bounded() {
+        if order.is_empty() && self.discover_at == Timestamp::MAX {
             return Ok(Polled::End);
         }
         order.sort_by_key(|i| self.splits[*i].watermarks.watermark());
@@ -101,14 +99,14 @@ impl Source {
         }
         let next_read = self.splits.iter().filter(|split| !split.ended).map(|split| split.read_at).min();
         let next = next_read.unwrap_or(Timestamp::MAX);
-        Ok(Polled::Wait(if self.enumerator.is_bounded() { next } else { next.min(self.discover_at) }))
+        Ok(Polled::Wait(next.min(self.discover_at)))
     }
 
     fn discover(&mut self, out: &mut Collector) -> Result<(), Fault> {
         if out.now < self.discover_at {
             return Ok(());
         }
-        self.discover_at = if self.enumerator.is_bounded() { Timestamp::MAX } else { out.now + DISCOVER_INTERVAL };
+        self.discover_at = self.enumerator.discover_interval().map_or(Timestamp::MAX, |every| out.now + every);
         let delay = self.time.as_ref().map_or(Micros(0), |time| time.out_of_orderness);
         let found = self.enumerator.discover()?;
         let peek = self.time.is_some() && self.splits.len() + found.len() > 1;

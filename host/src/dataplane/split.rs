@@ -5,6 +5,7 @@ use arrow_array::RecordBatch;
 use crate::model::batch::Offsets;
 use crate::model::fault::Fault;
 use crate::model::id::SplitName;
+use crate::model::time::Micros;
 
 /// How much one read may return.
 #[derive(Clone, Copy, Debug)]
@@ -55,10 +56,9 @@ pub struct Refused {
 
 /// Finds the splits of one slot.
 pub trait SplitEnumerator: Send {
-    /// The splits that this slot has not been given yet. Called at the start and then, while the source is not
-    /// bounded, again and again.
+    /// The splits that this slot has not been given yet. Called at the start and then every `discover_interval`.
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault>;
 
-    /// Whether the first answer of `discover` is all there will ever be.
-    fn is_bounded(&self) -> bool;
+    /// How often to look for more splits; `None` = bounded: the first answer of `discover` is all there will ever be.
+    fn discover_interval(&self) -> Option<Micros>;
 }

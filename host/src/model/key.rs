@@ -47,6 +47,11 @@ impl Keys {
         self.ends.is_empty()
     }
 
+    /// Of all keys together.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     #[inline]
     pub fn get(&self, i: usize) -> &[u8] {
         let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };

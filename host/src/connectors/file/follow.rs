@@ -14,6 +14,7 @@ use crate::dataplane::split::{Read, ReadLimits, Rows, SplitEnumerator, SplitRead
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot, SplitName};
 use crate::model::schema::Schema;
+use crate::model::time::Micros;
 use crate::plan::connector::{FileSource, Format};
 
 use super::split::{Open, Range};
@@ -51,8 +52,8 @@ impl SplitEnumerator for Follow {
         Ok(found)
     }
 
-    fn is_bounded(&self) -> bool {
-        false
+    fn discover_interval(&self) -> Option<Micros> {
+        Some(self.source.discover_interval)
     }
 }
 

@@ -12,11 +12,13 @@ mod tests;
 use std::io;
 use std::path::Path;
 
+use crate::connectors::format::decoder;
 use crate::dataplane::split::{SplitEnumerator, SplitReader};
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot};
 use crate::model::schema::Schema;
-use crate::plan::connector::{FileSource, Format};
+use crate::model::time::Micros;
+use crate::plan::connector::{CsvFormat, FileSource, Format};
 
 use follow::Follow;
 use split::FileSplit;
@@ -45,10 +47,10 @@ pub fn count_splits(source: &FileSource) -> Result<usize, String> {
 /// Settings that cannot work are refused before a file is opened.
 fn check_schema(source: &FileSource, schema: &Schema) -> Result<(), Fault> {
     let headerless = match &source.format {
-        Format::Csv(csv) => Format::Csv(crate::plan::connector::CsvFormat { header: false, ..csv.clone() }),
+        Format::Csv(csv) => Format::Csv(CsvFormat { header: false, ..csv.clone() }),
         other => other.clone(),
     };
-    super::format::decoder(&headerless, schema, None).map(drop).map_err(Fault::invalid)
+    decoder(&headerless, schema, None).map(drop).map_err(Fault::invalid)
 }
 
 /// Files as they are when the job starts: split i goes to slot i modulo the number of slots.
@@ -71,8 +73,8 @@ impl SplitEnumerator for Bounded {
         Ok(ours.map(|range| Box::new(FileSplit::new(range, &self.source.format, &self.schema)) as _).collect())
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn discover_interval(&self) -> Option<Micros> {
+        None
     }
 }
 

@@ -49,8 +49,8 @@ impl CsvDecoder {
         if line.is_empty() {
             return;
         }
-        match self.reader.read(line, true, &mut self.record) {
-            Ok(_) => self.record(line, offset),
+        match self.reader.read_line(line, &mut self.record) {
+            Ok(()) => self.record(line, offset),
             Err(Unclosed) => {
                 let reason = "a quote is not closed; if quoted fields may hold line ends, set `multiline = true`";
                 self.rows.refuse(offset, reason.to_owned(), line);
@@ -94,6 +94,9 @@ impl CsvDecoder {
                 at += blank;
                 continue;
             }
+            if rest.is_empty() {
+                break;
+            }
             let Ok(Some(taken)) = self.reader.read(rest, input.is_last, &mut self.record) else { break };
             let event = rest[..taken].trim_ascii_end();
             let offset = input.offset + at as u64;
@@ -111,7 +114,10 @@ impl CsvDecoder {
 /// The schema's column for each name of a header.
 fn columns_of(header: &[u8], reader: &mut RecordReader, schema: &Schema) -> Result<Vec<Option<usize>>, String> {
     let mut record = Record::default();
-    reader.read(header, true, &mut record).map_err(|_| "the header line has a quote that is not closed")?;
+    if header.is_empty() {
+        return Err("the header line is empty".to_owned());
+    }
+    reader.read_line(header, &mut record).map_err(|_| "the header line has a quote that is not closed")?;
     let names: Vec<String> =
         (0..record.fields()).map(|i| String::from_utf8_lossy(record.field(i).0).trim().to_owned()).collect();
     for (i, name) in names.iter().enumerate() {

@@ -92,8 +92,13 @@ impl Framing {
             if self.held.offset >= self.held.ends_at || (self.held.no_more && input.bytes.is_empty()) {
                 return Stopped::Ended;
             }
-            if self.decoder.events() >= limits.rows_max || bytes_left == 0 {
+            let events = self.decoder.events();
+            if events >= limits.rows_max || (bytes_left == 0 && events > 0) {
                 return Stopped::Full;
+            }
+            if bytes_left == 0 {
+                // Blank lines only: to return without an event would look like a pause.
+                bytes_left = limits.bytes_max;
             }
             if input.bytes.is_empty() {
                 return Stopped::Hungry;

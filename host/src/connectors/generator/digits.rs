@@ -83,9 +83,8 @@ mod tests {
         }
         assert_eq!(decimal::<4>(999), *b"0999");
         assert_eq!(hexadecimal(0x0123_4567_89ab_cdef), *b"0123456789abcdef");
-        for byte in 0..=255 {
-            let (digits, count) = BYTES[byte];
-            assert_eq!(&digits[..usize::from(count)], byte.to_string().as_bytes());
+        for (byte, (digits, count)) in BYTES.iter().enumerate() {
+            assert_eq!(&digits[..usize::from(*count)], byte.to_string().as_bytes());
         }
     }
 }

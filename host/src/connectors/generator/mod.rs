@@ -16,6 +16,7 @@ use crate::dataplane::split::{SplitEnumerator, SplitReader};
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot};
 use crate::model::schema::{DataType, Field, Schema};
+use crate::model::time::Micros;
 use crate::plan::connector::{GeneratedEvents, GeneratorSource};
 
 use clicks::Clicks;
@@ -143,7 +144,7 @@ impl SplitEnumerator for Splits {
         Ok(self.splits.drain(..).map(|split| Box::new(split) as _).collect())
     }
 
-    fn is_bounded(&self) -> bool {
-        true
+    fn discover_interval(&self) -> Option<Micros> {
+        None
     }
 }

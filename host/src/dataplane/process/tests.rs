@@ -162,6 +162,18 @@ proptest! {
 }
 
 #[test]
+fn a_key_beyond_the_limit_dies_alone() {
+    let mut operator = operator(100);
+    operator.keyed.as_mut().unwrap().limit_keys(8);
+    let mut out = Collector::new(Timestamp(0));
+    operator.on_batch(batch(&[(1, 5), (2, 6)], 40), &mut out).unwrap();
+    assert_eq!(main_rows(&out), []);
+    let letters: Vec<_> = out.dead_letters.iter().map(|letter| (letter.offset, letter.reason.as_str())).collect();
+    let reason = "its key has 9 bytes; key_bytes_max is 8";
+    assert_eq!(letters, [(Some(40), reason), (Some(41), reason)]);
+}
+
+#[test]
 fn timers_fire_in_order_of_time_and_key_and_forget() {
     let mut operator = operator(100);
     let mut out = Collector::new(Timestamp(0));

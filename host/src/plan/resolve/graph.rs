@@ -1,5 +1,6 @@
 //! Names to edges: who reads from whom, in an order in which every node stands behind those that it reads from.
 
+use crate::plan::connector::{SinkConnector, SourceConnector};
 use crate::plan::diagnostic::{Errors, Span, Spanned, did_you_mean, quoted};
 use crate::plan::spec::{InputSpec, JobSpec, OperatorSpec, SinkSpec, SourceSpec};
 
@@ -73,6 +74,7 @@ pub fn build<'a>(job: &'a JobSpec, errors: &Errors) -> Option<Vec<Vertex<'a>>> {
         return None;
     }
     unique_names(&vertices, errors);
+    unique_places(job, errors);
     if job.sinks.is_empty() {
         let help = "write [sinks.NAME] with inputs and a connector, such as \"stdout\"";
         errors.add_with_help(job.name.span, "the job has no sink", help);
@@ -97,6 +99,26 @@ fn unique_names(vertices: &[Vertex], errors: &Errors) {
         if let Some(earlier) = vertices[..i].iter().find(|earlier| earlier.uid.value == vertex.uid.value) {
             let message = format!("the name of {} is taken: there is {}", vertex.what(), earlier.what());
             errors.add_with_help(vertex.uid.span, message, "sources, operators and sinks share one set of names");
+        }
+    }
+}
+
+/// Standard input has one reader, and a folder one writer.
+fn unique_places(job: &JobSpec, errors: &Errors) {
+    let mut stdin = job.sources.iter().filter(|source| matches!(source.connector, SourceConnector::Stdin { .. }));
+    if let (Some(first), Some(second)) = (stdin.next(), stdin.next()) {
+        let message = format!("the sources `{}` and `{}` both read standard input", first.uid.value, second.uid.value);
+        errors.add_with_help(second.uid.span, message, "let both readers name one source in their `inputs`");
+    }
+    let folder = |sink: &SinkSpec| match &sink.connector {
+        SinkConnector::File(file) => Some(file.path.clone()),
+        SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
+    };
+    for (i, sink) in job.sinks.iter().enumerate() {
+        let same = |other: &&SinkSpec| folder(sink).is_some() && folder(other) == folder(sink);
+        if let Some(earlier) = job.sinks[..i].iter().find(same) {
+            let message = format!("the sinks `{}` and `{}` write to one folder", earlier.uid.value, sink.uid.value);
+            errors.add_with_help(sink.uid.span, message, "give each a `path` of its own, or one sink both inputs");
         }
     }
 }
