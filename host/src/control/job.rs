@@ -9,6 +9,7 @@ use crate::dataplane::metrics::NodeMetrics;
 use crate::model::fault::{Fault, FaultKind};
 use crate::plan::graph::Plan;
 use crate::worker::channel::Waker;
+use crate::worker::operators::{self, MakeProcess};
 use crate::worker::slot::{self, Orders, TaskTime};
 use crate::worker::wiring::{WiredSlot, wire};
 
@@ -27,7 +28,11 @@ pub struct Job {
 impl Job {
     /// Opens everything that the plan names, then starts a thread for each slot.
     pub fn start(plan: Plan) -> Result<Self, Fault> {
-        let wired = wire(&plan)?;
+        Self::start_with(plan, operators::sandboxed)
+    }
+
+    pub fn start_with(plan: Plan, make: MakeProcess) -> Result<Self, Fault> {
+        let wired = wire(&plan, make)?;
         let orders = Arc::new(Orders::default());
         let wakers: Vec<Waker> = wired.slots.iter().map(|slot| slot.waker.clone()).collect();
         let (ends, ended) = unbounded_channel();

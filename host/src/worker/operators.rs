@@ -1,7 +1,7 @@
 //! The operator that a node of the plan is at work.
 
 use crate::connectors;
-use crate::dataplane::function::AggregateFunction;
+use crate::dataplane::function::{AggregateFunction, ProcessFunction};
 use crate::dataplane::keyed::Keyed;
 use crate::dataplane::operator::Operator;
 use crate::dataplane::process::ProcessOperator;
@@ -18,14 +18,22 @@ use crate::sandbox::aggregate::WasmAggregate;
 use crate::sandbox::process::WasmProcess;
 use crate::state::memory::MemoryState;
 
+/// Makes the function of a process operator. Jobs run theirs in the sandbox; a bench may compare it with plain Rust.
+pub type MakeProcess = fn(&Plan, &Node, &ProcessPlan) -> Result<Box<dyn ProcessFunction>, Fault>;
+
+pub fn sandboxed(plan: &Plan, node: &Node, process: &ProcessPlan) -> Result<Box<dyn ProcessFunction>, Fault> {
+    let function = WasmProcess::new(&node.uid, &process.plugin, &process.descriptor, plan.limits.plugin);
+    Ok(Box::new(function.map_err(|error| Fault::plugin(error).at(&node.uid))?))
+}
+
 /// What `node` does in `slot`; `gates` are the channels and chain links that lead to it there.
-pub fn start(plan: &Plan, node: &Node, slot: Slot, gates: usize) -> Result<Work, Fault> {
+pub fn start(plan: &Plan, node: &Node, slot: Slot, gates: usize, make: MakeProcess) -> Result<Work, Fault> {
     let (operator, time): (Box<dyn Operator>, Option<TimePlan>) = match &node.kind {
         NodeKind::Source(source) => {
             let splits = connectors::open_source(source, slot, node.parallelism)?;
             return Ok(Work::Source(Box::new(Source::new(node.uid.clone(), source, splits, &plan.limits))));
         }
-        NodeKind::Process(process) => (Box::new(start_process(plan, node, process)?), process.time.clone()),
+        NodeKind::Process(process) => (Box::new(start_process(plan, node, process, make)?), process.time.clone()),
         NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
         NodeKind::Sink(sink) => (Box::new(Sink::new(connectors::open_sink(sink, &node.input_schema, slot)?)), None),
     };
@@ -33,11 +41,15 @@ pub fn start(plan: &Plan, node: &Node, slot: Slot, gates: usize) -> Result<Work,
     Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner }))
 }
 
-fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan) -> Result<ProcessOperator, Fault> {
+fn start_process(
+    plan: &Plan,
+    node: &Node,
+    process: &ProcessPlan,
+    make: MakeProcess,
+) -> Result<ProcessOperator, Fault> {
     let limits = plan.limits.plugin;
     let descriptor = &process.descriptor;
-    let function = WasmProcess::new(&node.uid, &process.plugin, descriptor, limits)
-        .map_err(|error| Fault::plugin(error).at(&node.uid))?;
+    let function = make(plan, node, process)?;
     // Without a key, state is that of the one empty key, and the operator runs in one slot.
     let stateful = !descriptor.states.is_empty() || !descriptor.timers.is_empty();
     let key = process.key.clone().or_else(|| stateful.then(Vec::new));
@@ -46,7 +58,7 @@ fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan) -> Result<Proc
         let state = Box::new(MemoryState::new(plan.max_parallelism, widths));
         Keyed::new(key, &node.input_schema, state, descriptor, limits)
     });
-    Ok(ProcessOperator::new(node.uid.clone(), Box::new(function), descriptor.clone(), &node.input_schema, keyed))
+    Ok(ProcessOperator::new(node.uid.clone(), function, descriptor.clone(), &node.input_schema, keyed))
 }
 
 fn start_window(plan: &Plan, node: &Node, window: &WindowPlan) -> Result<WindowOperator, Fault> {

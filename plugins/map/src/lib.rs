@@ -1,4 +1,4 @@
-//! Three maps: of the whole event and of some columns, which show what the boundary costs, and of one column.
+//! Two maps: of the whole event, which shows what the boundary costs, and of one column.
 use wasmill_sdk::prelude::*;
 
 #[derive(Record, Debug, PartialEq)]
@@ -55,41 +55,7 @@ impl Process for MapValue {
     }
 }
 
-#[derive(Record, Debug, PartialEq)]
-pub struct Click<'a> {
-    pub ad_id: &'a str,
-    pub ip: &'a str,
-    pub timestamp: Timestamp,
-}
-
-#[derive(Record, Debug, PartialEq)]
-pub struct Weight {
-    pub weight: i64,
-}
-
-/// Reads three columns of a click's six, and writes one.
-pub struct WeighClick;
-
-impl Process for WeighClick {
-    const SUMMARY: &'static str = "gives each click a number, made of its ad, its address and its time";
-    const READS_TIMES: bool = false;
-    type Key<'a> = ();
-    type In<'a> = Click<'a>;
-    type Out<'a> = Extend<Weight>;
-    type Timer = NoTimers;
-
-    fn open(_: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self)
-    }
-
-    fn on_event(&self, click: Click<'_>, cx: &mut Context<'_, Self>) -> Outcome {
-        let of_text = |text: &str| text.bytes().last().map_or(0, |last| text.len() as i64 * i64::from(last));
-        cx.emit(Extend(Weight { weight: of_text(click.ad_id) + of_text(click.ip) + click.timestamp.0 % 1000 }));
-        Ok(())
-    }
-}
-
-export!(process: MapEvent, MapValue, WeighClick);
+export!(process: MapEvent, MapValue);
 
 #[cfg(test)]
 mod tests {
@@ -111,12 +77,5 @@ mod tests {
         let mut map = Drive::<MapValue>::new();
         map.batch([(Timestamp(0), Number { value: 41 })]);
         assert_eq!(map.outputs(), [Extend(Number { value: 42 })]);
-    }
-
-    #[test]
-    fn a_click_weighs_something() {
-        let mut map = Drive::<WeighClick>::new();
-        map.event(Timestamp(0), Click { ad_id: "a1", ip: "", timestamp: Timestamp(2_007) });
-        assert_eq!(map.outputs(), [Extend(Weight { weight: 2 * i64::from(b'1') + 7 })]);
     }
 }

@@ -22,7 +22,7 @@ use wasmill_sdk::testing::{Drive, Repeat};
 
 use crate::clock::{Side, medians};
 use crate::events::{Clicks, EVENTS, Events};
-use crate::operators::{clicks, filter_payload, map};
+use crate::operators::{clicks, filter_payload, map, measured};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -81,14 +81,14 @@ impl Case {
             }
             Operator::Clicks => {
                 let events = Clicks::new();
-                let rows = |i: usize| map::Click {
+                let rows = |i: usize| measured::Click {
                     ad_id: &events.ads[i],
                     ip: &events.ips[i],
                     timestamp: wasmill_sdk::Timestamp(events.times[i]),
                 };
-                let native = self.native::<map::WeighClick, _>(&events.times, rows);
+                let native = self.native::<measured::WeighClick, _>(&events.times, rows);
                 let batches = self.batches(&events.times, |from| events.columns(from, self.rows));
-                self.compare(native, (plugins, "map", "weigh-click"), &Clicks::schema(), &batches, samples)
+                self.compare(native, (plugins, "measured", "weigh-click"), &Clicks::schema(), &batches, samples)
             }
             Operator::Check => {
                 let events = Clicks::new();

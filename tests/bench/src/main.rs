@@ -1,7 +1,8 @@
-//! Measurements inside one process, a JSON object a line; `cargo xtask bench` runs them.
+//! What `cargo xtask bench` runs beside `wasmill` itself.
 
 mod boundary;
 mod clock;
+mod count;
 mod events;
 mod operators;
 
@@ -23,6 +24,12 @@ enum Arguments {
         #[arg(long, default_value_t = 11)]
         samples: usize,
     },
+    /// `tests/jobs/count.toml` as `wasmill run` runs it, with the operator in plain Rust
+    Count {
+        job: PathBuf,
+        #[arg(long)]
+        set: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -33,5 +40,6 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
+        Arguments::Count { job, set } => count::run(&job, &set),
     }
 }

@@ -7,3 +7,5 @@ pub mod clicks;
 pub mod filter_payload;
 #[path = "../../../plugins/map/src/lib.rs"]
 pub mod map;
+#[path = "../../../plugins/measured/src/lib.rs"]
+pub mod measured;

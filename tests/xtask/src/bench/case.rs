@@ -1,8 +1,9 @@
 //! The cases: what is run, what it is compared with, and how a run becomes a figure.
 
+use std::fmt::Display;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::measure::{self, Metric, Sample};
@@ -39,6 +40,8 @@ pub struct Reference {
 pub struct Subject {
     pub command: fn(&Stand) -> Result<Command>,
     pub metric: Metric,
+    /// Whether it did what it should; given what it printed.
+    pub check: fn(&Stand, &str) -> Result<()>,
 }
 
 impl Case {
@@ -56,16 +59,43 @@ impl Reference {
 
 impl Subject {
     pub fn measure(&self, stand: &Stand) -> Result<Sample> {
-        measure::run(&mut (self.command)(stand)?)?.sample(self.metric)
+        let run = measure::run(&mut (self.command)(stand)?)?;
+        (self.check)(stand, &run.stdout)?;
+        run.sample(self.metric)
     }
 }
 
 const PER_CORE: &str = "events per core-second";
 const PER_SECOND: &str = "events per second";
 
-const CLICKS_P1: Subject = Subject { command: |stand| clicks(stand, 1), metric: Metric::PerCoreSecond(CLICKS) };
+const fn unchecked(command: fn(&Stand) -> Result<Command>, metric: Metric) -> Subject {
+    Subject { command, metric, check: |_, _| Ok(()) }
+}
+
+const fn checked(command: fn(&Stand) -> Result<Command>, metric: Metric) -> Subject {
+    Subject { command, metric, check: |stand, _| stand.check_clicks() }
+}
+
+const FLINK_FILE: Metric = Metric::Reported(|stdout| flink_percore(stdout, 1));
+const FLINK_GENERATOR: Metric = Metric::Reported(|stdout| flink_percore(stdout, 0));
+
+const CLICKS_P1: Subject = checked(|stand| clicks(stand, "clicks-file.toml", 1), Metric::PerCoreSecond(CLICKS));
 const CLICKS_P1_BY_CLOCK: Subject = Subject { metric: Metric::PerSecond(CLICKS), ..CLICKS_P1 };
-const CLICKS_P2: Subject = Subject { command: |stand| clicks(stand, 2), metric: Metric::PerSecond(CLICKS) };
+const CLICKS_P2: Subject = checked(|stand| clicks(stand, "clicks-file.toml", 2), Metric::PerSecond(CLICKS));
+const CLICKS_RAW: Subject = checked(|stand| clicks(stand, "clicks-raw.toml", 1), Metric::PerCoreSecond(CLICKS));
+
+const CLICKS_REFERENCES: &[Reference] = &[
+    Reference {
+        name: "plain",
+        subject: Subject {
+            command: plain_clicks,
+            metric: Metric::PerCoreSecond(CLICKS),
+            check: |stand, stdout| stand.expect_clicks(stdout.trim()),
+        },
+    },
+    Reference { name: "flink", subject: unchecked(|stand| flink_file(stand, "file"), FLINK_FILE) },
+    Reference { name: "flink-fast", subject: unchecked(|stand| flink_file(stand, "filefast"), FLINK_FILE) },
+];
 
 /// An operator and a number of rows, as `wasmill-bench boundary` names them.
 macro_rules! boundary {
@@ -75,6 +105,63 @@ macro_rules! boundary {
             about: $about,
             unit: "ns/event over native",
             kind: Kind::Reports { command: |stand| stand.boundary($case), reference: "native", read: read_boundary },
+        }
+    };
+}
+
+/// `tests/jobs/count.toml` with so many keys and events.
+macro_rules! count {
+    ($name:literal, $about:literal, $keys:literal, $events:literal, $parallelism:literal) => {
+        Case {
+            name: $name,
+            about: $about,
+            unit: PER_CORE,
+            kind: Kind::Processes {
+                ours: unchecked(
+                    |stand| Ok(count(stand.wasmill("count.toml"), $keys, $events, $parallelism)),
+                    Metric::PerCoreSecond($events),
+                ),
+                references: &[
+                    Reference {
+                        name: "native",
+                        subject: unchecked(
+                            |stand| Ok(count(stand.native_count(), $keys, $events, $parallelism)),
+                            Metric::PerCoreSecond($events),
+                        ),
+                    },
+                    Reference {
+                        name: "flink",
+                        subject: unchecked(
+                            |stand| {
+                                let job = concat!("case=count backend=heap ckpt=0 keys=", $keys, " par=", $parallelism);
+                                flink_generator(stand, job)
+                            },
+                            FLINK_GENERATOR,
+                        ),
+                    },
+                ],
+            },
+        }
+    };
+}
+
+/// `tests/jobs/pass-key.toml`.
+macro_rules! pass {
+    ($name:literal, $about:literal, $parallelism:literal) => {
+        Case {
+            name: $name,
+            about: $about,
+            unit: PER_CORE,
+            kind: Kind::Processes {
+                ours: unchecked(|stand| Ok(pass_key(stand, $parallelism)), Metric::PerCoreSecond(PASSED)),
+                references: &[Reference {
+                    name: "flink",
+                    subject: unchecked(
+                        |stand| flink_generator(stand, concat!("case=pass exch=3 par=", $parallelism)),
+                        FLINK_GENERATOR,
+                    ),
+                }],
+            },
         }
     };
 }
@@ -91,23 +178,7 @@ pub const CASES: &[Case] = &[
         name: "clicks.p1",
         about: "the main job over the 2 GB click file, one slot",
         unit: PER_CORE,
-        kind: Kind::Processes {
-            ours: CLICKS_P1,
-            references: &[
-                Reference {
-                    name: "plain",
-                    subject: Subject { command: plain_clicks, metric: Metric::PerCoreSecond(CLICKS) },
-                },
-                Reference {
-                    name: "flink",
-                    subject: Subject { command: |s| flink_file(s, "file"), metric: FLINK_PERCORE },
-                },
-                Reference {
-                    name: "flink-fast",
-                    subject: Subject { command: |s| flink_file(s, "filefast"), metric: FLINK_PERCORE },
-                },
-            ],
-        },
+        kind: Kind::Processes { ours: CLICKS_P1, references: CLICKS_REFERENCES },
     },
     Case {
         name: "clicks.p2",
@@ -118,14 +189,47 @@ pub const CASES: &[Case] = &[
             references: &[Reference { name: "clicks.p1", subject: CLICKS_P1_BY_CLOCK }],
         },
     },
+    Case {
+        name: "clicks.raw",
+        about: "the same with one slot, and the lines parsed in the sandbox",
+        unit: PER_CORE,
+        kind: Kind::Processes { ours: CLICKS_RAW, references: CLICKS_REFERENCES },
+    },
+    count!("count.1k.p1", "a keyed count, a row for each event: 1,000 keys, one slot", 1_000, 50_000_000, 1),
+    count!("count.1k.p2", "the same with two slots", 1_000, 50_000_000, 2),
+    count!("count.1m.p1", "the same with 1,000,000 keys, one slot", 1_000_000, 30_000_000, 1),
+    count!("count.1m.p2", "the same with two slots", 1_000_000, 30_000_000, 2),
+    pass!("pass.key.p1", "a map of one column and a keyed exchange, one slot", 1),
+    pass!("pass.key.p2", "the same with two slots", 2),
 ];
 
-fn clicks(stand: &Stand, parallelism: u32) -> Result<Command> {
-    let mut command = stand.wasmill("clicks-file.toml");
-    command.arg("--set").arg(format!("sources.clicks.path={}", stand.clicks()?.display()));
-    command.arg("--set").arg(format!("sinks.counts.path={}", stand.output("counts")?.display()));
-    command.arg("--set").arg(format!("parallelism={parallelism}"));
+const PASSED: u64 = 100_000_000;
+
+fn clicks(stand: &Stand, job: &str, parallelism: u32) -> Result<Command> {
+    let source = if job == "clicks-raw.toml" { "lines" } else { "clicks" };
+    let mut command = stand.wasmill(job);
+    set(&mut command, &format!("sources.{source}.path"), stand.clicks()?.display());
+    set(&mut command, "sinks.counts.path", stand.output("counts")?.display());
+    set(&mut command, "parallelism", parallelism);
     Ok(command)
+}
+
+fn count(mut command: Command, keys: u64, events: u64, parallelism: u32) -> Command {
+    set(&mut command, "sources.events.keys", keys);
+    set(&mut command, "sources.events.count", events);
+    set(&mut command, "parallelism", parallelism);
+    command
+}
+
+fn pass_key(stand: &Stand, parallelism: u32) -> Command {
+    let mut command = stand.wasmill("pass-key.toml");
+    set(&mut command, "sources.events.count", PASSED);
+    set(&mut command, "parallelism", parallelism);
+    command
+}
+
+fn set(command: &mut Command, setting: &str, value: impl Display) {
+    command.arg("--set").arg(format!("{setting}={value}"));
 }
 
 fn plain_clicks(stand: &Stand) -> Result<Command> {
@@ -141,17 +245,26 @@ fn read_boundary(stdout: &str) -> Result<Compared> {
     Ok(Compared { value: wasm - native, ratio: native / wasm })
 }
 
-/// The first of Flink's repetitions warms the JVM up.
-const FLINK_PERCORE: Metric = Metric::Reported(|stdout| {
+/// Events per core-second of Flink's intervals, of which the first `cold` do not count.
+fn flink_percore(stdout: &str, cold: usize) -> Result<f64> {
     let results = stdout.lines().filter_map(|line| line.strip_prefix("RESULT "));
     let results = results.map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
-    let warm = results.get(1..).filter(|warm| !warm.is_empty()).context("Flink reported no warm run")?;
-    Ok(measure::median(warm.iter().filter_map(|result| result["percore"].as_f64())))
-});
+    let median = measure::median(results.iter().skip(cold).filter_map(|result| result["percore"].as_f64()));
+    ensure!(median.is_finite(), "Flink reported no warm run");
+    Ok(median)
+}
 
+/// The first repetition warms the JVM up.
 fn flink_file(stand: &Stand, case: &str) -> Result<Command> {
     let mut command = stand.flink()?;
-    command.arg(format!("case={case}")).args(["par=1", "reps=4", "ckpt=10000"]);
+    command.arg(format!("case={case}")).args(["par=1", "reps=3", "ckpt=10000"]);
     command.arg(format!("lines={CLICKS}")).arg(format!("in={}", stand.clicks()?.display()));
+    Ok(command)
+}
+
+/// It is warm before it is measured.
+fn flink_generator(stand: &Stand, case: &str) -> Result<Command> {
+    let mut command = stand.flink()?;
+    command.args(case.split(' ')).args(["warm=12", "meas=10", "reps=1"]);
     Ok(command)
 }

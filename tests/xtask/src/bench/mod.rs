@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: each case is measured several times, in turns with its references, and compared by medians.
 
 mod case;
+mod clicks;
 mod measure;
 mod report;
 mod stand;

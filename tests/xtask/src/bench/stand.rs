@@ -1,13 +1,17 @@
 //! The programs and files that cases need, made when a case first asks for them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
+use super::clicks;
 use crate::repo;
 use crate::setup::{self, Need};
+
+/// Our programs for Flink.
+const PEER: &str = "tests/peers/flink";
 
 /// Lines of the click file.
 pub const CLICKS: u64 = 16_000_000;
@@ -32,7 +36,14 @@ impl Stand {
     /// `wasmill run` of a job in `tests/jobs`.
     pub fn wasmill(&self, job: &str) -> Command {
         let mut command = Command::new(&self.wasmill);
-        command.arg("run").arg(repo::root().join("tests/jobs").join(job));
+        command.arg("run").arg("--quiet").arg(repo::root().join("tests/jobs").join(job));
+        command
+    }
+
+    /// `tests/jobs/count.toml` with the operator in plain Rust.
+    pub fn native_count(&self) -> Command {
+        let mut command = Command::new(&self.in_process);
+        command.arg("count").arg(repo::root().join("tests/jobs/count.toml"));
         command
     }
 
@@ -63,7 +74,7 @@ impl Stand {
         if file.exists() {
             return Ok(file);
         }
-        let peers = repo::root().join("tests/peers/flink");
+        let peers = repo::root().join(PEER);
         let generator = self.data.join("gen_clicks");
         repo::run(
             Command::new("rustc").arg("-O").arg(peers.join("src/clicks/gen_clicks.rs")).arg("-o").arg(&generator),
@@ -71,29 +82,36 @@ impl Stand {
         let partial = file.with_extension("partial");
         eprintln!("Generating {} (2 GB, once)", file.display());
         let counts = repo::read(Command::new(&generator).arg(CLICKS.to_string()).arg(&partial))?;
-        let expected = fs::read_to_string(peers.join("clicks.expected")).context("clicks.expected")?;
-        if expected.lines().next() != Some(counts.as_str()) {
-            bail!("the generated clicks count as `{counts}`, but tests/peers/flink/clicks.expected says otherwise");
-        }
+        self.expect_clicks(&counts)?;
         fs::rename(&partial, &file).with_context(|| format!("cannot rename {}", partial.display()))?;
         Ok(file)
     }
 
-    /// One run of our Flink programs, whose jars are fetched once.
-    pub fn flink(&self) -> Result<Command> {
-        let bin = repo::root().join("tests/peers/flink/bin");
-        let scratch = self.data.join("flink");
-        if !scratch.join("build/bench.jar").exists() {
-            eprintln!("Fetching Flink (330 MB) and compiling our programs for it, to compare with.");
-            fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
-            repo::run(&mut with_scratch(&bin.join("build.sh"), &scratch))?;
-        }
-        Ok(with_scratch(&bin.join("one.sh"), &scratch))
+    /// Whether the counts of a job's last run are those of the click file.
+    pub fn check_clicks(&self) -> Result<()> {
+        self.expect_clicks(&clicks::summary(&self.data.join("out/counts"))?)
     }
-}
 
-fn with_scratch(script: &Path, scratch: &Path) -> Command {
-    let mut command = Command::new(script);
-    command.env("FLINK_BENCH", scratch);
-    command
+    pub fn expect_clicks(&self, counts: &str) -> Result<()> {
+        let expected =
+            fs::read_to_string(repo::root().join(PEER).join("clicks.expected")).context("clicks.expected")?;
+        ensure!(
+            expected.lines().next() == Some(counts),
+            "the clicks count as `{counts}`, but {PEER}/clicks.expected says otherwise"
+        );
+        Ok(())
+    }
+
+    /// One run of our Flink programs, whose jars are fetched once, into the cache that their scripts have.
+    pub fn flink(&self) -> Result<Command> {
+        let bin = repo::root().join(PEER).join("bin");
+        let ready = repo::read(
+            Command::new("bash").arg("-c").arg(r#". "$0" && ls "$F/build/bench.jar""#).arg(bin.join("env.sh")),
+        );
+        if ready.is_err() {
+            eprintln!("Fetching Flink (330 MB) and compiling our programs for it, to compare with.");
+            repo::run(&mut Command::new(bin.join("build.sh")))?;
+        }
+        Ok(Command::new(bin.join("one.sh")))
+    }
 }
