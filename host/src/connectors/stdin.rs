@@ -165,7 +165,7 @@ impl StdinSplit {
 
     fn rows(&mut self) -> Option<Rows> {
         let State::Events(framing) = &mut self.state else { return None };
-        (framing.decoder().events() > 0).then(|| framing.decoder().finish())
+        (framing.decoded().events() > 0).then(|| framing.decoded().finish())
     }
 }
 

@@ -148,7 +148,7 @@ impl FollowedFile {
         if at_end {
             self.check(&open)?;
         }
-        let rows = (open.framing.decoder().events() > 0).then(|| open.framing.decoder().finish());
+        let rows = (open.framing.decoded().events() > 0).then(|| open.framing.decoded().finish());
         self.open = Some(open);
         Ok(rows)
     }

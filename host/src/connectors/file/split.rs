@@ -128,8 +128,8 @@ impl SplitReader for FileSplit {
         let one = ReadLimits { rows_max: 1, bytes_max: usize::MAX };
         loop {
             let stopped = open.decode(one).map_err(|error| self.fault(&error))?;
-            let is_good = open.framing.decoder().rows() > 0;
-            let rows = open.framing.decoder().finish();
+            let is_good = open.framing.decoded().len() > 0;
+            let rows = open.framing.decoded().finish();
             if is_good {
                 // What is refused on the way is reported when it is read.
                 return Ok(Some(Rows { refused: Vec::new(), ..rows }));
@@ -146,8 +146,8 @@ impl SplitReader for FileSplit {
         }
         let State::Open(open) = &mut self.state else { return Ok(Read::End) };
         let stopped = open.decode(limits).map_err(|error| unavailable("read", &self.range.path, &error))?;
-        let events = open.framing.decoder().events();
-        let rows = (events > 0).then(|| open.framing.decoder().finish());
+        let events = open.framing.decoded().events();
+        let rows = (events > 0).then(|| open.framing.decoded().finish());
         if stopped == Stopped::Ended {
             self.state = State::Ended;
         }

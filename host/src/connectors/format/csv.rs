@@ -10,12 +10,11 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use crate::dataplane::split::{ReadLimits, Refused, Rows};
+use crate::dataplane::split::ReadLimits;
 use crate::model::schema::Schema;
 use crate::plan::connector::CsvFormat;
 
-use super::rows::RowsBuilder;
-use super::{Decoder, EVENT_BYTES_MAX, EXCERPT_BYTES, Input, decode_lines, is_flat, too_long};
+use super::{Decoder, EVENT_BYTES_MAX, EXCERPT_BYTES, Input, RowsBuilder, decode_lines, is_flat, too_long};
 
 use record::{Record, RecordReader, Unclosed};
 
@@ -87,7 +86,7 @@ impl CsvDecoder {
     /// Records of any number of lines.
     fn decode_multiline(&mut self, input: Input<'_>, limits: ReadLimits) -> usize {
         let mut at = 0;
-        while self.events() < limits.rows_max && at < limits.bytes_max {
+        while self.rows.events() < limits.rows_max && at < limits.bytes_max {
             let rest = &input.bytes[at..];
             let blank = if rest.starts_with(b"\r\n") { 2 } else { usize::from(rest.starts_with(b"\n")) };
             if blank > 0 {
@@ -146,20 +145,8 @@ impl Decoder for CsvDecoder {
         }
     }
 
-    fn refuse(&mut self, refused: Refused) {
-        self.rows.refuse(refused.offset, refused.reason, &refused.event);
-    }
-
-    fn events(&self) -> usize {
-        self.rows.events()
-    }
-
-    fn rows(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn finish(&mut self) -> Rows {
-        self.rows.finish()
+    fn decoded(&mut self) -> &mut RowsBuilder {
+        &mut self.rows
     }
 
     fn unended(&self) -> String {

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::dataplane::split::{ReadLimits, Refused};
+use crate::dataplane::split::ReadLimits;
 
-use super::{Decoder, EVENT_BYTES_MAX, EXCERPT_BYTES, Input};
+use super::{Decoder, EVENT_BYTES_MAX, EXCERPT_BYTES, Input, RowsBuilder};
 
 /// The longest event with its line end. A buffer this full that holds no whole event holds one that is too long.
 const HELD_BYTES_MAX: usize = EVENT_BYTES_MAX + 2;
@@ -92,7 +92,7 @@ impl Framing {
             if self.held.offset >= self.held.ends_at || (self.held.no_more && input.bytes.is_empty()) {
                 return Stopped::Ended;
             }
-            let events = self.decoder.events();
+            let events = self.decoder.decoded().events();
             if events >= limits.rows_max || (bytes_left == 0 && events > 0) {
                 return Stopped::Full;
             }
@@ -120,13 +120,14 @@ impl Framing {
         let held = &self.held.bytes[self.held.start..self.held.end];
         let line = &held[..memchr::memchr(b'\n', held).unwrap_or(held.len())];
         let event = line[..line.len().min(EXCERPT_BYTES)].to_vec();
-        self.decoder.refuse(Refused { offset: self.held.offset, reason: self.decoder.unended(), event });
+        let reason = self.decoder.unended();
+        self.decoder.decoded().refuse(self.held.offset, reason, &event);
         self.held.skipping = true;
     }
 
-    /// The decoder: for what it has decoded.
-    pub fn decoder(&mut self) -> &mut dyn Decoder {
-        &mut *self.decoder
+    /// What has been decoded and not been taken yet.
+    pub fn decoded(&mut self) -> &mut RowsBuilder {
+        self.decoder.decoded()
     }
 }
 

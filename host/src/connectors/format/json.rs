@@ -15,12 +15,11 @@ use serde::de::DeserializeSeed;
 use serde_json::Deserializer;
 use serde_json::error::Category;
 
-use crate::dataplane::split::{ReadLimits, Refused, Rows};
+use crate::dataplane::split::ReadLimits;
 use crate::model::schema::Schema;
 
-use super::rows::RowsBuilder;
 use super::text::shorten;
-use super::{Decoder, Input, decode_lines, is_blank};
+use super::{Decoder, Input, RowsBuilder, decode_lines, is_blank};
 
 use object::{Object, Path};
 
@@ -75,19 +74,7 @@ impl Decoder for JsonDecoder {
         decode_lines(self, input, limits, Self::line)
     }
 
-    fn refuse(&mut self, refused: Refused) {
-        self.rows.refuse(refused.offset, refused.reason, &refused.event);
-    }
-
-    fn events(&self) -> usize {
-        self.rows.events()
-    }
-
-    fn rows(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn finish(&mut self) -> Rows {
-        self.rows.finish()
+    fn decoded(&mut self) -> &mut RowsBuilder {
+        &mut self.rows
     }
 }

@@ -13,9 +13,11 @@ mod text;
 #[cfg(test)]
 mod round_trip_tests;
 
-use crate::dataplane::split::{ReadLimits, Refused, Rows};
+use crate::dataplane::split::ReadLimits;
 use crate::model::schema::{DataType, Schema};
 use crate::plan::connector::Format;
+
+pub use rows::RowsBuilder;
 
 /// An event longer than this is refused, so that a file without line ends cannot take the memory.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -34,22 +36,14 @@ pub struct Input<'a> {
     pub is_last: bool,
 }
 
-/// Makes rows of events. What it holds, `finish` takes.
+/// Makes rows of events.
 pub trait Decoder: Send {
     /// Decodes whole events from the start of `input` until the limits are reached, and returns the bytes that they
     /// took. Nothing of an event that is not whole is taken.
     fn decode(&mut self, input: Input<'_>, limits: ReadLimits) -> usize;
 
-    /// Notes an event that cannot be decoded.
-    fn refuse(&mut self, refused: Refused);
-
-    /// Events since `finish`, good and refused.
-    fn events(&self) -> usize;
-
-    /// The good ones.
-    fn rows(&self) -> usize;
-
-    fn finish(&mut self) -> Rows;
+    /// What has been decoded and not been taken yet.
+    fn decoded(&mut self) -> &mut RowsBuilder;
 
     /// What is wrong with an event that has no end.
     fn unended(&self) -> String {
@@ -102,11 +96,11 @@ where
     D: Decoder,
 {
     let mut at = 0;
-    while decoder.events() < limits.rows_max && at < limits.bytes_max {
+    while decoder.decoded().events() < limits.rows_max && at < limits.bytes_max {
         let Some((line, taken)) = next_line(&input.bytes[at..], input.is_last) else { break };
         let offset = input.offset + at as u64;
         if line.len() > EVENT_BYTES_MAX {
-            decoder.refuse(Refused { offset, reason: too_long(), event: line[..EXCERPT_BYTES].to_vec() });
+            decoder.decoded().refuse(offset, too_long(), &line[..EXCERPT_BYTES]);
         } else {
             decode_line(decoder, line, offset);
         }

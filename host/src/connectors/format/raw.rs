@@ -1,11 +1,10 @@
 //! A line is an event: its text, or its bytes.
 
-use crate::dataplane::split::{ReadLimits, Refused, Rows};
+use crate::dataplane::split::ReadLimits;
 use crate::model::schema::{DataType, Schema};
 
 use super::column::Values;
-use super::rows::RowsBuilder;
-use super::{Decoder, Input, decode_lines};
+use super::{Decoder, Input, RowsBuilder, decode_lines};
 
 pub struct RawDecoder {
     rows: RowsBuilder,
@@ -45,19 +44,7 @@ impl Decoder for RawDecoder {
         decode_lines(self, input, limits, Self::line)
     }
 
-    fn refuse(&mut self, refused: Refused) {
-        self.rows.refuse(refused.offset, refused.reason, &refused.event);
-    }
-
-    fn events(&self) -> usize {
-        self.rows.events()
-    }
-
-    fn rows(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn finish(&mut self) -> Rows {
-        self.rows.finish()
+    fn decoded(&mut self) -> &mut RowsBuilder {
+        &mut self.rows
     }
 }

@@ -44,7 +44,7 @@ fn read(format: &Format, field: &Field, header: Option<&[u8]>, text: &[u8]) -> R
     let mut decoder = decoder(format, &Schema::new([Field::new("n", DataType::I64), field.clone()]), header).unwrap();
     let limits = ReadLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
     assert_eq!(decoder.decode(Input { bytes: text, offset: 0, is_last: true }, limits), text.len());
-    let rows = decoder.finish();
+    let rows = decoder.decoded().finish();
     assert!(rows.refused.is_empty(), "{field}: {:?}", rows.refused);
     rows.records
 }

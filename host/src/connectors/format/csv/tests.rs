@@ -3,6 +3,7 @@ use arrow_array::types::*;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dataplane::split::Rows;
 use crate::model::schema::{DataType, Field};
 
 const LIMITS: ReadLimits = ReadLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
@@ -17,7 +18,7 @@ fn schema() -> Schema {
 fn decode(format: &CsvFormat, header: Option<&str>, text: &[u8]) -> Rows {
     let mut decoder = CsvDecoder::new(format, &schema(), header.map(str::as_bytes)).unwrap();
     decoder.decode(Input { bytes: text, offset: 0, is_last: true }, LIMITS);
-    decoder.finish()
+    decoder.decoded().finish()
 }
 
 fn texts(rows: &Rows) -> Vec<Option<&str>> {
@@ -69,7 +70,7 @@ fn a_record_that_is_not_whole_waits() {
     let input = |text: &'static str| Input { bytes: text.as_bytes(), offset: 0, is_last: false };
     assert_eq!(decoder.decode(input("1,a\n2,\"b\n"), LIMITS), 4);
     assert_eq!(decoder.decode(input("2,\"b\n\"\n3"), LIMITS), 7);
-    assert_eq!(texts(&decoder.finish()), [Some("a"), Some("b\n")]);
+    assert_eq!(texts(&decoder.decoded().finish()), [Some("a"), Some("b\n")]);
 }
 
 #[test]

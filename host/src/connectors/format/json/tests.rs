@@ -3,6 +3,7 @@ use arrow_array::types::*;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dataplane::split::Rows;
 use crate::model::schema::{DataType, Field};
 
 const LIMITS: ReadLimits = ReadLimits { rows_max: usize::MAX, bytes_max: usize::MAX };
@@ -11,7 +12,7 @@ fn decode(schema: &Schema, text: &[u8]) -> Rows {
     let mut decoder = JsonDecoder::new(schema);
     let taken = decoder.decode(Input { bytes: text, offset: 0, is_last: true }, LIMITS);
     assert_eq!(taken, text.len());
-    decoder.finish()
+    decoder.decoded().finish()
 }
 
 /// `a: i64, b: text?`
@@ -138,12 +139,12 @@ fn limits_cut_between_events() {
     let mut decoder = JsonDecoder::new(&two());
     let input = |at: usize| Input { bytes: &text[at..], offset: at as u64, is_last: false };
     assert_eq!(decoder.decode(input(0), ReadLimits { rows_max: 1, ..LIMITS }), 8);
-    assert_eq!(decoder.finish().records.num_rows(), 1);
+    assert_eq!(decoder.decoded().finish().records.num_rows(), 1);
     assert_eq!(decoder.decode(input(8), ReadLimits { bytes_max: 9, ..LIMITS }), 10);
-    assert_eq!((decoder.events(), decoder.rows()), (2, 1));
-    assert_eq!(decoder.finish().refused.len(), 1);
+    assert_eq!((decoder.decoded().events(), decoder.decoded().len()), (2, 1));
+    assert_eq!(decoder.decoded().finish().refused.len(), 1);
     assert_eq!(decoder.decode(input(18), LIMITS), 8);
-    assert_eq!(decoder.finish().offsets.get(0), Some(18));
+    assert_eq!(decoder.decoded().finish().offsets.get(0), Some(18));
 }
 
 proptest! {
