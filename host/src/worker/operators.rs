@@ -41,12 +41,7 @@ pub fn start(plan: &Plan, node: &Node, slot: Slot, gates: usize, make: MakeProce
     Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner }))
 }
 
-fn start_process(
-    plan: &Plan,
-    node: &Node,
-    process: &ProcessPlan,
-    make: MakeProcess,
-) -> Result<ProcessOperator, Fault> {
+fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan, make: MakeProcess) -> Result<ProcessOperator, Fault> {
     let limits = plan.limits.plugin;
     let descriptor = &process.descriptor;
     let function = make(plan, node, process)?;
