@@ -87,9 +87,31 @@ const CLICKS: [Fake; 10] = [
 /// `one.wasm`: only one process operator, which wants two types of what `clicks.wasm` has.
 const ONE: [Fake; 1] = [Fake { name: "only", needs: "user_id: i64", outputs: &[("out", "", true)], ..PLAIN }];
 
+/// `clicks-raw.wasm`.
+const CLICKS_RAW: [Fake; 1] = [Fake {
+    name: "parse-click",
+    needs: "line: text",
+    outputs: &[("out", "ad_id: text, time: timestamp", false)],
+    ..PLAIN
+}];
+
+/// `measured.wasm`.
+const MEASURED: [Fake; 2] = [
+    Fake {
+        name: "count-events",
+        needs: "timestamp: i64, value: i64, payload: bytes",
+        key: Some("key: text"),
+        stateful: true,
+        ..PLAIN
+    },
+    Fake { name: "map-keyed", needs: "value: i64", key: Some("key: text"), ..PLAIN },
+];
+
 fn operators(plugin: &Path) -> Result<&'static [Fake], String> {
     match plugin.file_name().and_then(|name| name.to_str()) {
         Some("clicks.wasm") => Ok(&CLICKS),
+        Some("clicks-raw.wasm") => Ok(&CLICKS_RAW),
+        Some("measured.wasm") => Ok(&MEASURED),
         Some("one.wasm") => Ok(&ONE),
         Some("text.wasm") => Err(format!("`{}` is not a WebAssembly component", plugin.display())),
         _ => Err(format!("`{}` does not exist", plugin.display())),
