@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 
 use crate::model::batch::Batch;
-use crate::model::id::Parallelism;
+use crate::model::id::{Parallelism, Slot};
 use crate::model::key::Keys;
+use crate::model::key_group::KeyGroup;
 use crate::model::message::Message;
 use crate::plan::graph::Exchange;
 
@@ -17,7 +18,8 @@ use super::channel::Outlet;
 pub struct Router {
     route: Exchange,
     max_parallelism: u16,
-    parallelism: Parallelism,
+    /// The slot of each key group.
+    slots: Vec<Slot>,
     targets: Vec<Target>,
     /// Where the next batch goes, when batches go round.
     next: usize,
@@ -36,7 +38,8 @@ impl Router {
         let parallelism = Parallelism::new(outlets.len() as u16).unwrap_or(Parallelism::ONE);
         let target = |outlet| Target { outlet, waiting: VecDeque::new() };
         let targets = outlets.into_iter().map(target).collect();
-        Self { route, max_parallelism, parallelism, targets, next: 0, keys: Keys::default() }
+        let slots = (0..max_parallelism).map(|group| KeyGroup(group).slot(parallelism, max_parallelism)).collect();
+        Self { route, max_parallelism, slots, targets, next: 0, keys: Keys::default() }
     }
 
     /// `keys_of` is the batch with the columns that the route's key names; `batch` has the same rows as the reader
@@ -68,7 +71,7 @@ impl Router {
         let mut rows: Vec<Vec<u32>> = self.targets.iter().map(|_| Vec::with_capacity(expected)).collect();
         let mut assign = |number: usize, row: usize| {
             let group = self.keys.hash(row).group(self.max_parallelism);
-            rows[group.slot(self.parallelism, self.max_parallelism).0 as usize].push(number as u32);
+            rows[self.slots[group.0 as usize].0 as usize].push(number as u32);
         };
         match batch.selection() {
             None => (0..batch.rows()).for_each(|row| assign(row, row)),

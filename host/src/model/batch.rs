@@ -32,9 +32,10 @@ pub enum Offsets {
     /// Rows that an operator made: of a timer or a window.
     #[default]
     None,
-    /// Row `i` is at `first + i`.
+    /// Row `i` is at `first + i * step`.
     Sequence {
         first: u64,
+        step: u64,
     },
     Listed(ScalarBuffer<u64>),
 }
@@ -43,7 +44,7 @@ impl Offsets {
     pub fn get(&self, row: usize) -> Option<u64> {
         match self {
             Self::None => None,
-            Self::Sequence { first } => Some(first + row as u64),
+            Self::Sequence { first, step } => Some(first + row as u64 * step),
             Self::Listed(offsets) => Some(offsets[row]),
         }
     }
@@ -51,7 +52,9 @@ impl Offsets {
     fn take(&self, rows: &[u32]) -> Self {
         match self {
             Self::None => Self::None,
-            Self::Sequence { first } => Self::Listed(rows.iter().map(|row| first + u64::from(*row)).collect()),
+            Self::Sequence { first, step } => {
+                Self::Listed(rows.iter().map(|row| first + u64::from(*row) * step).collect())
+            }
             Self::Listed(offsets) => Self::Listed(rows.iter().map(|row| offsets[*row as usize]).collect()),
         }
     }
@@ -167,7 +170,7 @@ impl Batch {
         debug_assert!(self.selection.is_none());
         let offsets = match &self.provenance.offsets {
             Offsets::None => Offsets::None,
-            Offsets::Sequence { first } => Offsets::Sequence { first: first + start as u64 },
+            Offsets::Sequence { first, step } => Offsets::Sequence { first: first + start as u64 * step, step: *step },
             Offsets::Listed(offsets) => Offsets::Listed(offsets.slice(start, rows)),
         };
         Self {
@@ -198,7 +201,8 @@ mod tests {
         let schema = Schema::new([Field::new("n", DataType::I64)]);
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..n));
         let records = RecordBatch::try_new(schema.arrow().clone(), vec![column]).unwrap();
-        let provenance = Provenance { split: Some(SplitName::from("s")), offsets: Offsets::Sequence { first: 100 } };
+        let provenance =
+            Provenance { split: Some(SplitName::from("s")), offsets: Offsets::Sequence { first: 100, step: 1 } };
         Batch::new(records, (0..n).map(|i| i * 10).collect(), provenance)
     }
 

@@ -54,10 +54,7 @@ impl GeneratedSplit {
         let columns = self.maker.make(numbers);
         let records = RecordBatch::try_new_with_options(self.schema.arrow().clone(), columns, &options)
             .expect("the maker's columns are those of the schema");
-        let offsets = match self.step {
-            1 => Offsets::Sequence { first: self.next },
-            _ => Offsets::Listed(numbers.iter().collect()),
-        };
+        let offsets = Offsets::Sequence { first: self.next, step: self.step };
         Rows { records, selection: None, offsets, refused: Vec::new() }
     }
 }

@@ -112,7 +112,7 @@ fn batch(rows: &[(i64, i64)], first: u64) -> Batch {
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))),
     ];
     let records = RecordBatch::try_new(input().arrow().clone(), columns).unwrap();
-    let provenance = Provenance { split: None, offsets: Offsets::Sequence { first } };
+    let provenance = Provenance { split: None, offsets: Offsets::Sequence { first, step: 1 } };
     Batch::new(records, rows.iter().map(|row| row.1).collect(), provenance)
 }
 

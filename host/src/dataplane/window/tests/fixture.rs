@@ -90,7 +90,8 @@ pub fn batch(events: &[Event], gaps: bool) -> Batch {
     ];
     let records = RecordBatch::try_new(schema().arrow().clone(), columns).unwrap();
     let times = rows.iter().map(|event| event.time).collect();
-    let provenance = Provenance { split: Some(SplitName::from("s")), offsets: Offsets::Sequence { first: 100 } };
+    let provenance =
+        Provenance { split: Some(SplitName::from("s")), offsets: Offsets::Sequence { first: 100, step: 1 } };
     let batch = Batch::new(records, times, provenance);
     if gaps { batch.select(selection) } else { batch }
 }
