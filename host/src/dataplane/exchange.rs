@@ -51,7 +51,8 @@ impl Router {
                 self.keys.encode(&columns, keys_of.records().num_rows());
                 for (target, rows) in self.rows_by_slot(&batch).into_iter().enumerate() {
                     if !rows.is_empty() {
-                        self.targets[target].push(Message::Batch(batch.select(rows)));
+                        // Copied here, where the rows are in the cache, and not gathered from another core.
+                        self.targets[target].push(Message::Batch(batch.select(rows).compact()));
                     }
                 }
             }
