@@ -38,6 +38,10 @@ fn passes(name: &str, template: Template) {
     assert_eq!(built.path, project.canonicalize().unwrap().join(format!("{name}.wasm")));
     assert_eq!(std::fs::read(&built.path).unwrap(), built.component.bytes());
     assert!(built.component.digest().starts_with("sha256:"));
+
+    let ran = crate::harness::wasmill().args(["run", "job.toml"]).current_dir(&project).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(!ran.stdout.is_empty(), "its job prints rows");
 }
 
 fn toml_string(path: &Path) -> String {

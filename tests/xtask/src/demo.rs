@@ -19,7 +19,7 @@ const SHOWN_ADS: usize = 3;
 /// Installs the WebAssembly target of Rust (operators are compiled for it) when it is missing.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Changes to the job, such as sources.clicks.events=50000000
+    /// Changes to the job, such as sources.clicks.count=50000000
     #[arg(long = "set", value_name = "A.B=C")]
     settings: Vec<String>,
 }
