@@ -22,8 +22,9 @@ impl DeadLetterLimit {
 
     /// Whether there are too many now.
     pub fn exceeded(&mut self, events: u64, letters: u64) -> bool {
-        if letters == 0 && self.letters == 0 {
-            // Nothing to remember: events without letters before the first letter only make the fraction smaller.
+        if events == 0 || letters == 0 && self.letters == 0 {
+            // Nothing to remember: a watermark alone has no events, and those before the first letter only make the
+            // fraction smaller.
             return false;
         }
         self.batches.push_back((events, letters));
