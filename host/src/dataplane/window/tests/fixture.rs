@@ -146,7 +146,7 @@ impl Setup {
             key,
         };
         let output = self.output(&plan, &input);
-        WindowOperator::new(Uid::from("w"), &plan, &input, output, vec![Box::new(List), Box::new(Total)])
+        WindowOperator::new(Uid::from("w"), &plan, &input, output, 128, vec![Box::new(List), Box::new(Total)])
     }
 
     fn output(&self, plan: &WindowPlan, input: &Schema) -> Schema {
