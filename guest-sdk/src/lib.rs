@@ -14,6 +14,7 @@ mod aggregate;
 pub mod bindings;
 mod config;
 mod decimal;
+mod encoded;
 mod error;
 mod export;
 mod process;
@@ -33,8 +34,8 @@ pub use aggregate::Aggregate;
 pub use decimal::Decimal;
 pub use error::{Error, Outcome};
 pub use process::{
-    Clock, Column, Columns, Context, Extend, Input, Keep, Key, Keyed, NoTimers, OUTPUT_LIMIT, Open, Output, Port,
-    Process, Row, State, Timers, Value,
+    Aggregating, Clock, Column, Columns, Context, Extend, Input, Keep, Key, Keyed, List, Map, MapKey, NoTimers,
+    OUTPUT_LIMIT, Open, Output, Port, Process, Reducing, Row, State, Timers, Value,
 };
 pub use record::{Field, Record, RecordShape, Shape};
 pub use schema::{ColumnSchema, DataType, IntegerType, Schema};
@@ -45,9 +46,9 @@ pub use value::Data;
 /// Everything that an operator's author names.
 pub mod prelude {
     pub use crate::{
-        Aggregate, Clock, Column, Context, Counter, Data, Date, Decimal, Duration, Error, Extend, Histogram, Keep,
-        Keyed, Level, NoTimers, Open, Outcome, Port, Process, Record, Row, Timers, Timestamp, Value, Window, days,
-        export, hours, micros, millis, minutes, seconds,
+        Aggregate, Aggregating, Clock, Column, Context, Counter, Data, Date, Decimal, Duration, Error, Extend,
+        Histogram, Keep, Keyed, Level, List, Map, NoTimers, Open, Outcome, Port, Process, Record, Reducing, Row,
+        Timers, Timestamp, Value, Window, days, export, hours, micros, millis, minutes, seconds,
     };
     pub use serde::Deserialize;
     pub use wasmill_sdk_derive::{Record, Timers};

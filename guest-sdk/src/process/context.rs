@@ -2,7 +2,7 @@
 
 use super::instance::Call;
 use super::ports::{Rows, same};
-use super::state::Cells;
+use super::state::{AnyEntries, Cells};
 use super::{Key, Output, Port, Process, Timers};
 use crate::bindings::wasmill::operator::columns::Column;
 use crate::record::{Record, RecordShape};
@@ -160,12 +160,17 @@ impl<'b, P: Process> Context<'b, P> {
     }
 
     #[inline(always)]
-    pub(super) fn cells(&self, state: u32) -> &Cells {
-        &self.call.states[state as usize]
+    pub(super) fn cells(&self, cell: usize) -> &Cells {
+        &self.call.cells[cell]
     }
 
     #[inline(always)]
-    pub(super) fn cells_mut(&mut self, state: u32) -> &mut Cells {
-        &mut self.call.states[state as usize]
+    pub(super) fn cells_mut(&mut self, cell: usize) -> &mut Cells {
+        &mut self.call.cells[cell]
+    }
+
+    /// The entries of a list or map, by their number among those.
+    pub(super) fn entries<E: AnyEntries + 'static>(&mut self, number: usize) -> &mut E {
+        self.call.entries[number].as_any().downcast_mut().expect("a state of this operator")
     }
 }

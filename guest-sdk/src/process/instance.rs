@@ -3,7 +3,7 @@
 use super::context::{Context, MainBuilder};
 use super::open::Open;
 use super::ports::{AnyRows, Rows};
-use super::state::Cells;
+use super::state::{AnyEntries, Cells};
 use super::timers::Changes;
 use super::{Columns, Input, Key, Output, Process, Timers};
 use crate::bindings::wasmill::operator::calls::{Batch, Due, GroupState, Rejection, Step};
@@ -28,7 +28,10 @@ pub(crate) struct Instance<P: Process> {
 
 /// What a call gathers, apart from the rows of the main output.
 pub(super) struct Call {
-    pub(super) states: Vec<Cells>,
+    /// the value-like states
+    pub(super) cells: Vec<Cells>,
+    /// the lists and maps
+    pub(super) entries: Vec<Box<dyn AnyEntries>>,
     pub(super) timers: Changes,
     pub(super) sides: Vec<Box<dyn AnyRows>>,
     pub(super) side_bytes: usize,
@@ -59,6 +62,7 @@ impl<P: Process> Instance<P> {
             width: 0,
             states: Vec::new(),
             cells: Vec::new(),
+            entries: Vec::new(),
             ports: vec![OutputPort { name: "main".to_owned(), columns: columns.to_wire(), inheritance }],
             sides: Vec::new(),
             counters: Vec::new(),
@@ -80,7 +84,8 @@ impl<P: Process> Instance<P> {
         once("output", open.ports.iter().map(|port| &*port.name))?;
         once("metric", open.counters.iter().chain(&open.histograms).map(|name| &**name))?;
         let call = Call {
-            states: open.cells,
+            cells: open.cells,
+            entries: open.entries,
             timers: Changes::default(),
             sides: open.sides,
             side_bytes: 0,
@@ -117,7 +122,11 @@ impl<P: Process> Instance<P> {
 
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn state_widths(&self) -> Vec<Option<usize>> {
-        self.call.iter().flat_map(|call| call.states.iter().map(Cells::width)).collect()
+        let call = self.call.as_ref().expect("no call is running");
+        let cells = call.cells.iter().map(|cells| (cells.state(), cells.width()));
+        let mut widths: Vec<_> = cells.chain(call.entries.iter().map(|entries| entries.width())).collect();
+        widths.sort_by_key(|(state, _)| *state);
+        widths.into_iter().map(|(_, width)| width).collect()
     }
 
     pub(crate) fn on_batch(&mut self, mut batch: Batch) -> Step {
@@ -215,10 +224,12 @@ impl<P: Process> Instance<P> {
         call.timers.start(P::Timer::TIMERS.len(), groups);
         call.side_bytes = 0;
         call.side_rows = false;
-        assert_eq!(states.len(), call.states.len(), "the host passes each state that the descriptor has");
-        for state in states {
-            call.states[state.state as usize].start(groups, state.values);
+        assert_eq!(states.len(), call.cells.len(), "the host passes each value-like state that the descriptor has");
+        for (cells, state) in call.cells.iter_mut().zip(states) {
+            assert_eq!(state.state, cells.state(), "the host passes states in the descriptor's order");
+            cells.start(groups, state.values);
         }
+        call.entries.iter_mut().for_each(|entries| entries.start(groups));
     }
 }
 
@@ -283,7 +294,7 @@ impl<P: Process> Context<'_, P> {
             self.reject(&error, before);
         }
         if P::Key::KEYED {
-            self.call.states.iter_mut().for_each(Cells::tidy);
+            self.call.cells.iter_mut().for_each(Cells::tidy);
         }
         self.out.bytes() + self.call.side_bytes > OUTPUT_LIMIT
     }
@@ -295,9 +306,10 @@ impl<P: Process> Context<'_, P> {
             self.call.sides.iter_mut().for_each(|side| side.forget(self.row));
             self.call.side_bytes = self.call.sides.iter().map(|side| side.size()).sum();
         }
-        for state in &mut self.call.states {
-            state.undo_row(self.group, self.row);
+        for cells in &mut self.call.cells {
+            cells.undo_row(self.group, self.row);
         }
+        self.call.entries.iter_mut().for_each(|entries| entries.undo_row(self.row));
         self.call.timers.undo_row();
         self.call.rejected.push(Rejection { row: self.row, reason: error.to_string() });
     }
@@ -309,7 +321,8 @@ impl<P: Process> Context<'_, P> {
         for (port, side) in (1..).zip(&mut self.call.sides) {
             side.finish(port, given, &mut outputs);
         }
-        let states = (0..).zip(&mut self.call.states).filter_map(|(state, cells)| cells.finish(state)).collect();
+        let states = self.call.cells.iter_mut().filter_map(Cells::finish).collect();
+        self.call.entries.iter_mut().for_each(|entries| entries.finish());
         let (timers_set, timers_cancelled) = self.call.timers.finish();
         self.call.telemetry.deliver();
         let rejected = std::mem::take(&mut self.call.rejected);

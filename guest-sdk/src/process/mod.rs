@@ -19,7 +19,7 @@ pub use output::{Extend, Keep, Output};
 pub use ports::Port;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use ports::same;
-pub use state::Value;
+pub use state::{Aggregating, List, Map, MapKey, Reducing, Value};
 pub use timers::{Clock, NoTimers, Timers};
 
 use crate::error::{Error, Outcome};

@@ -1,8 +1,9 @@
 //! Opening an operator: its configuration is read, its states, side outputs and metrics are declared.
 
 use super::ports::{AnyRows, Rows};
-use super::state::Cells;
-use super::{Clock, Column, Port, Value};
+use super::state::{AnyEntries, Cells, ListEntries, MapEntries};
+use super::{Aggregating, Clock, Column, List, Map, MapKey, Port, Reducing, Value};
+use crate::aggregate::Aggregate;
 use crate::bindings::wasmill::operator::descriptors::{self, Refresh, StateInfo, StateKind, TimeToLive};
 use crate::bindings::wasmill::operator::descriptors::{Inheritance, OutputPort};
 use crate::error::Error;
@@ -23,6 +24,7 @@ pub struct Open<'o> {
     pub(super) width: usize,
     pub(super) states: Vec<StateInfo>,
     pub(super) cells: Vec<Cells>,
+    pub(super) entries: Vec<Box<dyn AnyEntries>>,
     pub(super) ports: Vec<OutputPort>,
     pub(super) sides: Vec<Box<dyn AnyRows>>,
     pub(super) counters: Vec<String>,
@@ -75,6 +77,26 @@ impl Open<'_> {
         self.state(name).value()
     }
 
+    /// A state that reduces what is added to it to one value for each key.
+    pub fn reducing<T: Data + Default>(&mut self, name: &str, reduce: fn(T, T) -> T) -> Reducing<T> {
+        self.state(name).reducing(reduce)
+    }
+
+    /// A state with an aggregate's accumulator for each key.
+    pub fn aggregating<A: Aggregate>(&mut self, name: &str) -> Aggregating<A> {
+        self.state(name).aggregating()
+    }
+
+    /// A state with a list for each key.
+    pub fn list<T: Data + Default>(&mut self, name: &str) -> List<T> {
+        self.state(name).list()
+    }
+
+    /// A state with an ordered map for each key.
+    pub fn map<K: MapKey, V: Data + Default>(&mut self, name: &str) -> Map<K, V> {
+        self.state(name).map()
+    }
+
     /// A state with more to say of it than its name.
     pub fn state<'c>(&'c mut self, name: &str) -> State<'c> {
         State {
@@ -83,6 +105,7 @@ impl Open<'_> {
             time_to_live: None,
             states: &mut self.states,
             cells: &mut self.cells,
+            entries: &mut self.entries,
         }
     }
 
@@ -117,17 +140,22 @@ pub struct State<'o> {
     time_to_live: Option<TimeToLive>,
     states: &'o mut Vec<StateInfo>,
     cells: &'o mut Vec<Cells>,
+    entries: &'o mut Vec<Box<dyn AnyEntries>>,
 }
 
 impl State<'_> {
-    /// Drops a key's value this long after it was last written.
+    /// Drops a key's value this long after it was last written; of a list each element, of a map each entry. Gone is
+    /// gone: it is never seen again, and its space is freed though no event of the key comes.
+    ///
+    /// In event time, a value is as old as the latest event of its key in the call that wrote it, and is dropped when the
+    /// watermark says so.
     pub fn expires_after(mut self, span: Duration, clock: Clock) -> Self {
         let micros = span.0.max(0) as u64;
         self.time_to_live = Some(TimeToLive { micros, clock: clock.into(), refresh: Refresh::OnWrite });
         self
     }
 
-    /// Reading a value keeps it alive as well.
+    /// Reading keeps it alive as well: a value with each event of its key, elements and entries when they are read.
     pub fn refreshed_by_reads(mut self) -> Self {
         if let Some(time_to_live) = &mut self.time_to_live {
             time_to_live.refresh = Refresh::OnReadAndWrite;
@@ -143,9 +171,42 @@ impl State<'_> {
 
     /// One value for each key.
     pub fn value<T: Data + Default>(self) -> Value<T> {
-        let value = Value::new(self.states.len() as u32);
-        self.states.push(describe::<T>(&self.name, StateKind::Value, self.version, self.time_to_live));
-        self.cells.push(Cells::new(T::WIDTH));
+        self.value_like(StateKind::Value)
+    }
+
+    /// See [`Open::reducing`].
+    pub fn reducing<T: Data + Default>(self, reduce: fn(T, T) -> T) -> Reducing<T> {
+        Reducing::new(self.value_like(StateKind::Reducing), reduce)
+    }
+
+    /// See [`Open::aggregating`].
+    pub fn aggregating<A: Aggregate>(self) -> Aggregating<A> {
+        Aggregating::new(self.value_like(StateKind::Aggregating))
+    }
+
+    /// See [`Open::list`].
+    pub fn list<T: Data + Default>(self) -> List<T> {
+        let list = List::new(self.entries.len());
+        self.entries.push(Box::new(ListEntries::new(self.states.len() as u32, T::WIDTH)));
+        self.states.push(describe::<T>(&self.name, StateKind::Sequence, self.version, self.time_to_live));
+        list
+    }
+
+    /// See [`Open::map`].
+    pub fn map<K: MapKey, V: Data + Default>(self) -> Map<K, V> {
+        let map = Map::new(self.entries.len());
+        self.entries.push(Box::new(MapEntries::<K>::new(self.states.len() as u32, V::WIDTH)));
+        let mut key_type = Schema::default();
+        K::describe("key", false, &mut key_type);
+        let info = describe::<V>(&self.name, StateKind::Map, self.version, self.time_to_live);
+        self.states.push(StateInfo { key_type: Some(key_type.to_wire()), ..info });
+        map
+    }
+
+    fn value_like<T: Data + Default>(self, kind: StateKind) -> Value<T> {
+        let value = Value::new(self.cells.len());
+        self.cells.push(Cells::new(self.states.len() as u32, T::WIDTH, self.time_to_live.is_some()));
+        self.states.push(describe::<T>(&self.name, kind, self.version, self.time_to_live));
         value
     }
 }

@@ -1,16 +1,18 @@
 //! The keys of a driven operator, with their states and timers: what the host would keep.
 
+use super::state::{Current, Entries};
 use crate::bindings::wasmill::operator::calls::{GroupState, Step};
-use crate::bindings::wasmill::operator::columns::{Column, Values, Variable};
-use crate::bindings::wasmill::operator::descriptors::{Clock, Descriptor};
+use crate::bindings::wasmill::operator::columns::Column;
+use crate::bindings::wasmill::operator::descriptors::{Clock, Descriptor, Refresh, StateInfo, StateKind};
+use crate::encoded;
 use crate::process::{Key, Process};
-use crate::record::{Builder, bits};
+use crate::record::Builder;
 use std::marker::PhantomData;
 
 pub(super) struct Keys<P> {
     keys: Vec<KeyState>,
-    /// their widths
-    states: Vec<Option<usize>>,
+    states: Vec<StateInfo>,
+    widths: Vec<Option<usize>>,
     timers: usize,
     of: PhantomData<fn() -> P>,
 }
@@ -18,8 +20,25 @@ pub(super) struct Keys<P> {
 struct KeyState {
     /// its columns, of one row
     key: Vec<Column>,
-    states: Vec<Option<Vec<u8>>>,
+    /// of value-like states
+    values: Vec<Option<Value>>,
+    /// of lists and maps
+    entries: Vec<Entries>,
     timers: Vec<Option<i64>>,
+}
+
+#[derive(Clone)]
+struct Value {
+    bytes: Vec<u8>,
+    /// in the clock of the state's time to live
+    written: i64,
+}
+
+/// The clocks of a call: in event time a write's time is that of the key's latest row.
+pub(super) struct Clocks<'c> {
+    pub(super) row_times: &'c [i64],
+    pub(super) row_groups: &'c [u32],
+    pub(super) processing_time: i64,
 }
 
 /// The distinct keys of some rows, as a call has them.
@@ -37,8 +56,8 @@ pub(super) struct DueTimer {
 }
 
 impl<P: Process> Keys<P> {
-    pub(super) fn new(states: Vec<Option<usize>>, timers: usize) -> Self {
-        Self { keys: Vec::new(), states, timers, of: PhantomData }
+    pub(super) fn new(states: Vec<StateInfo>, widths: Vec<Option<usize>>, timers: usize) -> Self {
+        Self { keys: Vec::new(), states, widths, timers, of: PhantomData }
     }
 
     /// The number of a key.
@@ -46,7 +65,12 @@ impl<P: Process> Keys<P> {
         if let Some(number) = self.keys.iter().position(|known| known.key == key) {
             return number;
         }
-        self.keys.push(KeyState { key, states: vec![None; self.states.len()], timers: vec![None; self.timers] });
+        self.keys.push(KeyState {
+            key,
+            values: vec![None; self.states.len()],
+            entries: self.states.iter().map(|_| Entries::new()).collect(),
+            timers: vec![None; self.timers],
+        });
         self.keys.len() - 1
     }
 
@@ -68,9 +92,11 @@ impl<P: Process> Keys<P> {
         }
         let mut keys = Vec::new();
         builder.finish(&mut keys);
-        let states = self.states.iter().enumerate().map(|(state, width)| {
-            let values: Vec<_> = members.iter().map(|member| self.keys[*member].states[state].as_deref()).collect();
-            GroupState { state: state as u32, values: pack(&values, *width) }
+        let value_like = (0..self.states.len()).filter(|state| is_value_like(self.states[*state].kind));
+        let states = value_like.map(|state| {
+            let values = members.iter().map(|member| self.keys[*member].values[state].as_ref());
+            let values = values.map(|value| value.map(|value| &*value.bytes));
+            GroupState { state: state as u32, values: encoded::pack(values, self.widths[state]) }
         });
         let states = states.collect();
         Groups { members, row_groups, keys, states }
@@ -98,11 +124,41 @@ impl<P: Process> Keys<P> {
         due
     }
 
+    /// Lends the entries of a call's keys to it.
+    pub(super) fn lend(&mut self, members: &[usize], clocks: &Clocks<'_>) -> Current {
+        Current {
+            states: self.states.clone(),
+            widths: self.widths.clone(),
+            entries: members.iter().map(|member| std::mem::take(&mut self.keys[*member].entries)).collect(),
+            times: self.states.iter().map(|state| clocks.write_times(state, members.len())).collect(),
+            touched: Vec::new(),
+        }
+    }
+
     /// Takes over what a call did to the states and timers of its keys.
-    pub(super) fn apply(&mut self, step: &Step, members: &[usize]) {
+    pub(super) fn apply(&mut self, step: &Step, members: &[usize], current: Current) {
+        for (member, entries) in members.iter().zip(current.entries) {
+            self.keys[*member].entries = entries;
+        }
         for changed in &step.states {
+            let state = changed.state as usize;
             for (group, member) in members.iter().enumerate() {
-                self.keys[*member].states[changed.state as usize] = unpack(&changed.values, group, members.len());
+                let value = encoded::get(&changed.values, self.widths[state], group);
+                let kept = &mut self.keys[*member].values[state];
+                let is_new = value != kept.as_ref().map(|value| &*value.bytes);
+                let written = kept.as_ref().filter(|_| !is_new).map_or(current.times[state][group], |v| v.written);
+                *kept = value.map(|bytes| Value { bytes: bytes.to_vec(), written });
+            }
+        }
+        for (state, times) in current.times.iter().enumerate() {
+            let info = self.states[state].time_to_live;
+            let by_reads = info.is_some_and(|time_to_live| time_to_live.refresh == Refresh::OnReadAndWrite);
+            for (group, member) in members.iter().enumerate() {
+                if let Some(value) = &mut self.keys[*member].values[state]
+                    && (by_reads || current.touched.contains(&(state as u32, group as u32)))
+                {
+                    value.written = times[group];
+                }
             }
         }
         let set = &step.timers_set;
@@ -115,45 +171,48 @@ impl<P: Process> Keys<P> {
         }
     }
 
+    /// Drops what has expired now.
+    pub(super) fn expire(&mut self, clock: Clock, now: i64) {
+        (0..self.keys.len()).for_each(|key| self.expire_key(key, clock, now));
+    }
+
+    pub(super) fn expire_key(&mut self, key: usize, clock: Clock, now: i64) {
+        let key = &mut self.keys[key];
+        for (state, info) in self.states.iter().enumerate() {
+            if let Some(time_to_live) = info.time_to_live.filter(|time_to_live| time_to_live.clock == clock) {
+                let lives = |written: i64| written.saturating_add_unsigned(time_to_live.micros) > now;
+                key.values[state].take_if(|value| !lives(value.written));
+                key.entries[state].retain(|_, entry| lives(entry.written));
+            }
+        }
+    }
+
     pub(super) fn live(&self) -> usize {
-        let live = |key: &&KeyState| key.states.iter().any(Option::is_some) || key.timers.iter().any(Option::is_some);
+        let live = |key: &&KeyState| {
+            key.values.iter().any(Option::is_some)
+                || key.entries.iter().any(|entries| !entries.is_empty())
+                || key.timers.iter().any(Option::is_some)
+        };
         self.keys.iter().filter(live).count()
     }
 }
 
-/// Values as a column: `fixed` when their type has a width, otherwise `variable`.
-fn pack(values: &[Option<&[u8]>], width: Option<usize>) -> Column {
-    let mut validity = vec![0; values.len().div_ceil(8)];
-    let mut data = Vec::new();
-    let mut offsets = vec![0];
-    for (at, value) in values.iter().enumerate() {
-        bits::put(&mut validity, at, value.is_some());
-        match (value, width) {
-            (Some(value), _) => data.extend_from_slice(value),
-            (None, Some(width)) => data.resize(data.len() + width, 0),
-            (None, None) => {}
+impl Clocks<'_> {
+    /// What the time of a write is, for each group.
+    fn write_times(&self, state: &StateInfo, groups: usize) -> Vec<i64> {
+        match state.time_to_live.map(|time_to_live| time_to_live.clock) {
+            Some(Clock::EventTime) => {
+                let mut times = vec![i64::MIN; groups];
+                for (group, time) in self.row_groups.iter().zip(self.row_times) {
+                    times[*group as usize] = times[*group as usize].max(*time);
+                }
+                times
+            }
+            _ => vec![self.processing_time; groups],
         }
-        offsets.push(data.len() as i32);
     }
-    let values = match width {
-        Some(_) => Values::Fixed(data),
-        None => Values::Variable(Variable { offsets, data }),
-    };
-    Column { validity: Some(validity), values }
 }
 
-fn unpack(column: &Column, group: usize, groups: usize) -> Option<Vec<u8>> {
-    if column.validity.as_ref().is_some_and(|validity| !bits::get(validity, group)) {
-        return None;
-    }
-    match &column.values {
-        Values::Fixed(data) => {
-            let width = data.len() / groups;
-            Some(data[group * width..][..width].to_vec())
-        }
-        Values::Variable(Variable { offsets, data }) => {
-            Some(data[offsets[group] as usize..offsets[group + 1] as usize].to_vec())
-        }
-        _ => None,
-    }
+fn is_value_like(kind: StateKind) -> bool {
+    matches!(kind, StateKind::Value | StateKind::Reducing | StateKind::Aggregating)
 }

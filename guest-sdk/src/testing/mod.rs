@@ -33,7 +33,9 @@
 
 mod aggregate;
 mod keys;
+mod places;
 mod repeat;
+pub(crate) mod state;
 
 pub use aggregate::DriveAggregate;
 pub use repeat::Repeat;
@@ -44,7 +46,7 @@ use crate::bindings::wasmill::operator::descriptors::{self, Descriptor};
 use crate::process::{self, Input, Instance, Key, Process};
 use crate::record::{Builder, Record, RecordShape};
 use crate::{Error, Level, Schema, Timestamp};
-use keys::Keys;
+use keys::{Clocks, Keys};
 
 /// Drives a [`Process`] operator.
 pub struct Drive<P: Process> {
@@ -109,7 +111,7 @@ impl<P: Process> Drive<P> {
             key.push(input.find(need)?.number as usize);
         }
         Ok(Self {
-            keys: Keys::new(instance.state_widths(), descriptor.timers.len()),
+            keys: Keys::new(descriptor.states.clone(), instance.state_widths(), descriptor.timers.len()),
             instance,
             descriptor,
             input,
@@ -157,7 +159,10 @@ impl<P: Process> Drive<P> {
         let columns = self.pick(&columns, &reads);
         let times: Vec<_> = rows.iter().map(|(time, _)| time.0).collect();
         let groups = self.keys.group(&members);
-        let step = self.instance.on_batch(Batch {
+        let processing_time = self.processing_time;
+        let clocks = Clocks { row_times: &times, row_groups: &groups.row_groups, processing_time };
+        let current = self.keys.lend(&groups.members, &clocks);
+        let batch = Batch {
             input: 0,
             rows: rows.len() as u32,
             times: if self.descriptor.reads_times { times.clone() } else { Vec::new() },
@@ -167,11 +172,12 @@ impl<P: Process> Drive<P> {
             keys: groups.keys,
             states: groups.states,
             watermark: self.watermark,
-            processing_time: self.processing_time,
-        });
+            processing_time,
+        };
+        let (current, step) = state::during(current, || self.instance.on_batch(batch));
         let consumed = step.consumed as usize;
         assert!(consumed > 0, "a call deals with at least one row");
-        self.finish(Call { columns, times, step }, &groups.members);
+        self.finish(Call { columns, times, step }, &groups.members, current);
         consumed
     }
 
@@ -180,12 +186,14 @@ impl<P: Process> Drive<P> {
         assert!(time.0 >= self.watermark, "a watermark never goes back");
         self.watermark = time.0;
         self.fire(descriptors::Clock::EventTime, time.0);
+        self.keys.expire(descriptors::Clock::EventTime, time.0);
         self
     }
 
     /// Moves the machine's clock, and fires the timers that are due.
     pub fn processing_time(&mut self, time: Timestamp) -> &mut Self {
         self.processing_time = time.0;
+        self.keys.expire(descriptors::Clock::ProcessingTime, time.0);
         self.fire(descriptors::Clock::ProcessingTime, time.0);
         self
     }
@@ -201,9 +209,19 @@ impl<P: Process> Drive<P> {
             while from < due.len() {
                 let due = &due[from..];
                 let members: Vec<_> = due.iter().map(|timer| timer.key).collect();
+                if clock == descriptors::Clock::EventTime {
+                    // To a timer it is the time for which it was set.
+                    let first = |timer: &&keys::DueTimer| {
+                        !due.iter().any(|other| other.key == timer.key && other.time < timer.time)
+                    };
+                    due.iter().filter(first).for_each(|timer| self.keys.expire_key(timer.key, clock, timer.time));
+                }
                 let groups = self.keys.group(&members);
                 let times: Vec<_> = due.iter().map(|timer| timer.time).collect();
-                let step = self.instance.on_timers(Due {
+                let processing_time = self.processing_time;
+                let clocks = Clocks { row_times: &times, row_groups: &groups.row_groups, processing_time };
+                let current = self.keys.lend(&groups.members, &clocks);
+                let due = Due {
                     rows: due.len() as u32,
                     timers: due.iter().map(|timer| timer.timer).collect(),
                     times: times.clone(),
@@ -212,17 +230,18 @@ impl<P: Process> Drive<P> {
                     keys: groups.keys,
                     states: groups.states,
                     watermark: self.watermark,
-                    processing_time: self.processing_time,
-                });
+                    processing_time,
+                };
+                let (current, step) = state::during(current, || self.instance.on_timers(due));
                 from += step.consumed as usize;
-                self.finish(Call { columns: Vec::new(), times, step }, &groups.members);
+                self.finish(Call { columns: Vec::new(), times, step }, &groups.members, current);
             }
         }
         panic!("timers keep setting timers that are due at once");
     }
 
-    fn finish(&mut self, call: Call, members: &[usize]) {
-        self.keys.apply(&call.step, members);
+    fn finish(&mut self, call: Call, members: &[usize], current: state::Current) {
+        self.keys.apply(&call.step, members, current);
         self.rejected.extend(call.step.rejected.iter().map(|rejection| rejection.reason.clone()));
         self.calls.push(call);
     }

@@ -1,5 +1,6 @@
 //! Tests of what the parts do together, through the test driver.
 
 mod columns;
+mod kinds;
 mod rows;
 mod values;

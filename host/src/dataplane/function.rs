@@ -6,6 +6,8 @@ use arrow_array::ArrayRef;
 use crate::model::time::Timestamp;
 use crate::model::value::Values;
 
+use super::overlay::Overlay;
+
 /// Why a call had no effect: it trapped, broke a limit, or returned what the contract does not allow. The function
 /// itself is usable again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +21,11 @@ impl CallFailure {
     }
 }
 
-/// A `process` operator (`wit/operator.wit`). Deterministic: what it returns depends on its arguments alone.
+/// A `process` operator (`wit/operator.wit`). Deterministic: what it returns depends on its arguments alone, and so does
+/// what it leaves in `state`: the lists and maps of the call's keys, which it may read and write while it runs.
 pub trait ProcessFunction: Send {
-    fn on_batch(&mut self, batch: &BatchCall<'_>) -> Result<Step, CallFailure>;
-    fn on_timers(&mut self, due: &DueCall<'_>) -> Result<Step, CallFailure>;
+    fn on_batch(&mut self, batch: &BatchCall<'_>, state: &mut Overlay) -> Result<Step, CallFailure>;
+    fn on_timers(&mut self, due: &DueCall<'_>, state: &mut Overlay) -> Result<Step, CallFailure>;
 }
 
 /// The distinct keys of a call, and their state.
@@ -33,7 +36,7 @@ pub struct Groups<'a> {
     pub of_rows: &'a [u32],
     /// The key's columns, a row for each key.
     pub keys: &'a [ArrayRef],
-    /// For each state its values, a row for each key.
+    /// For each value-like state its values, a row for each key.
     pub states: &'a [Values],
 }
 
@@ -67,7 +70,7 @@ pub struct Step {
     /// Rows dealt with, the first ones; at least one.
     pub consumed: usize,
     pub outputs: Vec<PortRows>,
-    /// The new values of states by number, for every group.
+    /// The new values of value-like states, by their number among those, for every group.
     pub states: Vec<(usize, Values)>,
     pub timers_set: Vec<TimerSetting>,
     pub timers_cancelled: Vec<TimerName>,

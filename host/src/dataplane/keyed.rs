@@ -10,32 +10,47 @@ use crate::model::fault::Fault;
 use crate::model::key::{self, Keys};
 use crate::model::key_group::KeyHash;
 use crate::model::schema::{Field, Schema};
-use crate::model::time::Timestamp;
+use crate::model::time::{Micros, Timestamp};
 use crate::model::value::Values;
-use crate::plan::descriptor::{Clock, Descriptor};
+use crate::plan::descriptor::{Clock, Descriptor, StateInfo};
 use crate::plan::graph::PluginLimits;
-use crate::state::KeyedState;
 use crate::state::grouping::Grouping;
 use crate::state::snapshot::Content;
 use crate::state::timers::Timers;
+use crate::state::{KeyedState, StateLayout};
 
+use super::call_times::expired;
 use super::function::{CallFailure, Groups, Step};
+use super::overlay::Overlay;
 use super::snapshot::{MemberState, OperatorSnapshot};
+use super::value_states::ValueStates;
+
+/// How often what has expired in processing time is looked for.
+const SWEEP_INTERVAL: Micros = Micros(100_000);
 
 pub struct Keyed {
     /// Columns of the input.
     columns: Vec<usize>,
     schema: Schema,
-    state: Box<dyn KeyedState>,
+    infos: Vec<StateInfo>,
+    /// The backend is its own, between calls.
+    overlay: Overlay,
     clocks: Vec<Clock>,
     event_timers: Timers,
     processing_timers: Timers,
     limits: PluginLimits,
+    /// When to look for what has expired in processing time; none = nothing does.
+    sweep_at: Option<Timestamp>,
     // What follows is of the current call, and reused.
     keys: Keys,
     grouping: Grouping,
     key_columns: Vec<ArrayRef>,
-    states: Vec<Values>,
+    values: ValueStates,
+}
+
+/// How a backend keeps a state of an operator.
+pub fn layout(state: &StateInfo) -> StateLayout {
+    if state.kind.is_value_like() { StateLayout::Value { width: state.stored_width() } } else { StateLayout::Entries }
 }
 
 /// Due timers, a row each.
@@ -79,24 +94,31 @@ impl Keyed {
         Self {
             columns,
             schema: Schema::new(fields),
-            state,
+            overlay: Overlay::new(&descriptor.states, state, limits),
             clocks: descriptor.timers.iter().map(|timer| timer.clock).collect(),
             event_timers: Timers::new(Content::EventTimers, max_parallelism),
             processing_timers: Timers::new(Content::ProcessingTimers, max_parallelism),
             limits,
+            sweep_at: expires(&descriptor.states, Clock::ProcessingTime).then_some(Timestamp(0)),
             keys: Keys::default(),
             grouping: Grouping::default(),
             key_columns: Vec::new(),
-            states: descriptor.states.iter().map(|state| Values::new(state.width())).collect(),
+            values: ValueStates::new(&descriptor.states),
+            infos: descriptor.states.clone(),
         }
     }
 
     /// Makes the keys of these rows the ones of the call, and loads their state.
-    pub fn group(&mut self, columns: &[ArrayRef], rows: usize) {
-        let columns: Vec<ArrayRef> = self.columns.iter().map(|i| Arc::clone(&columns[*i])).collect();
-        self.keys.encode(&columns, rows);
+    pub fn group(&mut self, batch: &Batch, watermark: Timestamp, now: Timestamp) {
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|i| Arc::clone(batch.column(*i))).collect();
+        self.keys.encode(&columns, batch.rows());
         self.grouping.group(&self.keys);
         self.key_columns = take_rows(&columns, &self.grouping.first_rows().to_vec().into());
+        self.overlay.times.start(watermark, now);
+        if expires(&self.infos, Clock::EventTime) {
+            let groups = self.grouping.distinct().len();
+            self.overlay.times.set_row_times(groups, self.grouping.row_groups(), batch.times());
+        }
         self.load();
     }
 
@@ -112,44 +134,47 @@ impl Keyed {
     }
 
     /// The same for the keys of due timers.
-    pub fn group_due(&mut self, due: &Due) {
+    pub fn group_due(&mut self, due: &Due, watermark: Timestamp, now: Timestamp) {
         self.keys.clear();
         due.keys.iter().for_each(|key| self.keys.push(key, KeyHash::of(key)));
         self.grouping.group(&self.keys);
         self.key_columns = key::decode(self.grouping.distinct().iter(), self.schema.fields());
+        self.overlay.times.start(watermark, now);
+        let is_event_time = due.timers.first().is_some_and(|timer| self.clocks[*timer as usize] == Clock::EventTime);
+        if is_event_time && expires(&self.infos, Clock::EventTime) {
+            let groups = self.grouping.distinct().len();
+            self.overlay.times.set_timer_times(groups, self.grouping.row_groups(), &due.times);
+        }
         self.load();
     }
 
     fn load(&mut self) {
-        self.states.iter_mut().for_each(Values::clear);
-        if !self.states.is_empty() {
-            self.state.load(self.grouping.distinct(), &mut self.states);
-        }
+        let distinct = self.grouping.distinct();
+        self.overlay.start(distinct);
+        let (backend, times) = self.overlay.backend_and_times();
+        self.values.load(backend, distinct, times);
     }
 
-    pub fn groups(&self) -> Groups<'_> {
-        Groups {
+    /// The groups of the call, and their lists and maps.
+    pub fn call(&mut self) -> (Groups<'_>, &mut Overlay) {
+        let groups = Groups {
             count: self.grouping.distinct().len(),
             of_rows: self.grouping.row_groups(),
             keys: &self.key_columns,
-            states: &self.states,
-        }
+            states: self.values.values(),
+        };
+        (groups, &mut self.overlay)
     }
 
     /// Of the keys of the call.
     pub fn state_bytes(&self) -> usize {
-        self.states.iter().map(Values::data_bytes).sum()
+        self.values.values().iter().map(Values::data_bytes).sum()
     }
 
     /// Takes over the state and the timers of a step, all of them or, when a limit is broken, none.
     pub fn apply(&mut self, step: &mut Step) -> Result<(), CallFailure> {
         self.check(step)?;
-        if !step.states.is_empty() {
-            for (state, values) in step.states.drain(..) {
-                self.states[state] = values;
-            }
-            self.state.store(self.grouping.distinct(), &self.states);
-        }
+        self.store(std::mem::take(&mut step.states));
         let distinct = self.grouping.distinct();
         for name in &step.timers_cancelled {
             let timers = match self.clocks[name.timer as usize] {
@@ -168,6 +193,24 @@ impl Keyed {
             timers.set(distinct.get(group), distinct.hash(group), setting.name.timer, setting.at);
         }
         Ok(())
+    }
+
+    fn store(&mut self, changed: Vec<(usize, Values)>) {
+        let touched = self.overlay.touched();
+        let (backend, times) = self.overlay.backend_and_times();
+        self.values.store(backend, self.grouping.distinct(), changed, &touched, times);
+        self.overlay.apply();
+    }
+
+    /// Frees some of what has expired by this clock.
+    pub fn sweep(&mut self, clock: Clock, now: Timestamp) {
+        if !expires(&self.infos, clock) || clock == Clock::ProcessingTime && self.sweep_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.overlay.backend().sweep(&expired(&self.infos, clock, now));
+        if clock == Clock::ProcessingTime {
+            self.sweep_at = Some(now + SWEEP_INTERVAL);
+        }
     }
 
     fn check(&self, step: &Step) -> Result<(), CallFailure> {
@@ -213,15 +256,15 @@ impl Keyed {
     }
 
     /// How many keys have state.
-    pub fn live_keys(&self) -> usize {
-        self.state.live_keys()
+    pub fn live_keys(&mut self) -> usize {
+        self.overlay.backend().live_keys()
     }
 
     /// State and timers as they are now.
     pub fn snapshot(&mut self, barrier: &Barrier) -> Result<OperatorSnapshot, Fault> {
         let mut frozen = vec![self.event_timers.snapshot(barrier), self.processing_timers.snapshot(barrier)];
-        if !self.states.is_empty() {
-            frozen.push(self.state.snapshot(barrier)?);
+        if !self.infos.is_empty() {
+            frozen.push(self.overlay.backend().snapshot(barrier)?);
         }
         let is_incremental = barrier.base.is_some();
         Ok(OperatorSnapshot { frozen, is_incremental, ..OperatorSnapshot::default() })
@@ -229,15 +272,15 @@ impl Keyed {
 
     /// Takes over the state and the timers of a checkpoint.
     pub fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
-        if !self.states.is_empty() {
-            self.state.restore(state.chunks.as_mut(), &state.states)?;
+        if !self.infos.is_empty() {
+            self.overlay.backend().restore(state.chunks.as_mut(), &state.states)?;
         }
         self.event_timers.restore(state.chunks.as_mut(), &state.timers)?;
         self.processing_timers.restore(state.chunks.as_mut(), &state.timers)
     }
 
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.processing_timers.next()
+        [self.processing_timers.next(), self.sweep_at].into_iter().flatten().min()
     }
 
     /// The keys of due timers as rows.
@@ -248,4 +291,8 @@ impl Keyed {
             .map_err(|error| Fault::invalid(format!("a key does not fit its schema: {error}")))?;
         Ok(Batch::new(records, due.times.clone().into(), Provenance::default()))
     }
+}
+
+fn expires(states: &[StateInfo], clock: Clock) -> bool {
+    states.iter().any(|state| state.time_to_live.is_some_and(|time_to_live| time_to_live.clock == clock))
 }

@@ -1,6 +1,7 @@
 //! Layer 2: what happens to events. No clock, no thread, no file, no socket: a worker drives it with messages and the
 //! time, and so does a test.
 
+mod call_times;
 pub mod channel;
 pub mod dead_letter;
 pub mod dead_letter_limit;
@@ -10,6 +11,7 @@ pub mod function;
 pub mod keyed;
 pub mod metrics;
 pub mod operator;
+pub mod overlay;
 pub mod process;
 pub mod sink;
 pub mod sink_writer;
@@ -17,5 +19,6 @@ pub mod snapshot;
 pub mod source;
 pub mod split;
 pub mod task;
+mod value_states;
 pub mod watermark;
 pub mod window;

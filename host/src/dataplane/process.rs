@@ -18,6 +18,7 @@ use super::dead_letter::{DeadEvent, DeadLetter};
 use super::function::{BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step};
 use super::keyed::{Due, Keyed};
 use super::operator::{Collector, Operator};
+use super::overlay::Overlay;
 use super::snapshot::{MemberState, OperatorSnapshot};
 
 /// Rounds of timers that set timers which are due at once, before the operator is called broken.
@@ -102,7 +103,7 @@ impl ProcessOperator {
     fn call(&mut self, batch: &Batch, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
         let columns: Vec<ArrayRef> = self.descriptor.reads[0].iter().map(|i| Arc::clone(batch.column(*i))).collect();
         if let Some(keyed) = &mut self.keyed {
-            keyed.group(batch.records().columns(), batch.rows());
+            keyed.group(batch, self.watermark, out.now);
             let oversized = keyed.oversized();
             if !oversized.is_empty() {
                 let (rest, long) = batch.clone().without(oversized);
@@ -116,16 +117,18 @@ impl ProcessOperator {
                 return self.call(&batch.slice(0, half), out);
             }
         }
+        let mut none = Overlay::default();
+        let (groups, state) = self.keyed.as_mut().map_or((Groups::default(), &mut none), Keyed::call);
         let call = BatchCall {
             input: 0,
             rows: batch.rows(),
             times: if self.descriptor.reads_times { batch.times() } else { &[] },
             columns: &columns,
-            groups: self.keyed.as_ref().map_or(Groups::default(), Keyed::groups),
+            groups,
             watermark: self.watermark,
             processing_time: out.now,
         };
-        let mut step = match self.function.on_batch(&call) {
+        let mut step = match self.function.on_batch(&call, state) {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -185,15 +188,16 @@ impl ProcessOperator {
 
     fn call_timers(&mut self, due: &Due, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
         let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
-        keyed.group_due(due);
+        keyed.group_due(due, self.watermark, out.now);
+        let (groups, state) = keyed.call();
         let call = DueCall {
             timers: &due.timers,
             times: &due.times,
-            groups: keyed.groups(),
+            groups,
             watermark: self.watermark,
             processing_time: out.now,
         };
-        let mut step: Step = match self.function.on_timers(&call) {
+        let mut step: Step = match self.function.on_timers(&call, state) {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -209,6 +213,13 @@ impl ProcessOperator {
             out.emit(port, self.ports[port].assemble_from_timers(&due.times, rows)?);
         }
         Ok(Ok(step.consumed))
+    }
+
+    /// Frees some of what has expired.
+    fn sweep(&mut self, clock: Clock, now: Timestamp) {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.sweep(clock, now);
+        }
     }
 
     /// A timer that could not be dealt with: its key, and its time.
@@ -233,11 +244,15 @@ impl Operator for ProcessOperator {
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault> {
         self.watermark = watermark;
-        self.fire(Clock::EventTime, watermark, out)
+        self.fire(Clock::EventTime, watermark, out)?;
+        self.sweep(Clock::EventTime, watermark);
+        Ok(())
     }
 
     fn on_time(&mut self, now: Timestamp, out: &mut Collector) -> Result<(), Fault> {
-        self.fire(Clock::ProcessingTime, now, out)
+        self.fire(Clock::ProcessingTime, now, out)?;
+        self.sweep(Clock::ProcessingTime, now);
+        Ok(())
     }
 
     fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {

@@ -26,6 +26,14 @@ impl Values {
         Self { present: Vec::new(), layout }
     }
 
+    /// An empty column for values like these.
+    pub fn new_alike(&self) -> Self {
+        Self::new(match &self.layout {
+            Layout::Fixed { width, .. } => Some(*width),
+            Layout::Variable { .. } => None,
+        })
+    }
+
     pub fn len(&self) -> usize {
         self.present.len()
     }

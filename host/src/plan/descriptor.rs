@@ -1,6 +1,7 @@
 //! What a component says of its operators, in the host's own types: `wit/operator.wit` has the contract.
 
 use crate::model::schema::{DataType, Field, Schema};
+use crate::model::time::Micros;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorKind {
@@ -56,10 +57,23 @@ pub struct OutputPort {
 pub struct StateInfo {
     pub name: String,
     pub kind: StateKind,
+    /// Of a map's keys.
+    pub key: Option<Field>,
+    /// Of a value, of an element, of an entry's value.
     pub value: Field,
     /// An encoded value with the defaults of its fields.
     pub defaults: Vec<u8>,
     pub version: u32,
+    pub time_to_live: Option<TimeToLive>,
+}
+
+/// What was written so long ago is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeToLive {
+    pub length: Micros,
+    pub clock: Clock,
+    /// Reading counts as writing.
+    pub refreshed_by_reads: bool,
 }
 
 impl StateInfo {
@@ -67,14 +81,33 @@ impl StateInfo {
     pub fn width(&self) -> Option<usize> {
         if self.value.nullable { None } else { self.value.data_type.fixed_width() }
     }
+
+    /// The same as it is stored: a value that expires has its time before it (`state::expiry`).
+    pub fn stored_width(&self) -> Option<usize> {
+        const TIME_BYTES: usize = size_of::<i64>();
+        self.width().map(|width| width + if self.time_to_live.is_some() { TIME_BYTES } else { 0 })
+    }
 }
 
 /// Other kinds are refused when the operator is opened: this host does not keep them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateKind {
     Value,
-    /// An aggregate's accumulator.
+    Reducing,
+    /// Also a window aggregate's accumulator.
     Aggregating,
+    List,
+    Map,
+}
+
+impl StateKind {
+    /// One value for each key, which travels with the call. Others are entries.
+    pub fn is_value_like(self) -> bool {
+        match self {
+            Self::Value | Self::Reducing | Self::Aggregating => true,
+            Self::List | Self::Map => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -180,6 +180,11 @@ pub struct PluginLimits {
     /// Of what one call returns.
     pub output_bytes_max: usize,
     pub state_value_bytes_max: usize,
+    /// Of what one read of lists and maps returns.
+    pub state_read_bytes_max: usize,
+    pub state_read_entries_max: usize,
+    /// Of what one call writes to lists and maps.
+    pub state_write_bytes_max: usize,
     pub key_bytes_max: usize,
     pub timers_per_key_max: usize,
     pub log_lines_per_second_max: u32,
@@ -207,6 +212,9 @@ impl Default for PluginLimits {
             memory_bytes_max: 256 << 20,
             output_bytes_max: 64 << 20,
             state_value_bytes_max: 1 << 20,
+            state_read_bytes_max: 1 << 20,
+            state_read_entries_max: 65_536,
+            state_write_bytes_max: 64 << 20,
             key_bytes_max: 64 << 10,
             timers_per_key_max: 1_000,
             log_lines_per_second_max: 100,

@@ -12,7 +12,7 @@ use crate::plan::descriptor::{OperatorInfo, OperatorKind};
 use crate::plan::graph::PluginLimits;
 
 use super::bindings::exports::wasmill::operator::{aggregate, plugin, process};
-use super::bindings::wasmill::operator::telemetry;
+use super::bindings::wasmill::operator::{state, telemetry};
 use super::describe::lift_info;
 use super::engine::engine;
 use super::store::{self, Host};
@@ -76,7 +76,8 @@ impl Plugin {
     pub fn prepare(&self, kind: OperatorKind) -> Result<Prepared, String> {
         let mut linker = Linker::<Host>::new(self.component.engine());
         let linked = match kind {
-            OperatorKind::Process => telemetry::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host),
+            OperatorKind::Process => telemetry::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)
+                .and_then(|()| state::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)),
             OperatorKind::Aggregate => linker.define_unknown_imports_as_traps(&self.component),
         };
         let instance = linked.and_then(|()| linker.instantiate_pre(&self.component));

@@ -1,8 +1,9 @@
 //! Schemas and descriptors across the boundary. What comes from a guest is checked; the error is for its author.
 
 use crate::model::schema::{DataType, Field, Schema};
+use crate::model::time::Micros;
 use crate::plan::descriptor::{
-    Clock, Descriptor, InputNeed, OperatorInfo, OperatorKind, OutputPort, StateInfo, StateKind, TimerInfo,
+    Clock, Descriptor, InputNeed, OperatorInfo, OperatorKind, OutputPort, StateInfo, StateKind, TimeToLive, TimerInfo,
 };
 
 use super::bindings::wasmill::operator::descriptors as wit;
@@ -146,13 +147,8 @@ pub fn lift_descriptor(descriptor: wit::Descriptor, inputs: &[Schema]) -> Result
     });
     let outputs = outputs.collect::<Result<Vec<_>, String>>()?;
     let states = descriptor.states.into_iter().map(lift_state).collect::<Result<Vec<_>, _>>()?;
-    let timers = descriptor.timers.into_iter().map(|timer| TimerInfo {
-        name: timer.name,
-        clock: match timer.clock {
-            wit::Clock::EventTime => Clock::EventTime,
-            wit::Clock::ProcessingTime => Clock::ProcessingTime,
-        },
-    });
+    let timers =
+        descriptor.timers.into_iter().map(|timer| TimerInfo { name: timer.name, clock: lift_clock(timer.clock) });
     let timers: Vec<TimerInfo> = timers.collect();
     unique("output port", outputs.iter().map(|port| port.name.as_str()))?;
     unique("state", states.iter().map(|state| state.name.as_str()))?;
@@ -186,19 +182,46 @@ fn lift_reads(reads: Vec<Vec<u32>>, inputs: &[Schema]) -> Result<Vec<Vec<usize>>
 fn lift_state(state: wit::StateInfo) -> Result<StateInfo, String> {
     let kind = match state.kind {
         wit::StateKind::Value => StateKind::Value,
+        wit::StateKind::Reducing => StateKind::Reducing,
         wit::StateKind::Aggregating => StateKind::Aggregating,
+        wit::StateKind::Sequence => StateKind::List,
+        wit::StateKind::Map => StateKind::Map,
         other => {
             return Err(format!("state `{}` is of the kind {other:?}, which this version does not keep", state.name));
         }
     };
-    if state.time_to_live.is_some() {
-        return Err(format!("state `{}` has a time to live, which this version does not keep", state.name));
-    }
     let schema = lift_schema(state.value_type)?;
     let [value] = schema.fields() else {
         return Err(format!("the value of state `{}` has {} fields, not one", state.name, schema.fields().len()));
     };
-    Ok(StateInfo { name: state.name, kind, value: value.clone(), defaults: state.defaults, version: state.version })
+    let key = lift_state_key(kind, state.key_type).map_err(|reason| format!("state `{}`: {reason}", state.name))?;
+    let time_to_live = state.time_to_live.map(|time_to_live| TimeToLive {
+        length: Micros(i64::try_from(time_to_live.micros).unwrap_or(i64::MAX)),
+        clock: lift_clock(time_to_live.clock),
+        refreshed_by_reads: time_to_live.refresh == wit::Refresh::OnReadAndWrite,
+    });
+    let (value, version) = (value.clone(), state.version);
+    Ok(StateInfo { name: state.name, kind, key, value, defaults: state.defaults, version, time_to_live })
+}
+
+fn lift_state_key(kind: StateKind, key: Option<SchemaResult>) -> Result<Option<Field>, String> {
+    let key = key.map(lift_schema).transpose()?;
+    match (kind, key) {
+        (StateKind::Map, None) => Err("it is a map without a key type".to_owned()),
+        (StateKind::Map, Some(key)) => match key.fields() {
+            [key] if key.data_type.is_key() && !key.nullable => Ok(Some(key.clone())),
+            _ => Err(format!("`{key}` cannot be the key of a map: it is one field, neither nullable nor nested")),
+        },
+        (_, Some(_)) => Err("it has a key type and is no map".to_owned()),
+        (_, None) => Ok(None),
+    }
+}
+
+fn lift_clock(clock: wit::Clock) -> Clock {
+    match clock {
+        wit::Clock::EventTime => Clock::EventTime,
+        wit::Clock::ProcessingTime => Clock::ProcessingTime,
+    }
 }
 
 fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {

@@ -6,6 +6,7 @@ use wasmtime::Store;
 use wasmtime::component::Instance;
 
 use crate::dataplane::function::CallFailure;
+use crate::dataplane::overlay::Overlay;
 use crate::model::id::Uid;
 use crate::model::schema::Schema;
 use crate::plan::descriptor::{Descriptor, OperatorKind};
@@ -42,9 +43,11 @@ impl<G> Instances<G> {
         Ok(Self { node: node.clone(), plugin: plugin.clone(), limits, prepared, load, live: None })
     }
 
-    /// One call. A trap, a broken limit or an answer that `check` refuses costs the instance, and nothing else.
-    pub fn call<R, T>(
+    /// One call, which may reach `state` while it runs. A trap, a broken limit or an answer that `check` refuses costs the
+    /// instance, and nothing else.
+    pub fn call_with<R, T>(
         &mut self,
+        state: &mut Overlay,
         call: impl FnOnce(&G, &mut Store<Host>) -> wasmtime::Result<R>,
         check: impl FnOnce(R, &mut Host) -> Result<T, String>,
     ) -> Result<T, CallFailure> {
@@ -53,12 +56,23 @@ impl<G> Instances<G> {
             None => self.start().map_err(CallFailure::new)?,
         };
         store.data_mut().begin();
+        store.data_mut().state = std::mem::take(state);
         let answer = call(&guest, &mut store).map_err(|error| failure(&error, store.data_mut(), self.limits));
+        *state = std::mem::take(&mut store.data_mut().state);
         let checked = answer.and_then(|answer| check(answer, store.data_mut()));
         let checked = checked.map_err(CallFailure::new)?;
         store.data_mut().telemetry.commit();
         self.live = Some((store, guest));
         Ok(checked)
+    }
+
+    /// The same without state.
+    pub fn call<R, T>(
+        &mut self,
+        call: impl FnOnce(&G, &mut Store<Host>) -> wasmtime::Result<R>,
+        check: impl FnOnce(R, &mut Host) -> Result<T, String>,
+    ) -> Result<T, CallFailure> {
+        self.call_with(&mut Overlay::default(), call, check)
     }
 
     fn start(&self) -> Result<(Store<Host>, G), String> {
@@ -103,7 +117,7 @@ fn open(
 
 /// What happened, in words for the plugin's author; the trap's backtrace names the functions.
 fn failure(error: &wasmtime::Error, host: &mut Host, limits: PluginLimits) -> String {
-    if let Some(limit) = host.broken_limit() {
+    if let Some(limit) = host.take_broken() {
         return limit;
     }
     let text = format!("{error:#}");

@@ -10,7 +10,9 @@ use arrow_select::take::take;
 
 use crate::model::value::{Layout, Values};
 
-use super::bindings::wasmill::operator::columns::{ColumnParam, ValuesParam, VariableParam};
+use super::bindings::wasmill::operator::columns::{
+    ColumnParam, ColumnResult, ValuesParam, ValuesResult, VariableParam, VariableResult,
+};
 
 /// The columns as they can be borrowed: the guest sees no offset, so slices that have one are copied.
 pub fn at_offset_zero(columns: &[ArrayRef]) -> Vec<ArrayRef> {
@@ -125,4 +127,39 @@ pub fn values<'a>(values: &'a Values, presence: Option<&'a Vec<u8>>) -> ColumnPa
             Layout::Variable { offsets, data } => ValuesParam::Variable(VariableParam { offsets, data }),
         },
     }
+}
+
+/// A column of a key's type as the result of an imported function, which owns it.
+pub fn owned(column: &ArrayRef) -> ColumnResult {
+    let columns = at_offset_zero(std::slice::from_ref(column));
+    let lowered = self::columns(&columns).remove(0);
+    let values = match lowered.values {
+        ValuesParam::Booleans(bits) => ValuesResult::Booleans(bits.to_vec()),
+        ValuesParam::S8s(values) => ValuesResult::S8s(values.to_vec()),
+        ValuesParam::S16s(values) => ValuesResult::S16s(values.to_vec()),
+        ValuesParam::S32s(values) => ValuesResult::S32s(values.to_vec()),
+        ValuesParam::S64s(values) => ValuesResult::S64s(values.to_vec()),
+        ValuesParam::U8s(values) => ValuesResult::U8s(values.to_vec()),
+        ValuesParam::U16s(values) => ValuesResult::U16s(values.to_vec()),
+        ValuesParam::U32s(values) => ValuesResult::U32s(values.to_vec()),
+        ValuesParam::U64s(values) => ValuesResult::U64s(values.to_vec()),
+        ValuesParam::F32s(values) => ValuesResult::F32s(values.to_vec()),
+        ValuesParam::F64s(values) => ValuesResult::F64s(values.to_vec()),
+        ValuesParam::Fixed(data) => ValuesResult::Fixed(data.to_vec()),
+        ValuesParam::Variable(VariableParam { offsets, data }) => {
+            ValuesResult::Variable(VariableResult { offsets: offsets.to_vec(), data: data.to_vec() })
+        }
+        _ => unreachable!("{} is not the type of a key", column.data_type()),
+    };
+    ColumnResult { validity: lowered.validity.map(<[u8]>::to_vec), values }
+}
+
+/// Encoded values as the result of an imported function.
+pub fn owned_values(values: Values) -> ColumnResult {
+    let validity = presence(&values);
+    let values = match values.layout {
+        Layout::Fixed { data, .. } => ValuesResult::Fixed(data),
+        Layout::Variable { offsets, data } => ValuesResult::Variable(VariableResult { offsets, data }),
+    };
+    ColumnResult { validity, values }
 }

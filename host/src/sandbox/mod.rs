@@ -8,6 +8,7 @@ pub mod engine;
 pub mod instance;
 mod lift;
 mod lower;
+mod state;
 pub mod store;
 mod telemetry;
 

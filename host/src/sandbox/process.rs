@@ -3,6 +3,7 @@
 use crate::dataplane::function::{
     BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step, TimerName, TimerSetting,
 };
+use crate::dataplane::overlay::Overlay;
 use crate::model::id::Uid;
 use crate::model::schema::Schema;
 use crate::model::time::Timestamp;
@@ -23,7 +24,8 @@ pub struct WasmProcess {
 /// What a step must look like.
 struct Shape {
     outputs: Vec<Schema>,
-    widths: Vec<Option<usize>>,
+    /// The number and the width of each value-like state.
+    values: Vec<(u32, Option<usize>)>,
     timers: usize,
 }
 
@@ -34,7 +36,11 @@ impl WasmProcess {
         })?;
         let shape = Shape {
             outputs: descriptor.outputs.iter().map(|port| port.columns.clone()).collect(),
-            widths: descriptor.states.iter().map(|state| state.width()).collect(),
+            values: (0..)
+                .zip(&descriptor.states)
+                .filter(|(_, state)| state.kind.is_value_like())
+                .map(|(number, state)| (number, state.width()))
+                .collect(),
             timers: descriptor.timers.len(),
         };
         Ok(Self { instances, shape })
@@ -42,9 +48,10 @@ impl WasmProcess {
 }
 
 impl ProcessFunction for WasmProcess {
-    fn on_batch(&mut self, batch: &BatchCall<'_>) -> Result<Step, CallFailure> {
+    fn on_batch(&mut self, batch: &BatchCall<'_>, state: &mut Overlay) -> Result<Step, CallFailure> {
         let columns = lower::at_offset_zero(batch.columns);
         let groups = LoweredGroups::new(&batch.groups);
+        let shape = &self.shape;
         let argument = wit::Batch {
             input: batch.input as u32,
             rows: batch.rows as u32,
@@ -53,20 +60,21 @@ impl ProcessFunction for WasmProcess {
             groups: batch.groups.count as u32,
             row_groups: batch.groups.of_rows,
             keys: &lower::columns(&groups.keys),
-            states: &groups.states(&batch.groups),
+            states: &groups.states(&batch.groups, &shape.values),
             watermark: batch.watermark.0,
             processing_time: batch.processing_time.0,
         };
         let (rows, count) = (batch.rows, batch.groups.count);
-        let shape = &self.shape;
-        self.instances.call(
+        self.instances.call_with(
+            state,
             |guest, store| guest.call_on_batch(store, argument),
             |step, host| shape.check(step, rows, count, host),
         )
     }
 
-    fn on_timers(&mut self, due: &DueCall<'_>) -> Result<Step, CallFailure> {
+    fn on_timers(&mut self, due: &DueCall<'_>, state: &mut Overlay) -> Result<Step, CallFailure> {
         let groups = LoweredGroups::new(&due.groups);
+        let shape = &self.shape;
         let argument = wit::Due {
             rows: due.timers.len() as u32,
             timers: due.timers,
@@ -74,13 +82,13 @@ impl ProcessFunction for WasmProcess {
             groups: due.groups.count as u32,
             row_groups: due.groups.of_rows,
             keys: &lower::columns(&groups.keys),
-            states: &groups.states(&due.groups),
+            states: &groups.states(&due.groups, &shape.values),
             watermark: due.watermark.0,
             processing_time: due.processing_time.0,
         };
         let (rows, count) = (due.timers.len(), due.groups.count);
-        let shape = &self.shape;
-        self.instances.call(
+        self.instances.call_with(
+            state,
             |guest, store| guest.call_on_timers(store, argument),
             |step, host| shape.check(step, rows, count, host),
         )
@@ -99,10 +107,10 @@ impl LoweredGroups {
         Self { keys: lower::at_offset_zero(groups.keys), presence }
     }
 
-    fn states<'a>(&'a self, groups: &Groups<'a>) -> Vec<wit::GroupStateParam<'a>> {
-        let states = groups.states.iter().zip(&self.presence).enumerate();
-        let lowered = states.map(|(state, (values, presence))| wit::GroupStateParam {
-            state: state as u32,
+    fn states<'a>(&'a self, groups: &Groups<'a>, shapes: &[(u32, Option<usize>)]) -> Vec<wit::GroupStateParam<'a>> {
+        let states = shapes.iter().zip(groups.states.iter().zip(&self.presence));
+        let lowered = states.map(|((state, _), (values, presence))| wit::GroupStateParam {
+            state: *state,
             values: lower::values(values, presence.as_ref()),
         });
         lowered.collect()
@@ -160,12 +168,16 @@ impl Shape {
         state: wit::GroupStateResult,
         groups: usize,
     ) -> Result<(usize, crate::model::value::Values), String> {
-        let number = state.state as usize;
-        let Some(width) = self.widths.get(number) else {
-            return Err(format!("it changed state {number} of {}", self.widths.len()));
+        let number = state.state;
+        let found = self.values.iter().position(|(value_like, _)| *value_like == number);
+        let Some(index) = found else {
+            return Err(format!(
+                "it changed state {number}, which is none of the {} value-like ones",
+                self.values.len()
+            ));
         };
-        let values = lift::values(state.values, *width, groups);
-        Ok((number, values.map_err(|reason| format!("state {number}: {reason}"))?))
+        let values = lift::values(state.values, self.values[index].1, groups);
+        Ok((index, values.map_err(|reason| format!("state {number}: {reason}"))?))
     }
 
     fn timer_settings(&self, timers: wit::TimerSettings, groups: usize) -> Result<Vec<TimerSetting>, String> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
+use crate::dataplane::overlay::Overlay;
 use crate::model::id::Uid;
 use crate::plan::graph::PluginLimits;
 
@@ -13,16 +14,19 @@ use super::telemetry::Telemetry;
 
 pub struct Host {
     pub telemetry: Telemetry,
+    /// The lists and maps of the call that runs.
+    pub state: Overlay,
     limits: PluginLimits,
     /// The thread's CPU time when the first tick found the current call running.
     seen_at: Option<Duration>,
-    /// What broke a limit, for the message: wasmtime's own says only that it trapped.
+    /// What broke a limit or the contract, for the message: wasmtime's own says only that it trapped.
     broken: Option<String>,
 }
 
 /// A store whose calls are bounded in CPU time, memory and output.
 pub fn new(node: &Uid, limits: PluginLimits) -> wasmtime::Result<Store<Host>> {
-    let host = Host { telemetry: Telemetry::new(node.clone(), limits), limits, seen_at: None, broken: None };
+    let (telemetry, state) = (Telemetry::new(node.clone(), limits), Overlay::default());
+    let host = Host { telemetry, state, limits, seen_at: None, broken: None };
     let mut store = Store::new(engine(limits.trusted)?, host);
     store.limiter(|host| host);
     store.set_hostcall_fuel(limits.output_bytes_max);
@@ -41,8 +45,16 @@ impl Host {
         self.telemetry.begin();
     }
 
-    pub fn broken_limit(&mut self) -> Option<String> {
+    /// What a trap that the host made was about.
+    pub fn take_broken(&mut self) -> Option<String> {
         self.broken.take()
+    }
+
+    /// Ends the call with a trap that says this.
+    pub fn refuse(&mut self, reason: String) -> wasmtime::Error {
+        let error = wasmtime::Error::msg(reason.clone());
+        self.broken = Some(reason);
+        error
     }
 
     /// CPU time, so that a busy neighbour does not make a call look long. The first tick of a call starts the count:

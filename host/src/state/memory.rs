@@ -1,5 +1,7 @@
 //! The memory backend: a table for each key group, so that groups can be snapshot, moved and dropped on their own.
 
+use std::ops::{Bound, ControlFlow};
+
 use smallvec::SmallVec;
 
 use crate::model::checkpoint::Barrier;
@@ -8,11 +10,15 @@ use crate::model::key::Keys;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::value::{Layout, Values};
 
+use super::entries::EntryGroups;
+use super::expiry::Expired;
 use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen};
 use super::table::{self, Position, Table};
-use super::{FormerState, KeyedState};
+use super::{FormerState, KeyedState, StateLayout};
 
-/// The values of all states of a key: for each state 0, or 1 and the value, with its length (u32, little-endian)
+mod sweep;
+
+/// The values of all value-like states of a key: for each state 0, or 1 and the value, with its length (u32, little-endian)
 /// before it unless the state's width is fixed. Short rows stand in their table entry.
 type Row = SmallVec<[u8; 24]>;
 
@@ -25,8 +31,11 @@ const PRESENT: u8 = 1;
 pub struct MemoryState {
     max_parallelism: u16,
     groups: Vec<Table<Row>>,
-    /// The width of each state's values, where it is fixed.
+    entries: EntryGroups,
+    layouts: Vec<StateLayout>,
+    /// Of the states in a row, the width of each one's values where it is fixed.
     widths: Vec<Option<usize>>,
+    sweep: sweep::Cursor,
     /// Where the keys of the last `load` are.
     positions: Vec<Option<Position>>,
     guesses: Vec<Option<Position>>,
@@ -34,9 +43,22 @@ pub struct MemoryState {
 }
 
 impl MemoryState {
-    pub fn new(max_parallelism: u16, widths: Vec<Option<usize>>) -> Self {
-        let groups = (0..max_parallelism).map(|_| Table::default()).collect();
-        Self { max_parallelism, groups, widths, positions: Vec::new(), guesses: Vec::new(), row: Row::new() }
+    pub fn new(max_parallelism: u16, layouts: Vec<StateLayout>) -> Self {
+        let widths = layouts.iter().filter_map(|layout| match layout {
+            StateLayout::Value { width } => Some(*width),
+            StateLayout::Entries => None,
+        });
+        Self {
+            max_parallelism,
+            groups: (0..max_parallelism).map(|_| Table::default()).collect(),
+            entries: EntryGroups::new(max_parallelism),
+            widths: widths.collect(),
+            layouts,
+            sweep: sweep::Cursor::default(),
+            positions: Vec::new(),
+            guesses: Vec::new(),
+            row: Row::new(),
+        }
     }
 
     fn table(&self, hash: KeyHash) -> &Table<Row> {
@@ -116,22 +138,49 @@ impl KeyedState for MemoryState {
         }
     }
 
+    fn get_entries(&mut self, addresses: &Keys, values: &mut Values) {
+        self.entries.get(addresses, values);
+    }
+
+    fn put_entries(&mut self, addresses: &Keys, values: &Values) {
+        self.entries.put(addresses, values);
+    }
+
+    fn clear_entries(&mut self, prefixes: &Keys) {
+        self.entries.clear(prefixes);
+    }
+
+    fn scan_entries(
+        &mut self,
+        hash: KeyHash,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) {
+        self.entries.scan(hash, range, visit);
+    }
+
+    fn last_entry(&mut self, hash: KeyHash, prefix: &[u8]) -> Option<Vec<u8>> {
+        self.entries.last(hash, prefix)
+    }
+
+    fn sweep(&mut self, expired: &Expired) {
+        self.sweep_step(expired);
+    }
+
     fn live_keys(&self) -> usize {
         self.groups.iter().map(Table::len).sum()
     }
 
     fn snapshot(&mut self, barrier: &Barrier) -> Result<Box<dyn Frozen>, Fault> {
         let groups = self.groups.iter_mut().zip(0..).map(|(table, group)| (KeyGroup(group), table.snapshot(barrier)));
-        Ok(Box::new(FrozenRows { groups: groups.filter(|(_, snapshot)| !snapshot.is_empty()).collect() }))
+        let rows = FrozenRows { groups: groups.filter(|(_, snapshot)| !snapshot.is_empty()).collect() };
+        Ok(Box::new(FrozenState { rows, entries: self.entries.snapshot(barrier) }))
     }
 
     fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &[FormerState]) -> Result<(), Fault> {
-        let same = former.len() == self.widths.len()
-            && former
-                .iter()
-                .zip(&self.widths)
-                .enumerate()
-                .all(|(i, (state, width))| *state == FormerState { width: *width, number: Some(i) });
+        let now = self.layouts.iter().enumerate();
+        let same = now.map(|(i, layout)| FormerState { layout: *layout, number: Some(i) }).eq(former.iter().copied());
+        self.entries.restore(chunks, former)?;
         chunks.read(Content::Rows, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (key, row) = entry?;
@@ -148,15 +197,33 @@ impl KeyedState for MemoryState {
 impl MemoryState {
     /// A row of a checkpoint with this operator's states in their order; empty if none of them has a value.
     fn transpose(&mut self, row: &[u8], former: &[FormerState]) -> Result<Row, Fault> {
-        let widths: Vec<Option<usize>> = former.iter().map(|state| state.width).collect();
+        let in_row = former.iter().filter_map(|state| match state.layout {
+            StateLayout::Value { width } => Some((width, state.number)),
+            StateLayout::Entries => None,
+        });
+        let (widths, numbers): (Vec<_>, Vec<_>) = in_row.unzip();
         let mut read: Vec<Values> = widths.iter().map(|width| Values::new(*width)).collect();
         decode_row(row, &widths, &mut read);
         let mut states: Vec<Values> = self.widths.iter().map(|width| Values::new(*width)).collect();
-        for (number, values) in states.iter_mut().enumerate() {
-            let from = former.iter().position(|state| state.number == Some(number));
+        let values = self.layouts.iter().enumerate().filter(|(_, layout)| **layout != StateLayout::Entries);
+        for ((number, _), values) in values.zip(&mut states) {
+            let from = numbers.iter().position(|former| *former == Some(number));
             values.push(from.and_then(|from| read[from].get(0)));
         }
         Ok(if self.encode_row(&states, 0) { self.row.clone() } else { Row::new() })
+    }
+}
+
+/// Rows and entries.
+struct FrozenState {
+    rows: FrozenRows,
+    entries: Box<dyn Frozen>,
+}
+
+impl Frozen for FrozenState {
+    fn write(self: Box<Self>, chunks: &mut dyn ChunkSink) -> Result<(), Fault> {
+        Box::new(self.rows).write(chunks)?;
+        self.entries.write(chunks)
     }
 }
 
@@ -215,6 +282,10 @@ mod tests {
         keys
     }
 
+    fn value(width: Option<usize>) -> StateLayout {
+        StateLayout::Value { width }
+    }
+
     fn load(state: &mut MemoryState, keys: &Keys) -> Vec<Values> {
         let mut states: Vec<Values> = state.widths.iter().map(|width| Values::new(*width)).collect();
         state.load(keys, &mut states);
@@ -223,7 +294,7 @@ mod tests {
 
     #[test]
     fn values_come_back_and_keys_without_values_are_forgotten() {
-        let mut state = MemoryState::new(128, vec![Some(8), None]);
+        let mut state = MemoryState::new(128, vec![value(Some(8)), value(None)]);
         let ab = keys(&["a", "b"]);
         let mut states = load(&mut state, &ab);
         assert_eq!((states[0].get(0), states[1].get(1)), (None, None));

@@ -1,28 +1,61 @@
 //! Layer 1: keyed state and timers: what operators remember, by key and key group. Synchronous and without I/O; a
 //! backend that needs a disk implements `KeyedState` elsewhere.
 
+pub mod entries;
+pub mod expiry;
 pub mod grouping;
 mod index;
 pub mod memory;
+mod ordered;
 pub mod snapshot;
 pub mod table;
 pub mod timers;
 
+use std::ops::{Bound, ControlFlow};
+
 use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
 use crate::model::key::Keys;
+use crate::model::key_group::KeyHash;
 use crate::model::value::Values;
 
+use expiry::Expired;
 use snapshot::{ChunkSource, Frozen};
 
-/// The values of an operator's states by key. One access is for all keys of a batch.
+/// The states of an operator by key: the values of value-like states, a row for each key, and the entries of lists and
+/// maps, ordered by address (`entries::address`), each in the key group of its key. One access is for all keys of a
+/// batch.
 pub trait KeyedState: Send {
-    /// Appends the value of each state for each of `keys`, which are distinct, to that state's column.
+    /// Appends the value of each value-like state for each of `keys`, which are distinct, to that state's column.
     fn load(&mut self, keys: &Keys, states: &mut [Values]);
 
-    /// Makes `states` (a column for each state, a row for each key) the values of `keys`: the keys of the last `load`.
+    /// Makes `states` (a column for each value-like state, a row for each key) the values of `keys`: the keys of the last `load`.
     /// A key of which every value is absent is forgotten.
     fn store(&mut self, keys: &Keys, states: &[Values]);
+
+    /// Appends the value at each of `addresses` (with the hashes of their keys).
+    fn get_entries(&mut self, addresses: &Keys, values: &mut Values);
+
+    /// Makes `values` the ones at `addresses`, in order; absent removes the entry.
+    fn put_entries(&mut self, addresses: &Keys, values: &Values);
+
+    /// Removes all entries whose addresses begin with one of `prefixes` (with the hashes of their keys).
+    fn clear_entries(&mut self, prefixes: &Keys);
+
+    /// Shows `visit` the entries of a range, within the key group of `hash`, in order, until it breaks off.
+    fn scan_entries(
+        &mut self,
+        hash: KeyHash,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    );
+
+    /// The address of the last entry that begins with `prefix`, within the key group of `hash`.
+    fn last_entry(&mut self, hash: KeyHash, prefix: &[u8]) -> Option<Vec<u8>>;
+
+    /// Looks at some values and entries, going on where the last call stopped, round and round, and removes what has
+    /// expired. A round takes at most about a thousand calls, unless the state is so large that a call would take long.
+    fn sweep(&mut self, expired: &Expired);
 
     /// How many keys have a value.
     fn live_keys(&self) -> usize;
@@ -32,15 +65,24 @@ pub trait KeyedState: Send {
     fn snapshot(&mut self, barrier: &Barrier) -> Result<Box<dyn Frozen>, Fault>;
 
     /// Takes over the state of a checkpoint, before the first `load`. `states` says for each state of the checkpoint
-    /// its width there and which state of this operator it is; one that is none of them is dropped.
+    /// its layout there and which state of this operator it is, which must have the same; one that is none of them is
+    /// dropped.
     fn restore(&mut self, chunks: &mut dyn ChunkSource, states: &[FormerState]) -> Result<(), Fault>;
+}
+
+/// How a state is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateLayout {
+    /// A value in the row of its key, of so many bytes where they are the same for all, its time with it.
+    Value { width: Option<usize> },
+    /// Entries.
+    Entries,
 }
 
 /// A state of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormerState {
-    /// Of its values, where it is fixed.
-    pub width: Option<usize>,
+    pub layout: StateLayout,
     /// Its number in the operator that takes it over.
     pub number: Option<usize>,
 }

@@ -125,6 +125,19 @@ impl<V: Clone + Default> Table<V> {
         Position(at)
     }
 
+    /// Positions are below this.
+    pub fn positions(&self) -> u32 {
+        (self.pages.len() * PAGE_ENTRIES) as u32
+    }
+
+    /// The entry at the position with this number, if there is one.
+    pub fn at(&self, number: u32) -> Option<(Position, &[u8], &V)> {
+        let (page, slot) = split(number);
+        let page = self.pages.get(page)?;
+        let entry = &page.entries[slot];
+        (page.live >> slot & 1 == 1).then_some((Position(number), entry.key.as_slice(), &entry.value))
+    }
+
     /// A position that no entry has had.
     fn unused(&mut self) -> u32 {
         if self.last_used == PAGE_ENTRIES {

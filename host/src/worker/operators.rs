@@ -2,7 +2,7 @@
 
 use crate::connectors;
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};
-use crate::dataplane::keyed::Keyed;
+use crate::dataplane::keyed::{Keyed, layout};
 use crate::dataplane::operator::Operator;
 use crate::dataplane::process::ProcessOperator;
 use crate::dataplane::sink::Sink;
@@ -52,8 +52,8 @@ fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan, make: MakeProc
     let stateful = !descriptor.states.is_empty() || !descriptor.timers.is_empty();
     let key = process.key.clone().or_else(|| stateful.then(Vec::new));
     let keyed = key.map(|key| {
-        let widths = descriptor.states.iter().map(|state| state.width()).collect();
-        let state = Box::new(MemoryState::new(plan.max_parallelism, widths));
+        let layouts = descriptor.states.iter().map(layout).collect();
+        let state = Box::new(MemoryState::new(plan.max_parallelism, layouts));
         Keyed::new(key, &node.input_schema, state, plan.max_parallelism, descriptor, limits)
     });
     Ok(ProcessOperator::new(node.uid.clone(), function, descriptor.clone(), &node.input_schema, keyed))

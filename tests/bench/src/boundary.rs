@@ -9,6 +9,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use arrow_array::ArrayRef;
 use serde_json::{Value, json};
 use wasmill::dataplane::function::{BatchCall, Groups, ProcessFunction, Step};
+use wasmill::dataplane::overlay::Overlay;
 use wasmill::model::id::Uid;
 use wasmill::model::schema::Schema;
 use wasmill::model::time::Timestamp;
@@ -180,7 +181,7 @@ impl<'b, 'e> Sandboxed<'b, 'e> {
     fn call(&mut self) -> Result<Step> {
         let (batch, columns) = &self.batches[self.next];
         self.next = (self.next + 1) % self.batches.len();
-        let step = self.operator.on_batch(&BatchCall {
+        let batch_call = BatchCall {
             input: 0,
             rows: batch.times.len(),
             times: if self.reads_times { batch.times } else { &[] },
@@ -188,7 +189,8 @@ impl<'b, 'e> Sandboxed<'b, 'e> {
             groups: Groups::default(),
             watermark: Timestamp::MIN,
             processing_time: Timestamp(0),
-        });
+        };
+        let step = self.operator.on_batch(&batch_call, &mut Overlay::default());
         let step = step.map_err(|failure| Error::msg(failure.reason))?;
         ensure!(step.consumed == batch.times.len() && step.rejected.is_empty(), "it refused rows: {:?}", step.rejected);
         Ok(step)

@@ -11,6 +11,7 @@ use arrow_array::{Int64Array, UInt64Array};
 use wasmill::control::environment::HostEnvironment;
 use wasmill::control::job::Job;
 use wasmill::dataplane::function::{BatchCall, CallFailure, DueCall, PortRows, ProcessFunction, Step};
+use wasmill::dataplane::overlay::Overlay;
 use wasmill::model::id::Parallelism;
 use wasmill::model::value::{Layout, Values};
 use wasmill::plan::load::load;
@@ -33,7 +34,7 @@ struct Event<'a> {
 }
 
 impl ProcessFunction for CountEvents {
-    fn on_batch(&mut self, batch: &BatchCall<'_>) -> Result<Step, CallFailure> {
+    fn on_batch(&mut self, batch: &BatchCall<'_>, _: &mut Overlay) -> Result<Step, CallFailure> {
         let timestamps = batch.columns[0].as_primitive::<Int64Type>().values();
         let values = batch.columns[1].as_primitive::<Int64Type>().values();
         let payloads = batch.columns[2].as_binary::<i32>();
@@ -68,7 +69,7 @@ impl ProcessFunction for CountEvents {
         Ok(Step { consumed: batch.rows, outputs: vec![output], states: vec![(0, counts)], ..Step::default() })
     }
 
-    fn on_timers(&mut self, _: &DueCall<'_>) -> Result<Step, CallFailure> {
+    fn on_timers(&mut self, _: &DueCall<'_>, _: &mut Overlay) -> Result<Step, CallFailure> {
         Err(CallFailure::new("it has no timers"))
     }
 }

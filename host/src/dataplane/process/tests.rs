@@ -12,6 +12,7 @@ use crate::model::schema::{DataType, Field};
 use crate::model::value::Values;
 use crate::plan::descriptor::{OutputPort, StateInfo, StateKind, TimerInfo};
 use crate::plan::graph::PluginLimits;
+use crate::state::StateLayout;
 use crate::state::memory::MemoryState;
 
 /// Counts rows by key, as a plugin would; refuses negative values, and fails whole calls that hold `POISON`.
@@ -23,7 +24,7 @@ struct Count {
 const POISON: i64 = 666;
 
 impl ProcessFunction for Count {
-    fn on_batch(&mut self, batch: &BatchCall<'_>) -> Result<Step, CallFailure> {
+    fn on_batch(&mut self, batch: &BatchCall<'_>, _: &mut Overlay) -> Result<Step, CallFailure> {
         let values = batch.columns[0].as_primitive::<Int64Type>().values();
         let consumed = batch.rows.min(self.appetite);
         if values[..consumed].contains(&POISON) {
@@ -59,7 +60,7 @@ impl ProcessFunction for Count {
     }
 
     /// Emits the count at the timer's time to the second port, and forgets the key.
-    fn on_timers(&mut self, due: &DueCall<'_>) -> Result<Step, CallFailure> {
+    fn on_timers(&mut self, due: &DueCall<'_>, _: &mut Overlay) -> Result<Step, CallFailure> {
         let count = |group: &u32| {
             due.groups.states[0].get(*group as usize).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap()))
         };
@@ -93,15 +94,17 @@ fn operator(appetite: usize) -> ProcessOperator {
         states: vec![StateInfo {
             name: "count".into(),
             kind: StateKind::Value,
+            key: None,
             value: Field::new("count", DataType::U64),
             defaults: vec![0; 8],
             version: 0,
+            time_to_live: None,
         }],
         timers: vec![TimerInfo { name: "end".into(), clock: Clock::EventTime }],
         counters: Vec::new(),
         histograms: Vec::new(),
     };
-    let state = Box::new(MemoryState::new(16, vec![Some(8)]));
+    let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(8) }]));
     let keyed = Keyed::new(vec![0], &input(), state, 128, &descriptor, PluginLimits::default());
     ProcessOperator::new(Uid::from("count"), Box::new(Count { appetite }), descriptor, &input(), Some(keyed))
 }
@@ -191,5 +194,5 @@ fn timers_fire_in_order_of_time_and_key_and_forget() {
         .collect();
     // Key 3's timer was moved to 40 by its second event.
     assert_eq!(ended, [(20, 1), (40, 2), (50, 1)]);
-    assert_eq!(operator.keyed.as_ref().unwrap().live_keys(), 1);
+    assert_eq!(operator.keyed.as_mut().unwrap().live_keys(), 1);
 }

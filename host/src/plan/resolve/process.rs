@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::schema::{Field, Schema};
 use crate::model::time::Micros;
-use crate::plan::descriptor::{Clock, Descriptor};
+use crate::plan::descriptor::{Clock, Descriptor, StateInfo};
 use crate::plan::diagnostic::{Errors, Span, Spanned, all};
 use crate::plan::environment::Environment;
 use crate::plan::graph::{NodeKind, PluginRef, ProcessPlan};
@@ -178,6 +178,10 @@ fn check_reads(spec: &PluginSpec, descriptor: &Descriptor, inputs: &Inputs, erro
 fn times_met(descriptor: &Descriptor, inputs: &Inputs, errors: &Errors) -> bool {
     if descriptor.timers.iter().any(|timer| timer.clock == Clock::EventTime) {
         return inputs.require_time("has event-time timers", errors);
+    }
+    let expires = |state: &StateInfo| state.time_to_live.is_some_and(|it| it.clock == Clock::EventTime);
+    if descriptor.states.iter().any(expires) {
+        return inputs.require_time("has state that expires in event time", errors);
     }
     !descriptor.reads_times || inputs.require_time("reads event times", errors)
 }

@@ -30,6 +30,11 @@ fn read_plugin(mut fields: Reader, limits: &mut PluginLimits) {
     bytes(&mut fields, "memory_bytes_max", &mut limits.memory_bytes_max);
     bytes(&mut fields, "output_bytes_max", &mut limits.output_bytes_max);
     bytes(&mut fields, "state_value_bytes_max", &mut limits.state_value_bytes_max);
+    bytes(&mut fields, "state_read_bytes_max", &mut limits.state_read_bytes_max);
+    if let Some(entries) = fields.integer("state_read_entries_max", 1, u64::from(u32::MAX)) {
+        limits.state_read_entries_max = entries.value as usize;
+    }
+    bytes(&mut fields, "state_write_bytes_max", &mut limits.state_write_bytes_max);
     bytes(&mut fields, "key_bytes_max", &mut limits.key_bytes_max);
     if let Some(timers) = fields.integer("timers_per_key_max", 0, u64::MAX) {
         limits.timers_per_key_max = timers.value as usize;

@@ -147,8 +147,15 @@ impl Environment for FakeEnvironment {
         let needs = schema(fake.needs);
         let needed = needs.fields().iter().map(|field| input.index_of(&field.name).unwrap());
         let value = Field::new("n", DataType::I64);
-        let state =
-            StateInfo { name: "count".to_owned(), kind: StateKind::Value, value, defaults: vec![0; 8], version: 1 };
+        let state = StateInfo {
+            name: "count".to_owned(),
+            kind: StateKind::Value,
+            key: None,
+            value,
+            defaults: vec![0; 8],
+            version: 1,
+            time_to_live: None,
+        };
         Ok(Descriptor {
             reads: vec![needed.chain(column.and_then(|column| input.index_of(column))).collect()],
             reads_times: false,

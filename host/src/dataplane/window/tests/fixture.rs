@@ -180,9 +180,11 @@ fn plugin(name: &str, output: DataType, accumulator: DataType, reads_times: bool
     let state = StateInfo {
         name: "accumulator".to_owned(),
         kind: StateKind::Aggregating,
+        key: None,
         value: Field::new("accumulator", accumulator),
         defaults: Vec::new(),
         version: 1,
+        time_to_live: None,
     };
     let port = OutputPort { name: "main".to_owned(), columns: Schema::new([Field::new(name, output)]), extends: false };
     AggregatePlan::Plugin {

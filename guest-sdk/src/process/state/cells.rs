@@ -1,75 +1,10 @@
-//! State of keys. The values of a call's keys come with it and go back with its result, so reading and writing them
-//! is array access.
+//! The values of one value-like state for all groups of a call: reading and writing them is array access.
 
-use super::{Context, Process};
+use super::host;
 use crate::bindings::wasmill::operator::calls::GroupState;
 use crate::bindings::wasmill::operator::columns::{Column, Values, Variable};
 use crate::record::bits;
 use crate::value::Data;
-use std::marker::PhantomData;
-
-/// A state with one value for each key, declared with [`Open::value`](super::Open::value).
-///
-/// It is a handle: the value is that of the key of the row or timer at hand. A key without a value takes no space.
-#[derive(Debug)]
-pub struct Value<T> {
-    number: u32,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T: Data> Value<T> {
-    pub(super) fn new(number: u32) -> Self {
-        Self { number, of: PhantomData }
-    }
-
-    /// The key's value, if it has one.
-    #[inline]
-    pub fn get<P: Process>(&self, cx: &Context<'_, P>) -> Option<T> {
-        cx.cells(self.number).get(cx.group())
-    }
-
-    /// The key's value, or the default.
-    #[inline]
-    pub fn get_or_default<P: Process>(&self, cx: &Context<'_, P>) -> T
-    where
-        T: Default,
-    {
-        self.get(cx).unwrap_or_default()
-    }
-
-    /// Whether the key has a value.
-    #[inline]
-    pub fn exists<P: Process>(&self, cx: &Context<'_, P>) -> bool {
-        cx.cells(self.number).exists(cx.group())
-    }
-
-    /// Gives the key a value.
-    #[inline]
-    pub fn set<P: Process>(&self, cx: &mut Context<'_, P>, value: T) {
-        let (group, row) = (cx.group(), cx.row());
-        cx.cells_mut(self.number).set(group, row, &value);
-    }
-
-    /// Changes the key's value, starting from the default when it has none, and returns it.
-    #[inline]
-    pub fn update<P: Process>(&self, cx: &mut Context<'_, P>, change: impl FnOnce(&mut T)) -> T
-    where
-        T: Default,
-    {
-        let mut value = self.get_or_default(cx);
-        change(&mut value);
-        let (group, row) = (cx.group(), cx.row());
-        cx.cells_mut(self.number).set(group, row, &value);
-        value
-    }
-
-    /// Takes the key's value away.
-    #[inline]
-    pub fn clear<P: Process>(&self, cx: &mut Context<'_, P>) {
-        let (group, row) = (cx.group(), cx.row());
-        cx.cells_mut(self.number).clear(group, row);
-    }
-}
 
 /// Where a value of varying length is in the data.
 type Slot = (u32, u32);
@@ -78,7 +13,9 @@ const ABSENT: Slot = (u32::MAX, 0);
 const NO_ROW: u32 = u32::MAX;
 
 /// The values of one state for all groups of a call.
-pub(super) struct Cells {
+pub(in crate::process) struct Cells {
+    /// its number in the descriptor
+    state: u32,
     width: Option<usize>,
     groups: usize,
     /// fixed width: an array; otherwise what slots point into
@@ -90,6 +27,8 @@ pub(super) struct Cells {
     /// of varying length: how much of the data slots point to
     live: usize,
     changed: bool,
+    /// of a state with a time to live: which groups' values were written, though perhaps to what they were
+    written: Option<Vec<u8>>,
     undo: Undo,
 }
 
@@ -97,28 +36,48 @@ pub(super) struct Cells {
 struct Undo {
     row: u32,
     changed: bool,
+    written: bool,
     present: bool,
     bytes: Vec<u8>,
     slot: Slot,
 }
 
 impl Cells {
-    pub(super) fn new(width: Option<usize>) -> Self {
-        let undo =
-            Undo { row: NO_ROW, changed: false, present: false, bytes: vec![0; width.unwrap_or(0)], slot: ABSENT };
-        Self { width, groups: 0, data: Vec::new(), present: None, slots: Vec::new(), live: 0, changed: false, undo }
+    pub(in crate::process) fn new(state: u32, width: Option<usize>, expires: bool) -> Self {
+        let bytes = vec![0; width.unwrap_or(0)];
+        let undo = Undo { row: NO_ROW, changed: false, written: false, present: false, bytes, slot: ABSENT };
+        Self {
+            state,
+            width,
+            groups: 0,
+            data: Vec::new(),
+            present: None,
+            slots: Vec::new(),
+            live: 0,
+            changed: false,
+            written: expires.then(Vec::new),
+            undo,
+        }
+    }
+
+    pub(in crate::process) fn state(&self) -> u32 {
+        self.state
     }
 
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn width(&self) -> Option<usize> {
+    pub(in crate::process) fn width(&self) -> Option<usize> {
         self.width
     }
 
     /// Takes the values that came with a call.
-    pub(super) fn start(&mut self, groups: usize, column: Column) {
+    pub(in crate::process) fn start(&mut self, groups: usize, column: Column) {
         self.groups = groups;
         self.changed = false;
         self.undo.row = NO_ROW;
+        if let Some(written) = &mut self.written {
+            written.clear();
+            written.resize(groups.div_ceil(8), 0);
+        }
         match (self.width, column.values) {
             (Some(_), Values::Fixed(data)) => (self.data, self.present) = (data, column.validity),
             (Some(width), Values::Nulls) => {
@@ -145,7 +104,7 @@ impl Cells {
     }
 
     #[inline]
-    fn exists(&self, group: u32) -> bool {
+    pub(super) fn exists(&self, group: u32) -> bool {
         match self.width {
             Some(_) => self.present.as_ref().is_none_or(|present| bits::get(present, group as usize)),
             None => self.slots[group as usize] != ABSENT,
@@ -153,7 +112,7 @@ impl Cells {
     }
 
     #[inline]
-    fn get<T: Data>(&self, group: u32) -> Option<T> {
+    pub(super) fn get<T: Data>(&self, group: u32) -> Option<T> {
         let mut bytes = match T::WIDTH {
             Some(width) => {
                 if !self.exists(group) {
@@ -173,9 +132,12 @@ impl Cells {
     }
 
     #[inline]
-    fn set<T: Data>(&mut self, group: u32, row: u32, value: &T) {
+    pub(super) fn set<T: Data>(&mut self, group: u32, row: u32, value: &T) {
         match T::WIDTH {
             Some(width) => {
+                if self.undo.row != row {
+                    self.note_written(group);
+                }
                 let mut slot = &mut self.data[group as usize * width..][..width];
                 if self.undo.row != row {
                     self.undo.bytes[..width].copy_from_slice(slot);
@@ -197,7 +159,7 @@ impl Cells {
         }
     }
 
-    fn clear(&mut self, group: u32, row: u32) {
+    pub(super) fn clear(&mut self, group: u32, row: u32) {
         let Some(width) = self.width else {
             return self.point(group, row, ABSENT);
         };
@@ -209,6 +171,7 @@ impl Cells {
             self.undo.row = row;
             self.undo.changed = self.changed;
             self.undo.present = true;
+            self.note_written(group);
         }
         self.data[group as usize * width..][..width].fill(0);
         let groups = self.groups;
@@ -225,19 +188,31 @@ impl Cells {
             self.undo.row = row;
             self.undo.changed = self.changed;
             self.undo.slot = was;
+            self.note_written(group);
         }
         self.live += length(to);
         self.live -= length(was);
         self.changed = true;
     }
 
+    /// Once a row, before its first write.
+    fn note_written(&mut self, group: u32) {
+        if let Some(written) = &mut self.written {
+            self.undo.written = bits::get(written, group as usize);
+            bits::put(written, group as usize, true);
+        }
+    }
+
     /// Makes the value of a refused row's group what it was before the row.
-    pub(super) fn undo_row(&mut self, group: u32, row: u32) {
+    pub(in crate::process) fn undo_row(&mut self, group: u32, row: u32) {
         if self.undo.row != row {
             return;
         }
         self.undo.row = NO_ROW;
         self.changed = self.undo.changed;
+        if let Some(written) = &mut self.written {
+            bits::put(written, group as usize, self.undo.written);
+        }
         match self.width {
             Some(width) => {
                 self.data[group as usize * width..][..width].copy_from_slice(&self.undo.bytes);
@@ -255,7 +230,7 @@ impl Cells {
 
     /// Between rows: drops values that were overwritten when they take most of the space.
     #[inline]
-    pub(super) fn tidy(&mut self) {
+    pub(in crate::process) fn tidy(&mut self) {
         if self.width.is_none() && self.data.len() > (1 << 20) + 4 * self.live {
             self.compact();
         }
@@ -273,8 +248,14 @@ impl Cells {
         self.undo.row = NO_ROW;
     }
 
-    /// The values of all groups, if one changed.
-    pub(super) fn finish(&mut self, state: u32) -> Option<GroupState> {
+    /// The values of all groups, if one changed; tells the host which were written to what they were.
+    pub(in crate::process) fn finish(&mut self) -> Option<GroupState> {
+        if let Some(written) = &self.written {
+            let groups: Vec<u32> = (0..self.groups).filter(|at| bits::get(written, *at)).map(|at| at as u32).collect();
+            if !groups.is_empty() {
+                host::touch(self.state, &groups);
+            }
+        }
         if !self.changed {
             return None;
         }
@@ -297,7 +278,7 @@ impl Cells {
             }
             Column { validity: present, values: Values::Variable(Variable { offsets, data: packed }) }
         };
-        Some(GroupState { state, values })
+        Some(GroupState { state: self.state, values })
     }
 }
 

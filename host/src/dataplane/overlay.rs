@@ -1,0 +1,547 @@
+//! The lists and maps of a call's keys as its operator sees them: what the backend has, and over it what the call itself
+//! has written. Applied when the call has returned and was checked; dropped when it fails.
+//!
+//! What comes from a guest is checked here, but for its columns: errors are for the operator's author.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef};
+
+use crate::model::key::{self, Keys};
+use crate::model::schema::{DataType, Field};
+use crate::model::value::Values;
+use crate::plan::descriptor::{StateInfo, StateKind};
+use crate::plan::graph::PluginLimits;
+use crate::state::KeyedState;
+use crate::state::entries::{address, behind, state_of};
+use crate::state::expiry::{STAMP_BYTES, stamp};
+
+use super::call_times::CallTimes;
+
+/// Values that are handed to the backend at once, in bytes, about.
+const APPLY_BYTES: usize = 16 << 20;
+
+/// Entries that `get` asks the backend for at once.
+const GET_ROWS: usize = 1_024;
+
+#[derive(Default)]
+pub struct Overlay {
+    states: Arc<[StateInfo]>,
+    limits: PluginLimits,
+    /// `None` = no call runs that may reach state.
+    backend: Option<Box<dyn KeyedState>>,
+    /// The distinct keys of the call.
+    keys: Keys,
+    pub times: CallTimes,
+    /// By address.
+    writes: BTreeMap<Vec<u8>, Write>,
+    /// Prefixes of addresses of which the backend's entries no longer count, with their groups.
+    cleared: BTreeMap<Vec<u8>, u32>,
+    write_bytes: usize,
+    touched: BTreeSet<(usize, u32)>,
+}
+
+struct Write {
+    group: u32,
+    value: Option<Vec<u8>>,
+}
+
+/// One end of ranges, a key for each group; null = the first or last entry.
+pub struct Ends {
+    pub keys: ArrayRef,
+    pub inclusive: bool,
+}
+
+/// Entries of groups, in the order in which these were asked for.
+pub struct Page {
+    /// For each group, how many it has here, and whether it may have more.
+    pub counts: Vec<u32>,
+    pub more: Vec<bool>,
+    pub keys: ArrayRef,
+    pub values: Values,
+}
+
+impl Overlay {
+    pub fn new(states: &[StateInfo], backend: Box<dyn KeyedState>, limits: PluginLimits) -> Self {
+        Self { states: states.into(), limits, backend: Some(backend), ..Self::default() }
+    }
+
+    /// # Panics
+    /// While it is lent to a call.
+    pub fn backend(&mut self) -> &mut dyn KeyedState {
+        self.backend_and_times().0
+    }
+
+    /// # Panics
+    /// While it is lent to a call.
+    pub fn backend_and_times(&mut self) -> (&mut dyn KeyedState, &CallTimes) {
+        let backend = self.backend.as_mut().expect("the call has given the state back");
+        (&mut **backend, &self.times)
+    }
+
+    /// Whether calls of the operator may have something to say to it.
+    fn is_used(&self) -> bool {
+        self.states.iter().any(|state| !state.kind.is_value_like() || state.time_to_live.is_some())
+    }
+
+    /// Drops what the last call has written and not applied, and turns to the keys of the next.
+    pub fn start(&mut self, keys: &Keys) {
+        self.writes.clear();
+        self.cleared.clear();
+        self.touched.clear();
+        self.write_bytes = 0;
+        if self.is_used() {
+            self.keys.clone_from(keys);
+        }
+    }
+
+    /// Value-like states, by number, and groups that count as written.
+    pub fn touched(&self) -> Vec<(usize, u32)> {
+        self.touched.iter().copied().collect()
+    }
+
+    /// Hands what the call has written to the backend.
+    pub fn apply(&mut self) {
+        let writes = std::mem::take(&mut self.writes);
+        let cleared = std::mem::take(&mut self.cleared);
+        if !cleared.is_empty() {
+            let mut prefixes = Keys::default();
+            cleared.iter().for_each(|(prefix, group)| prefixes.push(prefix, self.keys.hash(*group as usize)));
+            self.backend().clear_entries(&prefixes);
+        }
+        let (mut addresses, mut values, mut stored) = (Keys::default(), Values::new(None), Vec::new());
+        for (address, Write { group, value }) in writes {
+            let state = state_of(&address);
+            addresses.push(&address, self.keys.hash(group as usize));
+            stored.clear();
+            if let Some(time_to_live) = self.states[state].time_to_live {
+                let written = self.times.written(time_to_live.clock, group as usize);
+                stored.extend_from_slice(&written.0.to_le_bytes());
+            }
+            stored.extend_from_slice(value.as_deref().unwrap_or_default());
+            values.push(value.as_ref().map(|_| &*stored));
+            if values.data_bytes() > APPLY_BYTES {
+                self.backend().put_entries(&addresses, &values);
+                addresses.clear();
+                values.clear();
+            }
+        }
+        if !addresses.is_empty() {
+            self.backend().put_entries(&addresses, &values);
+        }
+    }
+
+    /// The type of an entry's key: of a list, the number of the element. An error if the state has no entries.
+    pub fn key_field(&self, state: u32) -> Result<Field, String> {
+        let info = self.entries_of(state)?;
+        Ok(info.key.clone().unwrap_or_else(|| Field::new("number", DataType::U64)))
+    }
+
+    /// The width of an entry's values.
+    pub fn width(&self, state: u32) -> Result<Option<usize>, String> {
+        self.entries_of(state).map(StateInfo::width)
+    }
+
+    fn entries_of(&self, state: u32) -> Result<&StateInfo, String> {
+        let info = self.info(state)?;
+        if info.kind.is_value_like() {
+            return Err(format!("state `{}` is no list and no map", info.name));
+        }
+        Ok(info)
+    }
+
+    fn info(&self, state: u32) -> Result<&StateInfo, String> {
+        if self.backend.is_none() {
+            return Err(
+                "state is reached within `on-batch` and `on-timers`, and by operators that have some".to_owned()
+            );
+        }
+        self.states.get(state as usize).ok_or_else(|| format!("it asked for state {state} of {}", self.states.len()))
+    }
+
+    fn check_groups(&self, groups: &[u32], rows: usize, of: &str) -> Result<(), String> {
+        if groups.len() != rows {
+            return Err(format!("{rows} {of} for {} groups", groups.len()));
+        }
+        match groups.iter().find(|group| **group as usize >= self.keys.len()) {
+            Some(group) => Err(format!("it asked for group {group} of {}", self.keys.len())),
+            None => Ok(()),
+        }
+    }
+
+    fn prefix(&self, state: u32, group: u32) -> Vec<u8> {
+        let mut prefix = Vec::new();
+        address(state as usize, self.keys.get(group as usize), &[], &mut prefix);
+        prefix
+    }
+
+    /// The values of the first keys: as many as the limit allows, at least one.
+    pub fn get(&mut self, state: u32, groups: &[u32], keys: &ArrayRef) -> Result<Values, String> {
+        let info = self.entries_of(state)?;
+        let (width, by_reads) = (info.width(), info.time_to_live.is_some_and(|it| it.refreshed_by_reads));
+        self.check_groups(groups, keys.len(), "keys")?;
+        let places = Places::new(keys);
+        let mut values = Values::new(width);
+        for start in (0..groups.len()).step_by(GET_ROWS) {
+            let rows = start..groups.len().min(start + GET_ROWS);
+            for (row, found) in rows.clone().zip(self.lookup(state, &groups[rows], &places, start)) {
+                if row > 0
+                    && values.data_bytes() + found.as_ref().map_or(0, Vec::len) > self.limits.state_read_bytes_max
+                {
+                    return Ok(values);
+                }
+                values.push(found.as_deref());
+                if let Some(value) = found.filter(|_| by_reads) {
+                    let mut address = self.prefix(state, groups[row]);
+                    address.extend_from_slice(places.get(row));
+                    self.write(address, groups[row], Some(value))?;
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// The values at `places`, from row `start` on.
+    fn lookup(&mut self, state: u32, groups: &[u32], places: &Places, start: usize) -> Vec<Option<Vec<u8>>> {
+        let mut found: Vec<Option<Vec<u8>>> = vec![None; groups.len()];
+        let (mut addresses, mut asked) = (Keys::default(), Vec::new());
+        for (row, group) in groups.iter().enumerate() {
+            let mut address = self.prefix(state, *group);
+            let is_cleared = self.cleared.contains_key(&address);
+            address.extend_from_slice(places.get(start + row));
+            match self.writes.get(&address) {
+                Some(write) => found[row].clone_from(&write.value),
+                None if is_cleared => {}
+                None => {
+                    addresses.push(&address, self.keys.hash(*group as usize));
+                    asked.push(row);
+                }
+            }
+        }
+        let mut stored = Values::new(None);
+        self.backend().get_entries(&addresses, &mut stored);
+        for (i, row) in asked.into_iter().enumerate() {
+            found[row] = stored.get(i).and_then(|stored| self.alive(state, groups[row], stored)).map(<[u8]>::to_vec);
+        }
+        found
+    }
+
+    /// The value of a stored one, unless it has expired.
+    fn alive<'v>(&self, state: u32, group: u32, stored: &'v [u8]) -> Option<&'v [u8]> {
+        let Some(time_to_live) = self.states[state as usize].time_to_live else { return Some(stored) };
+        let until = self.times.expired_until(time_to_live, group as usize);
+        (stamp(stored) > until).then(|| &stored[STAMP_BYTES..])
+    }
+
+    /// The entries of a range of each group, in order: at most `entries_max` of each, and what the limits allow.
+    pub fn scan(
+        &mut self,
+        state: u32,
+        groups: &[u32],
+        start: Option<Ends>,
+        end: Option<Ends>,
+        entries_max: u32,
+    ) -> Result<Page, String> {
+        let info = self.entries_of(state)?;
+        let by_reads = info.time_to_live.is_some_and(|it| it.refreshed_by_reads);
+        let mut page = Gathered::new(info.width(), &self.limits);
+        for ends in [&start, &end].into_iter().flatten() {
+            self.check_groups(groups, ends.keys.len(), "ends of ranges")?;
+        }
+        self.check_groups(groups, groups.len(), "groups")?;
+        let (start, end) = (start.map(EndPlaces::new), end.map(EndPlaces::new));
+        for (row, group) in groups.iter().enumerate() {
+            let prefix = self.prefix(state, *group);
+            let from = start.as_ref().map_or(Bound::Unbounded, |ends| ends.bound(row, &prefix));
+            let to = end.as_ref().map_or(Bound::Unbounded, |ends| ends.bound(row, &prefix));
+            page.start_group(entries_max as usize, prefix.len());
+            self.scan_group(state, *group, &prefix, (from, to), &mut page);
+            page.finish_group();
+        }
+        let key = self.key_field(state)?;
+        if by_reads {
+            self.refresh(state, groups, &page)?;
+        }
+        let keys = key::decode(page.places.iter().map(|place| &**place), &[key]).remove(0);
+        Ok(Page { counts: page.counts, more: page.more, keys, values: page.values })
+    }
+
+    fn scan_group(
+        &mut self,
+        state: u32,
+        group: u32,
+        prefix: &[u8],
+        (from, to): (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        page: &mut Gathered,
+    ) {
+        let behind = behind(prefix);
+        let range = (
+            match &from {
+                Bound::Unbounded => Bound::Included(prefix),
+                bound => bound.as_ref().map(Vec::as_slice),
+            },
+            match &to {
+                Bound::Unbounded => behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded),
+                bound => bound.as_ref().map(Vec::as_slice),
+            },
+        );
+        if is_empty(range) {
+            return;
+        }
+        let mut backend = self.backend.take().expect("checked by `info`");
+        let mut own = self.writes.range::<[u8], _>(range).peekable();
+        let mut visit = |address: &[u8], stored: &[u8]| {
+            while let Some((own_address, write)) = own.next_if(|(own_address, _)| own_address.as_slice() < address) {
+                page.add(own_address, write.value.as_deref())?;
+            }
+            match own.next_if(|(own_address, _)| own_address.as_slice() == address) {
+                Some((_, write)) => page.add(address, write.value.as_deref()),
+                None => page.add(address, self.alive(state, group, stored)),
+            }
+        };
+        if !self.cleared.contains_key(prefix) {
+            backend.scan_entries(self.keys.hash(group as usize), range, &mut visit);
+        }
+        let _ = own.try_for_each(|(address, write)| page.add(address, write.value.as_deref()));
+        self.backend = Some(backend);
+    }
+
+    /// Counts entries that were read as written.
+    fn refresh(&mut self, state: u32, groups: &[u32], page: &Gathered) -> Result<(), String> {
+        let mut row = 0;
+        for (group, count) in groups.iter().zip(&page.counts) {
+            for _ in 0..*count {
+                let mut address = self.prefix(state, *group);
+                address.extend_from_slice(&page.places[row]);
+                self.write(address, *group, page.values.get(row).map(<[u8]>::to_vec))?;
+                row += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives keys of a map values, in order; absent removes.
+    pub fn put(&mut self, state: u32, groups: &[u32], keys: &ArrayRef, values: &Values) -> Result<(), String> {
+        let info = self.entries_of(state)?;
+        if info.kind != StateKind::Map {
+            return Err(format!("state `{}` is a list: elements are appended", info.name));
+        }
+        self.check_groups(groups, keys.len(), "keys")?;
+        self.check_groups(groups, values.len(), "values")?;
+        let places = Places::new(keys);
+        for (row, group) in groups.iter().enumerate() {
+            let place = places.get(row);
+            if place.len() > self.limits.key_bytes_max {
+                let (bytes, limit) = (place.len(), self.limits.key_bytes_max);
+                return Err(format!("a key of a map has {bytes} bytes; key_bytes_max is {limit}"));
+            }
+            let mut address = self.prefix(state, *group);
+            address.extend_from_slice(place);
+            self.write(address, *group, values.get(row).map(<[u8]>::to_vec))?;
+        }
+        Ok(())
+    }
+
+    /// Puts elements behind the last one of a list, in order.
+    pub fn append(&mut self, state: u32, groups: &[u32], values: &Values) -> Result<(), String> {
+        let info = self.entries_of(state)?;
+        if info.kind != StateKind::List {
+            return Err(format!("state `{}` is a map: nothing can be appended", info.name));
+        }
+        self.check_groups(groups, values.len(), "elements")?;
+        for (row, group) in groups.iter().enumerate() {
+            let value = values.get(row).ok_or("an element of a list has no value")?.to_vec();
+            let mut address = self.prefix(state, *group);
+            let number = self.next_number(&address, *group)?;
+            address.extend_from_slice(&place_of(number));
+            self.write(address, *group, Some(value))?;
+        }
+        Ok(())
+    }
+
+    fn next_number(&mut self, prefix: &[u8], group: u32) -> Result<u64, String> {
+        let behind = behind(prefix);
+        let range = (Bound::Included(prefix), behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let own = self.writes.range::<[u8], _>(range).next_back().map(|(address, _)| number(&address[prefix.len()..]));
+        let last = match own {
+            Some(number) => Some(number),
+            None if self.cleared.contains_key(prefix) => None,
+            None => {
+                let hash = self.keys.hash(group as usize);
+                self.backend().last_entry(hash, prefix).map(|address| number(&address[prefix.len()..]))
+            }
+        };
+        last.map_or(Some(0), |number| number.checked_add(1)).ok_or_else(|| "a list has too many elements".to_owned())
+    }
+
+    /// Removes all entries of groups.
+    pub fn clear(&mut self, state: u32, groups: &[u32]) -> Result<(), String> {
+        self.entries_of(state)?;
+        self.check_groups(groups, groups.len(), "groups")?;
+        for group in groups {
+            let prefix = self.prefix(state, *group);
+            let behind = behind(&prefix);
+            let end = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let own = self.writes.range::<[u8], _>((Bound::Included(&*prefix), end));
+            let own: Vec<Vec<u8>> = own.map(|(address, _)| address.clone()).collect();
+            own.iter().for_each(|address| drop(self.writes.remove(address)));
+            self.count_bytes(prefix.len())?;
+            self.cleared.insert(prefix, *group);
+        }
+        Ok(())
+    }
+
+    /// Counts values of a value-like state as written.
+    pub fn touch(&mut self, state: u32, groups: &[u32]) -> Result<(), String> {
+        let info = self.info(state)?;
+        if !info.kind.is_value_like() {
+            return Err(format!("state `{}` has no values to touch", info.name));
+        }
+        self.check_groups(groups, groups.len(), "groups")?;
+        self.touched.extend(groups.iter().map(|group| (state as usize, *group)));
+        Ok(())
+    }
+
+    fn write(&mut self, address: Vec<u8>, group: u32, value: Option<Vec<u8>>) -> Result<(), String> {
+        let bytes = value.as_ref().map_or(0, Vec::len);
+        if bytes > self.limits.state_value_bytes_max {
+            let name = &self.states[state_of(&address)].name;
+            let limit = self.limits.state_value_bytes_max;
+            return Err(format!("a value of state `{name}` has {bytes} bytes; state_value_bytes_max is {limit}"));
+        }
+        self.count_bytes(address.len() + bytes)?;
+        self.writes.insert(address, Write { group, value });
+        Ok(())
+    }
+
+    fn count_bytes(&mut self, bytes: usize) -> Result<(), String> {
+        self.write_bytes += bytes;
+        let limit = self.limits.state_write_bytes_max;
+        if self.write_bytes > limit {
+            return Err(format!("a call wrote more to its lists and maps than state_write_bytes_max: {limit}"));
+        }
+        Ok(())
+    }
+}
+
+/// Where the element of a list with this number is: its key as `model/key.rs` encodes it.
+fn place_of(number: u64) -> [u8; 9] {
+    let mut place = [1; 9];
+    place[1..].copy_from_slice(&number.to_be_bytes());
+    place
+}
+
+fn number(place: &[u8]) -> u64 {
+    u64::from_be_bytes(*place.last_chunk().expect("the place of an element is a number"))
+}
+
+fn is_empty((from, to): (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+    match (from, to) {
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => from >= to,
+        _ => false,
+    }
+}
+
+/// Keys of entries as they stand in addresses.
+struct Places {
+    keys: Keys,
+}
+
+impl Places {
+    fn new(keys: &ArrayRef) -> Self {
+        let mut places = Keys::default();
+        places.encode(std::slice::from_ref(keys), keys.len());
+        Self { keys: places }
+    }
+
+    fn get(&self, row: usize) -> &[u8] {
+        self.keys.get(row)
+    }
+}
+
+struct EndPlaces {
+    ends: Ends,
+    places: Places,
+}
+
+impl EndPlaces {
+    fn new(ends: Ends) -> Self {
+        Self { places: Places::new(&ends.keys), ends }
+    }
+
+    fn bound(&self, row: usize, prefix: &[u8]) -> Bound<Vec<u8>> {
+        if self.ends.keys.is_null(row) {
+            return Bound::Unbounded;
+        }
+        let address = [prefix, self.places.get(row)].concat();
+        if self.ends.inclusive { Bound::Included(address) } else { Bound::Excluded(address) }
+    }
+}
+
+/// A page in the making.
+struct Gathered {
+    entries_max: usize,
+    bytes_max: usize,
+    counts: Vec<u32>,
+    more: Vec<bool>,
+    places: Vec<Vec<u8>>,
+    values: Values,
+    bytes: usize,
+    // Of the group at hand.
+    group_max: usize,
+    prefix_bytes: usize,
+    count: u32,
+    has_more: bool,
+}
+
+impl Gathered {
+    fn new(width: Option<usize>, limits: &PluginLimits) -> Self {
+        Self {
+            entries_max: limits.state_read_entries_max,
+            bytes_max: limits.state_read_bytes_max,
+            counts: Vec::new(),
+            more: Vec::new(),
+            places: Vec::new(),
+            values: Values::new(width),
+            bytes: 0,
+            group_max: 0,
+            prefix_bytes: 0,
+            count: 0,
+            has_more: false,
+        }
+    }
+
+    fn start_group(&mut self, entries_max: usize, prefix_bytes: usize) {
+        (self.group_max, self.prefix_bytes) = (entries_max.max(1), prefix_bytes);
+        (self.count, self.has_more) = (0, false);
+    }
+
+    fn finish_group(&mut self) {
+        self.counts.push(self.count);
+        self.more.push(self.has_more);
+    }
+
+    /// Breaks off when the page or the group's part of it is full.
+    fn add(&mut self, address: &[u8], value: Option<&[u8]>) -> ControlFlow<()> {
+        let Some(value) = value else { return ControlFlow::Continue(()) };
+        if self.has_more {
+            return ControlFlow::Break(());
+        }
+        let place = &address[self.prefix_bytes..];
+        let bytes = place.len() + value.len();
+        let page_is_full =
+            !self.places.is_empty() && (self.places.len() >= self.entries_max || self.bytes + bytes > self.bytes_max);
+        if page_is_full || self.count as usize >= self.group_max {
+            self.has_more = true;
+            return ControlFlow::Break(());
+        }
+        self.places.push(place.to_vec());
+        self.values.push(Some(value));
+        self.bytes += bytes;
+        self.count += 1;
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,47 @@
+use super::*;
+use wasmill_sdk::testing::Drive;
+
+#[derive(Record)]
+struct Input<'a> {
+    key: &'a str,
+    value: i64,
+}
+
+fn events(values: impl IntoIterator<Item = i64>) -> impl Iterator<Item = (Timestamp, Input<'static>)> {
+    values.into_iter().map(|value| (Timestamp(0), Input { key: "a", value }))
+}
+
+#[test]
+fn folds() {
+    let mut fold = Drive::<Fold>::over::<Input<'_>>("");
+    fold.batch(events([4, 8, -100, 0]));
+    let folded = |largest, mean| Extend(Folded { largest, mean });
+    assert_eq!(fold.outputs(), [folded(4, 4.0), folded(8, 6.0), folded(8, 4.0)]);
+    assert_eq!(fold.rejected(), ["it is negative"]);
+}
+
+#[test]
+fn a_full_basket_is_emptied() {
+    let mut baskets = Drive::<Baskets>::over::<Input<'_>>("");
+    baskets.batch(events((0..100).chain([5, -1, 5])));
+    let outputs = baskets.outputs();
+    assert_eq!(outputs[99], Extend(Basket { known: 100, times: 1, smallest: 0, largest: 99 }));
+    assert_eq!(outputs[101], Extend(Basket { known: 1, times: 2, smallest: 5, largest: 5 }));
+}
+
+#[test]
+fn fifty_at_a_time() {
+    let mut recent = Drive::<Recent>::over::<Input<'_>>("");
+    recent.batch(events(0..30)).batch(events([-1])).batch(events(30..100));
+    assert!(recent.outputs()[1].0.latest.iter().copied().eq(50..100));
+    assert_eq!(recent.live_keys(), 0);
+}
+
+#[test]
+fn what_was_seen_is_forgotten() {
+    let mut seen = Drive::<FirstSeen>::over::<Input<'_>>("");
+    seen.batch(events([1, 2, 1])).watermark(Timestamp(0) + hours(1) - micros(1)).batch(events([2]));
+    assert_eq!(seen.outputs().len(), 2);
+    seen.watermark(Timestamp(0) + hours(1));
+    assert_eq!(seen.live_keys(), 0);
+}
