@@ -1,5 +1,7 @@
 //! What a component says of its operators, in the host's own types: `wit/operator.wit` has the contract.
 
+use std::fmt;
+
 use crate::model::schema::{DataType, Field, Schema};
 use crate::model::time::Micros;
 
@@ -107,6 +109,16 @@ impl StateKind {
             Self::Value | Self::Reducing | Self::Aggregating => true,
             Self::List | Self::Map => false,
         }
+    }
+}
+
+/// As checkpoints and people call it.
+impl fmt::Display for StateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value => "value",
+            Self::Aggregating => "aggregating",
+        })
     }
 }
 

@@ -1,0 +1,221 @@
+//! The thread that makes the checkpoints of a running job: it performs what the coordinator says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use crate::connectors::Committer;
+use crate::dataplane::sink_writer::Committable;
+use crate::dataplane::snapshot::TaskSnapshot;
+use crate::model::checkpoint::CheckpointId;
+use crate::model::fault::Fault;
+use crate::model::id::{Slot, Uid};
+use crate::model::time::Timestamp;
+use crate::plan::fault_tolerance::CheckpointPlan;
+use crate::plan::graph::Plan;
+use crate::storage::decisions::Decisions;
+use crate::storage::manifest::MANIFEST;
+use crate::storage::store::Store;
+use crate::worker::channel::Waker;
+use crate::worker::slot::{Order, TaskId};
+
+use super::coordinator::{Action, Complete, Coordinator, Event};
+use super::record::{self, Incarnation, MemberRecord, StateFile};
+use super::retention::Kept;
+use super::writer::{self, WRITERS};
+
+/// Between tries to publish, at first; each pause is twice the one before.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// The thread looks at the clock this often, however far the next thing is.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// What the driver hears.
+pub enum Notice {
+    Snapshot(TaskId, TaskSnapshot),
+    Written(TaskId, CheckpointId, Vec<MemberRecord>),
+    Done(Slot),
+    /// Make a last checkpoint, then end the job.
+    Stop,
+    /// The job has failed: nothing more is to be decided.
+    Abort,
+}
+
+/// A slot as the driver reaches it.
+pub struct Mailbox {
+    pub orders: Sender<Order>,
+    pub waker: Waker,
+}
+
+impl Mailbox {
+    pub fn send(&self, order: Order) {
+        // A slot that has ended needs no orders.
+        let _ = self.orders.send(order);
+        self.waker.wake();
+    }
+}
+
+pub struct Driver {
+    pub plan: Arc<Plan>,
+    pub checkpoints: CheckpointPlan,
+    pub store: Store,
+    pub decisions: Decisions,
+    pub slots: Arc<Vec<Mailbox>>,
+    pub tasks: BTreeSet<TaskId>,
+    pub committers: BTreeMap<Uid, Box<dyn Committer>>,
+    /// The number of the first checkpoint.
+    pub first: CheckpointId,
+    pub kept: Vec<Kept>,
+}
+
+/// Performs the actions of one job's coordinator.
+struct Running {
+    driver: Driver,
+    coordinator: Coordinator,
+    incarnation: Incarnation,
+    writers: Vec<Sender<(TaskId, TaskSnapshot)>>,
+    /// Of the checkpoint that is being finished.
+    committables: BTreeMap<Uid, Vec<Committable>>,
+    /// The job is over.
+    end: Option<Result<(), Fault>>,
+}
+
+impl Driver {
+    /// Makes checkpoints until the job is over. `notices` is the other end of what `own` sends.
+    pub fn run(mut self, notices: &Receiver<Notice>, own: &Sender<Notice>) -> Result<(), Fault> {
+        let incarnation = Incarnation { job_id: self.decisions.job_id(), number: self.decisions.incarnation() };
+        let tasks = self.tasks.clone();
+        let mut coordinator = Coordinator::new(self.checkpoints.clone(), tasks, self.first, now());
+        for kept in std::mem::take(&mut self.kept) {
+            coordinator.inherit(kept.checkpoint, kept.files);
+        }
+        thread::scope(|scope| {
+            let mut writers = Vec::new();
+            for number in 0..WRITERS {
+                let (sender, snapshots) = channel();
+                let (store, own) = (self.store.clone(), own.clone());
+                thread::Builder::new()
+                    .name(format!("snapshots-{number}"))
+                    .spawn_scoped(scope, move || writer::run(&store, incarnation, &snapshots, &own))
+                    .map_err(|error| Fault::unavailable(format!("no thread for writing checkpoints: {error}")))?;
+                writers.push(sender);
+            }
+            let committables = BTreeMap::new();
+            Running { driver: self, coordinator, incarnation, writers, committables, end: None }.run(notices)
+        })
+    }
+}
+
+impl Running {
+    fn run(mut self, notices: &Receiver<Notice>) -> Result<(), Fault> {
+        while self.end.is_none() {
+            let wait = self.coordinator.wake_at().0.saturating_sub(now().0).max(0).unsigned_abs();
+            let event = match notices.recv_timeout(Duration::from_micros(wait).min(SLEEP_MAX)) {
+                Ok(Notice::Snapshot(task, snapshot)) => {
+                    let checkpoint = snapshot.barrier.checkpoint;
+                    // A writer lives as long as this.
+                    let _ = self.writers[usize::from(task.slot.0) % WRITERS].send((task, snapshot));
+                    Event::Passed(task, checkpoint)
+                }
+                Ok(Notice::Written(task, checkpoint, members)) => Event::Written(task, checkpoint, members),
+                Ok(Notice::Done(slot)) => Event::Done(slot),
+                Ok(Notice::Stop) => Event::Stop,
+                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => Event::Time,
+            };
+            self.apply(event)?;
+        }
+        self.end.unwrap_or(Ok(()))
+    }
+
+    fn apply(&mut self, event: Event) -> Result<(), Fault> {
+        for action in self.coordinator.apply(now(), event) {
+            match action {
+                Action::Inject(barrier) => {
+                    self.driver.slots.iter().for_each(|slot| slot.send(Order::Checkpoint(barrier)));
+                }
+                Action::Decide(complete) => {
+                    let decided = self.decide(&complete)?;
+                    self.apply(Event::Decided(complete.checkpoint, decided))?;
+                }
+                Action::Publish(checkpoint) => {
+                    self.publish()?;
+                    self.apply(Event::Published(checkpoint))?;
+                }
+                Action::Delete(files) => self.delete(files),
+                Action::End => {
+                    self.driver.slots.iter().for_each(|slot| slot.send(Order::Stop));
+                    self.end = Some(Ok(()));
+                }
+                Action::Fail(fault) => self.end = Some(Err(fault)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The inner error fails the checkpoint, the outer one the job.
+    fn decide(&mut self, complete: &Complete) -> Result<Result<StateFile, Fault>, Fault> {
+        let manifest = record::manifest(&self.driver.plan, self.incarnation, complete, now());
+        let folder = self.incarnation.folder(complete.checkpoint.0);
+        let reference = match manifest.write(&self.driver.store, &folder) {
+            Ok(reference) => reference,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let key = reference.path.clone();
+        // If it cannot be known what was decided, the job starts anew from whatever it was.
+        if !self.driver.decisions.complete(reference)? {
+            return Err(Fault::superseded(format!(
+                "another host has taken over the job `{}`: this one stops, and has changed nothing since",
+                self.driver.plan.name
+            )));
+        }
+        tracing::debug!(checkpoint = complete.checkpoint.0, bytes = manifest.bytes(), "checkpoint complete");
+        self.committables = complete.committables.clone();
+        Ok(Ok(StateFile { key, bytes: 0 }))
+    }
+
+    /// Tries until it works or the time for a checkpoint is over: it has been decided that this happens.
+    fn publish(&mut self) -> Result<(), Fault> {
+        for (uid, committables) in std::mem::take(&mut self.committables) {
+            if let Some(committer) = self.driver.committers.get_mut(&uid) {
+                commit(committer.as_mut(), &committables, self.driver.checkpoints.timeout.into())
+                    .map_err(|fault| fault.at(&uid))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What cannot be deleted now is garbage, which the next start of the job sweeps.
+    fn delete(&mut self, mut files: Vec<StateFile>) {
+        files.sort_by_key(|file| !file.key.ends_with(MANIFEST));
+        for file in files {
+            if let Err(fault) = self.driver.store.delete(&file.key) {
+                tracing::warn!("an old checkpoint is not deleted: {fault}");
+            }
+        }
+    }
+}
+
+/// Commits, again and again until `patience` is over.
+pub fn commit(committer: &mut dyn Committer, committables: &[Committable], patience: Duration) -> Result<(), Fault> {
+    let (mut pause, mut waited) = (RETRY_FIRST, Duration::ZERO);
+    loop {
+        match committer.commit(committables) {
+            Err(fault) if waited < patience => {
+                tracing::warn!("what a checkpoint covers is not published yet: {fault}");
+                thread::sleep(pause);
+                waited += pause;
+                pause = (pause * 2).min(RETRY_MAX);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_micros() as i64)
+}
