@@ -2,6 +2,7 @@
 //! backend that needs a disk implements `KeyedState` elsewhere.
 
 pub mod entries;
+pub mod evolution;
 pub mod expiry;
 pub mod grouping;
 mod index;
