@@ -103,6 +103,13 @@ pub enum StateKind {
 }
 
 impl StateKind {
+    const ALL: [Self; 5] = [Self::Value, Self::Reducing, Self::Aggregating, Self::List, Self::Map];
+
+    /// The kind that is displayed like this.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.to_string() == text)
+    }
+
     /// One value for each key, which travels with the call. Others are entries.
     pub fn is_value_like(self) -> bool {
         match self {
@@ -117,7 +124,10 @@ impl fmt::Display for StateKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Value => "value",
+            Self::Reducing => "reducing",
             Self::Aggregating => "aggregating",
+            Self::List => "list",
+            Self::Map => "map",
         })
     }
 }
@@ -132,6 +142,16 @@ pub struct TimerInfo {
 pub enum Clock {
     EventTime,
     ProcessingTime,
+}
+
+/// As checkpoints and people call it.
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EventTime => "event-time",
+            Self::ProcessingTime => "processing-time",
+        })
+    }
 }
 
 impl Descriptor {

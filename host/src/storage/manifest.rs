@@ -13,7 +13,9 @@ use crate::model::id::Uid;
 use crate::model::key::KEY_ENCODING_VERSION;
 use crate::model::schema::Field;
 use crate::model::type_name::parse_field;
-use crate::plan::descriptor::StateInfo;
+use crate::plan::descriptor::{StateInfo, StateKind};
+use crate::state::StateLayout;
+use crate::state::expiry::STAMP_BYTES;
 
 use super::store::{Created, Store};
 
@@ -99,6 +101,12 @@ pub struct StateRecord {
     #[serde(flatten)]
     pub value: FieldRecord,
     pub state_kind: String,
+    /// The type of a map's keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_type: Option<String>,
+    /// The clock by which it expires: then each value and entry has its time before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<String>,
     pub version: u32,
     /// An encoded value with the defaults of its fields, hexadecimal.
     pub defaults: String,
@@ -107,16 +115,30 @@ pub struct StateRecord {
 impl From<&StateInfo> for StateRecord {
     fn from(state: &StateInfo) -> Self {
         let value = FieldRecord { name: state.name.clone(), ..FieldRecord::from(&state.value) };
-        let state_kind = state.kind.to_string();
-        Self { value, state_kind, version: state.version, defaults: hex::encode(&state.defaults) }
+        Self {
+            value,
+            state_kind: state.kind.to_string(),
+            key_type: state.key.as_ref().map(|key| FieldRecord::from(key).data_type),
+            expires_in: state.time_to_live.map(|time_to_live| time_to_live.clock.to_string()),
+            version: state.version,
+            defaults: hex::encode(&state.defaults),
+        }
     }
 }
 
 impl StateRecord {
-    /// The bytes of every value, if they are the same for all.
-    pub fn width(&self) -> Result<Option<usize>, Fault> {
+    /// How it is kept.
+    pub fn layout(&self) -> Result<StateLayout, Fault> {
         let value = self.value.parse()?;
-        Ok(if value.nullable { None } else { value.data_type.fixed_width() })
+        let kind = StateKind::parse(&self.state_kind).ok_or_else(|| {
+            Fault::invalid(format!("the manifest has a state `{}` of no known kind: {}", value.name, self.state_kind))
+        })?;
+        if !kind.is_value_like() {
+            return Ok(StateLayout::Entries);
+        }
+        let width = if value.nullable { None } else { value.data_type.fixed_width() };
+        let time = if self.expires_in.is_some() { STAMP_BYTES } else { 0 };
+        Ok(StateLayout::Value { width: width.map(|width| width + time) })
     }
 }
 

@@ -140,6 +140,12 @@ fn compare_state(then: &StateRecord, now: &StateRecord) -> Verdict {
     }
     let why = if then.state_kind != now.state_kind {
         format!("it was of kind {}, and is of kind {}", then.state_kind, now.state_kind)
+    } else if then.key_type != now.key_type {
+        let key_type = |state: &StateRecord| state.key_type.clone().unwrap_or_default();
+        format!("the keys of its map were {}, and are {}", key_type(then), key_type(now))
+    } else if then.expires_in != now.expires_in {
+        let clock = |state: &StateRecord| state.expires_in.clone().unwrap_or_else(|| "never".to_owned());
+        format!("it expired by {}, and expires by {}", clock(then), clock(now))
     } else if then.value.data_type != now.value.data_type {
         format!("its values were {}, and are {}", then.value.data_type, now.value.data_type)
     } else if then.version != now.version {

@@ -151,7 +151,7 @@ fn former_states(node: &Node, record: &NodeRecord) -> Result<Vec<FormerState>, F
     };
     let former = states.iter().map(|then| {
         let number = process.descriptor.states.iter().position(|now| now.name == then.value.name);
-        Ok(FormerState { width: then.width()?, number })
+        Ok(FormerState { layout: then.layout()?, number })
     });
     former.collect()
 }
