@@ -1,7 +1,7 @@
 //! Opening an operator: its configuration is read, its states, side outputs and metrics are declared.
 
 use super::ports::{AnyRows, Rows};
-use super::state::{AnyEntries, Cells, ListEntries, MapEntries};
+use super::state::{self, AnyEntries, Cells, ListEntries, MapEntries, Touch};
 use super::{Aggregating, Clock, Column, List, Map, MapKey, Port, Reducing, Value};
 use crate::aggregate::Aggregate;
 use crate::bindings::wasmill::operator::descriptors::{self, Refresh, StateInfo, StateKind, TimeToLive};
@@ -103,6 +103,7 @@ impl Open<'_> {
             name: name.to_owned(),
             version: 0,
             time_to_live: None,
+            touch: None,
             states: &mut self.states,
             cells: &mut self.cells,
             entries: &mut self.entries,
@@ -138,6 +139,7 @@ pub struct State<'o> {
     name: String,
     version: u32,
     time_to_live: Option<TimeToLive>,
+    touch: Option<Touch>,
     states: &'o mut Vec<StateInfo>,
     cells: &'o mut Vec<Cells>,
     entries: &'o mut Vec<Box<dyn AnyEntries>>,
@@ -152,6 +154,7 @@ impl State<'_> {
     pub fn expires_after(mut self, span: Duration, clock: Clock) -> Self {
         let micros = span.0.max(0) as u64;
         self.time_to_live = Some(TimeToLive { micros, clock: clock.into(), refresh: Refresh::OnWrite });
+        self.touch = Some(state::touch);
         self
     }
 
@@ -205,7 +208,7 @@ impl State<'_> {
 
     fn value_like<T: Data + Default>(self, kind: StateKind) -> Value<T> {
         let value = Value::new(self.cells.len());
-        self.cells.push(Cells::new(self.states.len() as u32, T::WIDTH, self.time_to_live.is_some()));
+        self.cells.push(Cells::new(self.states.len() as u32, T::WIDTH, self.touch));
         self.states.push(describe::<T>(&self.name, kind, self.version, self.time_to_live));
         value
     }

@@ -9,7 +9,7 @@ use crate::toolchain::{self, BuildRequest, Built};
 /// Build operators: from a cargo project to checked components
 ///
 /// Finds a compiler for the sandbox's target, builds, makes a component of the result, refuses it when it imports
-/// anything but telemetry, and prints what is in it.
+/// anything but telemetry and state, and prints what is in it.
 #[derive(Debug, Args)]
 pub struct Build {
     /// Folder of a cargo package, or of a workspace with operator packages

@@ -8,8 +8,8 @@ use wit_parser::{InterfaceId, Resolve, WorldItem, WorldKey};
 use super::ToolchainError;
 
 const PACKAGE: (&str, &str) = ("wasmill", "operator");
-/// The only interface with functions that an operator may import.
-const TELEMETRY: &str = "telemetry";
+/// The interfaces with functions that an operator may import.
+const IMPORTS: [&str; 2] = ["telemetry", "state"];
 /// The interface that every operator exports.
 const PLUGIN: &str = "plugin";
 
@@ -24,7 +24,7 @@ pub struct Component {
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
     #[error(
-        "it imports {names}, and an operator may import nothing but `wasmill:operator/telemetry`: {advice}",
+        "it imports {names}, and an operator may import nothing but the telemetry and the state of `wasmill:operator`: {advice}",
         names = quoted(.imports)
     )]
     Imports { imports: Vec<String>, advice: &'static str },
@@ -86,7 +86,7 @@ pub fn encode(module: &[u8]) -> Result<Component, ContractError> {
     Ok(Component { bytes, digest: format!("sha256:{hexadecimal}") })
 }
 
-/// Refuses a component that imports anything but telemetry (interfaces with only types do not count), or that
+/// Refuses a component that imports anything but telemetry and state (interfaces with only types do not count), or that
 /// exports no plugin.
 pub fn check_contract(component: &[u8]) -> Result<(), ContractError> {
     let not_a_component = |message: String| ContractError::NotAComponent(message);
@@ -116,7 +116,7 @@ pub fn check_contract(component: &[u8]) -> Result<(), ContractError> {
 fn is_allowed_import(resolve: &Resolve, item: &WorldItem) -> bool {
     match item {
         WorldItem::Interface { id, .. } => {
-            resolve.interfaces[*id].functions.is_empty() || is_ours(resolve, *id, TELEMETRY)
+            resolve.interfaces[*id].functions.is_empty() || IMPORTS.iter().any(|name| is_ours(resolve, *id, name))
         }
         WorldItem::Function(_) => false,
         WorldItem::Type { .. } => true,

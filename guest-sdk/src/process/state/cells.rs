@@ -1,6 +1,5 @@
 //! The values of one value-like state for all groups of a call: reading and writing them is array access.
 
-use super::host;
 use crate::bindings::wasmill::operator::calls::GroupState;
 use crate::bindings::wasmill::operator::columns::{Column, Values, Variable};
 use crate::record::bits;
@@ -29,8 +28,13 @@ pub(in crate::process) struct Cells {
     changed: bool,
     /// of a state with a time to live: which groups' values were written, though perhaps to what they were
     written: Option<Vec<u8>>,
+    /// tells the host of them; a function of its own, so that components whose states do not expire do not import it
+    touch: Option<Touch>,
     undo: Undo,
 }
+
+/// `state.touch` of the contract.
+pub(in crate::process) type Touch = fn(u32, &[u32]);
 
 /// What the row at hand found before it first wrote.
 struct Undo {
@@ -43,7 +47,7 @@ struct Undo {
 }
 
 impl Cells {
-    pub(in crate::process) fn new(state: u32, width: Option<usize>, expires: bool) -> Self {
+    pub(in crate::process) fn new(state: u32, width: Option<usize>, touch: Option<Touch>) -> Self {
         let bytes = vec![0; width.unwrap_or(0)];
         let undo = Undo { row: NO_ROW, changed: false, written: false, present: false, bytes, slot: ABSENT };
         Self {
@@ -55,7 +59,8 @@ impl Cells {
             slots: Vec::new(),
             live: 0,
             changed: false,
-            written: expires.then(Vec::new),
+            written: touch.map(|_| Vec::new()),
+            touch,
             undo,
         }
     }
@@ -250,10 +255,10 @@ impl Cells {
 
     /// The values of all groups, if one changed; tells the host which were written to what they were.
     pub(in crate::process) fn finish(&mut self) -> Option<GroupState> {
-        if let Some(written) = &self.written {
+        if let Some((written, touch)) = self.written.as_ref().zip(self.touch) {
             let groups: Vec<u32> = (0..self.groups).filter(|at| bits::get(written, *at)).map(|at| at as u32).collect();
             if !groups.is_empty() {
-                host::touch(self.state, &groups);
+                touch(self.state, &groups);
             }
         }
         if !self.changed {

@@ -10,9 +10,10 @@ mod list;
 mod map;
 mod value;
 
-pub(super) use cells::Cells;
+pub(super) use cells::{Cells, Touch};
 pub(super) use entries::AnyEntries;
 pub use folding::{Aggregating, Reducing};
+pub(super) use host::touch;
 pub use list::List;
 pub(super) use list::ListEntries;
 pub(super) use map::MapEntries;
