@@ -545,3 +545,6 @@ impl Gathered {
         ControlFlow::Continue(())
     }
 }
+
+#[cfg(test)]
+mod tests;

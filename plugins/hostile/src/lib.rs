@@ -12,6 +12,7 @@ use wasmill_sdk::bindings::wasmill::operator::descriptors::{
     Clock, Descriptor, Inheritance, InputNeed, Kind, OperatorInfo, OutputPort, StateInfo, StateKind, TimerInfo,
 };
 use wasmill_sdk::bindings::wasmill::operator::schemas::{DataType, Field, IntegerType, Schema};
+use wasmill_sdk::bindings::wasmill::operator::state;
 
 mod lies;
 
@@ -25,7 +26,7 @@ struct Config {
 }
 
 /// Name, whether it is keyed, what it does.
-const OPERATORS: [(&str, bool, &str); 18] = [
+const OPERATORS: [(&str, bool, &str); 27] = [
     ("trap", false, "panics"),
     ("loop", false, "never returns"),
     ("exhaust-memory", false, "allocates until it cannot"),
@@ -44,6 +45,15 @@ const OPERATORS: [(&str, bool, &str); 18] = [
     ("group-beyond", true, "sets a timer of a group that there is not"),
     ("timer-beyond", true, "sets a timer that it does not have"),
     ("state-short", true, "returns a state with fewer values than groups"),
+    ("state-no-value", true, "returns values of a map"),
+    ("state-beyond", true, "reads a state that it does not have"),
+    ("state-wrong-kind", true, "appends to a map"),
+    ("state-group-beyond", true, "clears a group that there is not"),
+    ("state-lengths", true, "puts more keys than groups"),
+    ("state-key-type", true, "reads a map by keys of another type"),
+    ("state-no-element", true, "appends nothing to a list"),
+    ("state-large-value", true, "puts a value of 2 MiB"),
+    ("state-in-open", true, "reaches state when it is opened"),
 ];
 
 thread_local! {
@@ -98,12 +108,24 @@ impl plugin::Guest for Hostile {
             version: 0,
             time_to_live: None,
         };
+        let map = StateInfo {
+            name: "map".into(),
+            kind: StateKind::Map,
+            key_type: Some(schema(&[("key", S64)])),
+            value_type: schema(&[("value", DataType::Bytes)]),
+            defaults: vec![0; 4],
+            ..state.clone()
+        };
+        let list = StateInfo { name: "list".into(), kind: StateKind::Sequence, ..state.clone() };
+        if name == "state-in-open" {
+            state::clear(1, &[0]);
+        }
         let timer = TimerInfo { name: "timer".into(), clock: Clock::EventTime };
         Ok(Descriptor {
             reads: vec![vec![column as u32]],
             reads_times: false,
             outputs: vec![OutputPort { name: "main".into(), columns, inheritance: Inheritance::Extends }],
-            states: if keyed { vec![state] } else { Vec::new() },
+            states: if keyed { vec![state, map, list] } else { Vec::new() },
             timers: if keyed { vec![timer] } else { Vec::new() },
             counters: Vec::new(),
             histograms: Vec::new(),

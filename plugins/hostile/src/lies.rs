@@ -65,6 +65,7 @@ pub fn misbehave(name: &str, step: &mut Step, batch: &Batch) {
             let values = Column { validity: None, values: Values::Fixed(vec![0; 8 * (batch.groups as usize - 1)]) };
             step.states.push(GroupState { state: 0, values });
         }
+        lie if lie.starts_with("state-") => reach_state(lie, step, batch),
         lie => {
             let text = |offsets: &[i32], data: &[u8]| {
                 Values::Variable(Variable { offsets: offsets.to_vec(), data: data.to_vec() })
@@ -81,6 +82,24 @@ pub fn misbehave(name: &str, step: &mut Step, batch: &Batch) {
             let columns = vec![Column { validity: None, values }];
             step.outputs = vec![Output { port: 0, rows, origins: Some(vec![0; rows as usize]), times: None, columns }];
         }
+    }
+}
+
+/// State 0 is a value, 1 a map from s64 to bytes, 2 a list of s64.
+fn reach_state(name: &str, step: &mut Step, batch: &Batch) {
+    let column = |values| Column { validity: None, values };
+    let number = || column(Values::S64s(vec![7]));
+    let bytes = |len: usize| column(Values::Variable(Variable { offsets: vec![0, len as i32], data: vec![7; len] }));
+    match name {
+        "state-no-value" => step.states.push(GroupState { state: 1, values: column(Values::Nulls) }),
+        "state-beyond" => drop(state::get(9, &[0], &[number()])),
+        "state-wrong-kind" => state::append(1, &[0], &bytes(3)),
+        "state-group-beyond" => state::clear(2, &[batch.groups]),
+        "state-lengths" => state::put(1, &[0], &[column(Values::S64s(vec![1, 2]))], &bytes(3)),
+        "state-key-type" => drop(state::get(1, &[0], &[bytes(8)])),
+        "state-no-element" => state::append(2, &[0], &column(Values::Nulls)),
+        "state-large-value" => state::put(1, &[0], &[number()], &bytes(2 << 20)),
+        other => panic!("no operator `{other}`"),
     }
 }
 

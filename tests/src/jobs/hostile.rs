@@ -8,7 +8,8 @@ fn run(folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
     folder.write("events.jsonl", events);
     folder.remove("out");
     folder.remove("job.dead-letters.jsonl");
-    let keyed = if KEYED.contains(&operator) { "key_by = [\"key\"]" } else { "" };
+    let keyed = KEYED.contains(&operator) || operator.starts_with("state-");
+    let keyed = if keyed { "key_by = [\"key\"]" } else { "" };
     let job = format!(
         r#"
         name = "job"
@@ -38,7 +39,7 @@ fn run(folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
     folder.run(&job, &[])
 }
 
-const KEYED: [&str; 3] = ["group-beyond", "timer-beyond", "state-short"];
+const KEYED: [&str; 2] = ["group-beyond", "timer-beyond"];
 
 /// Those that fail for the last two events only: 998 rows come through, two dead letters say why.
 fn only_the_bad_rows_die(operator: &str, reason: &str) {
@@ -110,6 +111,25 @@ fn groups_and_timers_that_do_not_exist() {
     only_the_bad_rows_die("group-beyond", "group");
     only_the_bad_rows_die("timer-beyond", "timer");
     only_the_bad_rows_die("state-short", "state");
+    only_the_bad_rows_die("state-no-value", "state 1");
+}
+
+#[test]
+fn state_that_is_reached_wrongly() {
+    only_the_bad_rows_die("state-beyond", "it asked for state 9 of 3");
+    only_the_bad_rows_die("state-wrong-kind", "state `map` is a map");
+    only_the_bad_rows_die("state-group-beyond", "it asked for group");
+    only_the_bad_rows_die("state-lengths", "2 values where there should be 1");
+    only_the_bad_rows_die("state-key-type", "variable, not those of i64");
+    only_the_bad_rows_die("state-no-element", "an element of a list has no value");
+    only_the_bad_rows_die("state-large-value", "state_value_bytes_max is 1048576");
+}
+
+#[test]
+fn state_before_there_is_a_call() {
+    let folder = Folder::new();
+    let ran = run(&folder, "state-in-open", "{ at = 0 }", "");
+    assert!(ran.error().contains("state is reached within `on-batch` and `on-timers`"), "{}", ran.stderr);
 }
 
 #[test]

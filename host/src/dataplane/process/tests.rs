@@ -9,8 +9,9 @@ use super::*;
 use crate::dataplane::function::{TimerName, TimerSetting};
 use crate::model::batch::Offsets;
 use crate::model::schema::{DataType, Field};
+use crate::model::time::Micros;
 use crate::model::value::Values;
-use crate::plan::descriptor::{OutputPort, StateInfo, StateKind, TimerInfo};
+use crate::plan::descriptor::{OutputPort, StateInfo, StateKind, TimeToLive, TimerInfo};
 use crate::plan::graph::PluginLimits;
 use crate::state::StateLayout;
 use crate::state::memory::MemoryState;
@@ -195,4 +196,69 @@ fn timers_fire_in_order_of_time_and_key_and_forget() {
     // Key 3's timer was moved to 40 by its second event.
     assert_eq!(ended, [(20, 1), (40, 2), (50, 1)]);
     assert_eq!(operator.keyed.as_mut().unwrap().live_keys(), 1);
+}
+
+/// Gives each key the value of its last row; reads nothing.
+struct Remember;
+
+impl ProcessFunction for Remember {
+    fn on_batch(&mut self, batch: &BatchCall<'_>, state: &mut Overlay) -> Result<Step, CallFailure> {
+        let rows = batch.columns[0].as_primitive::<Int64Type>().values();
+        let seen: Vec<u64> = (0..batch.rows)
+            .map(|row| u64::from(batch.groups.states[0].get(batch.groups.of_rows[row] as usize).is_some()))
+            .collect();
+        let mut last = vec![0; batch.groups.count];
+        rows.iter().zip(batch.groups.of_rows).for_each(|(value, group)| last[*group as usize] = *value);
+        let mut values = Values::new(Some(8));
+        last.iter().for_each(|value| values.push(Some(&value.to_le_bytes())));
+        let groups: Vec<u32> = (0..batch.groups.count as u32).collect();
+        state.touch(0, &groups).map_err(CallFailure::new)?;
+        let output = PortRows {
+            port: 0,
+            rows: batch.rows,
+            origins: None,
+            times: None,
+            columns: vec![Arc::new(UInt64Array::from(seen))],
+        };
+        Ok(Step { consumed: batch.rows, outputs: vec![output], states: vec![(0, values)], ..Step::default() })
+    }
+
+    fn on_timers(&mut self, _: &DueCall<'_>, _: &mut Overlay) -> Result<Step, CallFailure> {
+        Err(CallFailure::new("it has no timers"))
+    }
+}
+
+#[test]
+fn values_expire_with_the_watermark_and_leave_no_key() {
+    let mut operator = operator(100);
+    let time_to_live = TimeToLive { length: Micros(10), clock: Clock::EventTime, refreshed_by_reads: false };
+    operator.function = Box::new(Remember);
+    operator.descriptor.states[0].time_to_live = Some(time_to_live);
+    let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(16) }]));
+    let limits = PluginLimits::default();
+    operator.keyed = Some(Keyed::new(vec![0], &input(), state, 16, &operator.descriptor, limits));
+    let mut out = Collector::new(Timestamp(0));
+    let keys = 3_000;
+    // The values are the times: keys are written at 1, again at 5, and half of them at 9 to what they were.
+    for time in [1, 5] {
+        operator.on_batch(batch(&(0..keys).map(|key| (key, time)).collect::<Vec<_>>(), 0), &mut out).unwrap();
+    }
+    let written = (0..keys / 2).map(|key| (key, 5)).collect::<Vec<_>>();
+    let records = batch(&written, 0).records().clone();
+    let again = Batch::new(records, vec![9; written.len()].into(), Provenance::default());
+    operator.on_batch(again, &mut out).unwrap();
+    operator.on_watermark(Timestamp(15), &mut out).unwrap();
+    out.outputs.clear();
+    operator.on_batch(batch(&[(0, 16), (keys - 1, 16)], 0), &mut out).unwrap();
+    assert_eq!(main_rows(&out), [(0, 16, 1), (keys - 1, 16, 0)]);
+    // No input comes, and watermarks alone free what has expired, a part at a time.
+    for _ in 0..20 {
+        operator.on_watermark(Timestamp(19), &mut out).unwrap();
+    }
+    assert_eq!(operator.keyed.as_mut().unwrap().live_keys(), 2);
+    operator.on_watermark(Timestamp(26), &mut out).unwrap();
+    for _ in 0..20 {
+        operator.on_watermark(Timestamp(27), &mut out).unwrap();
+    }
+    assert_eq!(operator.keyed.as_mut().unwrap().live_keys(), 0);
 }

@@ -1,0 +1,187 @@
+//! Each kind of state in whole jobs, against models: however rows are cut into calls, among rows that are refused and rows
+//! that trap, and whatever the parallelism.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::harness::Folder;
+
+const KEYS: u64 = 5;
+
+/// `(key, value)`, in order; a few are negative, which the operators refuse, and two are 666, which traps.
+fn events(count: u64, values: i64) -> Vec<(String, i64)> {
+    let mut random = 11u64;
+    let mut next = move |below: u64| {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (random >> 33) % below
+    };
+    let event = |at: u64| {
+        let key = format!("k{}", next(KEYS));
+        let value = match next(100) {
+            _ if at == 700 || at == 1500 => 666,
+            0 => -1 - next(50) as i64,
+            _ => next(values as u64) as i64,
+        };
+        (key, value)
+    };
+    (0..count).map(event).collect()
+}
+
+fn job(operator: &str, limits: &str) -> String {
+    format!(
+        r#"
+        name = "job"
+        dead_letter_limit = "50%"
+        [sources.events]
+        connector = "file"
+        path = "events.jsonl"
+        format = "json"
+        schema = {{ key = "text", value = "i64", at = "i64" }}
+        event_time = {{ column = "at", unit = "s" }}
+
+        [operators.kept]
+        inputs = ["events"]
+        key_by = ["key"]
+        plugin = "plugins/kinds.wasm"
+        operator = "{operator}"
+
+        [sinks.out]
+        inputs = ["kept"]
+        connector = "file"
+        path = "out"
+        format = "json"
+        {limits}
+        "#
+    )
+}
+
+fn write(folder: &Folder, events: &[(String, i64)]) {
+    let line =
+        |(at, (key, value)): (usize, &(String, i64))| json!({ "key": key, "value": value, "at": at }).to_string();
+    folder.write("events.jsonl", events.iter().enumerate().map(line).collect::<Vec<_>>().join("\n"));
+}
+
+/// The rows of the operator, by the event that they come from, with calls of several sizes.
+fn rows(operator: &str, events: &[(String, i64)]) -> BTreeMap<u64, Value> {
+    let folder = Folder::new();
+    write(&folder, events);
+    let run = |limits: &str, parallelism: &str| -> BTreeMap<u64, Value> {
+        folder.remove("job.dead-letters.jsonl");
+        let rows = folder.rows(&job(operator, limits), &["-p", parallelism]);
+        let rows = rows.iter().map(|row| serde_json::from_str::<Value>(row).unwrap());
+        rows.map(|row| (row["at"].as_u64().unwrap(), row)).collect()
+    };
+    let at_once = run("", "1");
+    let bad = events.iter().filter(|(_, value)| *value < 0 || *value == 666).count();
+    if operator != "first-seen" {
+        assert_eq!(folder.dead_letters().len(), bad, "{operator}");
+    }
+    assert_eq!(run("[limits]\nbatch_rows_max = 7", "1"), at_once, "{operator}");
+    assert_eq!(run("[limits.plugin]\nstate_read_entries_max = 3", "3"), at_once, "{operator}");
+    assert_eq!(run("[limits.plugin]\nstate_read_bytes_max = 1", "1"), at_once, "{operator}");
+    at_once
+}
+
+fn good(events: &[(String, i64)]) -> impl Iterator<Item = (u64, &str, i64)> {
+    let numbered = events.iter().enumerate().map(|(at, (key, value))| (at as u64, key.as_str(), *value));
+    numbered.filter(|(_, _, value)| *value >= 0 && *value != 666)
+}
+
+#[test]
+fn reducing_and_aggregating() {
+    let mut events = events(2_000, 1_000);
+    events.retain(|(_, value)| *value != 666);
+    let rows = rows("fold", &events);
+    let mut values: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    let mut seen = 0;
+    for (at, key, value) in good(&events) {
+        let values = values.entry(key).or_default();
+        values.push(value);
+        assert_eq!(rows[&at]["largest"], *values.iter().max().unwrap(), "{at}");
+        assert_eq!(rows[&at]["mean"], values.iter().sum::<i64>() as f64 / values.len() as f64, "{at}");
+        seen += 1;
+    }
+    assert_eq!(rows.len(), seen);
+}
+
+#[test]
+fn maps() {
+    let events = events(3_000, 150);
+    let rows = rows("baskets", &events);
+    let mut baskets: BTreeMap<&str, BTreeMap<i64, u64>> = BTreeMap::new();
+    let mut seen = 0;
+    for (at, key, value) in good(&events) {
+        let basket = baskets.entry(key).or_default();
+        *basket.entry(value).or_default() += 1;
+        let row = &rows[&at];
+        assert_eq!(row["times"], basket[&value], "{at}: {row}");
+        assert_eq!(row["known"], basket.len(), "{at}: {row}");
+        assert_eq!(row["smallest"], *basket.keys().next().unwrap(), "{at}: {row}");
+        assert_eq!(row["largest"], *basket.keys().next_back().unwrap(), "{at}: {row}");
+        if basket.len() == 100 {
+            basket.clear();
+        }
+        seen += 1;
+    }
+    assert_eq!(rows.len(), seen);
+}
+
+#[test]
+fn lists() {
+    let events = events(3_000, 1_000_000);
+    let rows = rows("recent", &events);
+    let mut lists: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    let mut full = 0;
+    for (at, key, value) in good(&events) {
+        let list = lists.entry(key).or_default();
+        list.push(value);
+        if list.len() == 50 {
+            assert_eq!(rows[&at]["latest"], json!(list), "{at}");
+            list.clear();
+            full += 1;
+        }
+    }
+    assert_eq!(rows.len(), full);
+    assert!(full > 40);
+}
+
+/// A value passes again once an hour has gone by: the watermark follows each batch, here of one row.
+#[test]
+fn what_expires() {
+    let folder = Folder::new();
+    let mut events: Vec<(String, i64)> = Vec::new();
+    for hour in 0..3 {
+        events.extend((0..3_600).map(|second| (format!("k{}", second % 7), (hour + second / 7) % 97)));
+    }
+    write(&folder, &events);
+    let rows = folder.rows(&job("first-seen", "[limits]\nbatch_rows_max = 1"), &["-p", "1"]);
+    let passed: BTreeSet<u64> =
+        rows.iter().map(|row| serde_json::from_str::<Value>(row).unwrap()["at"].as_u64().unwrap()).collect();
+    let mut last: BTreeMap<(&str, i64), u64> = BTreeMap::new();
+    for (at, (key, value)) in events.iter().enumerate() {
+        let at = at as u64;
+        // Before row `at` the watermark is just before the row before it: nothing earlier follows.
+        let is_gone = |then: &u64| at.checked_sub(1).is_some_and(|now| then + 3_600 < now);
+        let passes = last.get(&(key, *value)).is_none_or(is_gone);
+        assert_eq!(passed.contains(&at), passes, "at {at}");
+        if passes {
+            last.insert((key, *value), at);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_writes_too_much_has_no_effect() {
+    let folder = Folder::new();
+    let events = events(500, 1_000_000);
+    write(&folder, &events);
+    let limits = "[limits.plugin]\nstate_write_bytes_max = 100";
+    let rows = folder.rows(&job("recent", limits), &["-p", "1"]);
+    // Calls are halved until they are small enough, and none of their rows is lost but those that are bad.
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    good(&events).for_each(|(_, key, _)| *counts.entry(key).or_default() += 1);
+    assert_eq!(rows.len(), counts.values().map(|count| count / 50).sum::<usize>());
+    let letters = folder.dead_letters();
+    assert!(letters.iter().all(|letter| letter["event"]["value"].as_i64().unwrap() < 0), "{letters:?}");
+}
