@@ -7,7 +7,8 @@ use tokio::signal::ctrl_c;
 
 use super::job_file::JobFile;
 use super::progress_view::View;
-use crate::control::job::{Job, Options, StartFrom};
+use crate::control::checkpoint::claim::StartFrom;
+use crate::control::job::{Job, Options};
 use crate::control::progress::{Sampler, totals};
 use crate::control::restart::Restarts;
 use crate::model::fault::{Fault, FaultKind};

@@ -24,16 +24,21 @@ pub fn run(
     notices: &Sender<Notice>,
 ) {
     for (task, snapshot) in tasks {
-        let checkpoint = snapshot.barrier.checkpoint;
-        let folder = incarnation.folder(checkpoint.0);
-        let members = snapshot.members.into_iter().map(|member| write(store, &folder, task.slot, member)).collect();
-        if notices.send(Notice::Written(task, checkpoint, members)).is_err() {
+        if notices.send(write(store, incarnation, task, snapshot)).is_err() {
             return;
         }
     }
 }
 
-fn write(store: &Store, folder: &str, slot: Slot, member: MemberSnapshot) -> MemberRecord {
+/// Writes the state of a task's members.
+pub fn write(store: &Store, incarnation: Incarnation, task: TaskId, snapshot: TaskSnapshot) -> Notice {
+    let checkpoint = snapshot.barrier.checkpoint;
+    let folder = incarnation.folder(checkpoint.0);
+    let members = snapshot.members.into_iter().map(|member| write_member(store, &folder, task.slot, member));
+    Notice::Written(task, checkpoint, members.collect())
+}
+
+fn write_member(store: &Store, folder: &str, slot: Slot, member: MemberSnapshot) -> MemberRecord {
     let key = format!("{folder}/{}.{}.state", member.uid, slot.0);
     MemberRecord {
         slot,
