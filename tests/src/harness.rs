@@ -85,6 +85,19 @@ impl Folder {
         self.lines("out")
     }
 
+    /// Copies files and folders of this one to another place.
+    pub fn copy_to(&self, to: &Path, names: &[&str]) {
+        names.iter().for_each(|name| copy(&self.path().join(name), &to.join(name)));
+    }
+
+    /// Copies everything that stands in `from` into this folder.
+    pub fn copy_from(&self, from: &Path) {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &self.path().join(entry.file_name()));
+        }
+    }
+
     pub fn remove(&self, name: &str) {
         let path = self.path().join(name);
         if path.is_dir() {
@@ -114,6 +127,19 @@ impl Folder {
     pub fn dead_letters(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path().join("job.dead-letters.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
     }
 }
 

@@ -49,7 +49,7 @@ const JOB: &str = r#"
     connector = "file"
     path = "sums"
     format = "csv"
-    # Dies are tests of one start each.
+    # Each death is one of a whole process.
     [restart]
     strategy = "none"
 "#;
@@ -69,14 +69,14 @@ fn straight() -> Vec<String> {
 }
 
 /// Runs the job until it dies at this place for the n-th time.
-fn die_at(folder: &Folder, place: &str, n: u32, arguments: &[&str]) {
+pub fn die_at(folder: &Folder, place: &str, n: u32, arguments: &[&str]) {
     let mut command = folder.command(&[&["run", "job.toml"], arguments].concat());
     let output = command.env("WASMILL_FAIL_POINT", format!("{place}:{n}")).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(6), "`{place}` was not reached for time {n}: {text}");
 }
 
-fn finish(folder: &Folder, arguments: &[&str]) {
+pub fn finish(folder: &Folder, arguments: &[&str]) {
     let ran = folder.call(&[&["run", "job.toml"], arguments].concat());
     assert!(ran.success, "{}", ran.stderr);
 }
@@ -146,4 +146,26 @@ fn a_job_that_lost_its_state_would_be_noticed() {
     assert!(message.contains("there is no checkpoint"), "{message}");
     let message = error(JOB, &["--fresh"]);
     assert!(message.contains("is there from an earlier run"), "{message}");
+}
+
+/// A checkpoint of format 1 with a job's state, its windows, positions and parts that are not committed yet. It must load
+/// for ever: made by `KEEP=<folder> cargo xtask test a_checkpoint_of_format_1`, it is never made again.
+#[test]
+fn a_checkpoint_of_format_1_loads() {
+    let job = JOB.replace("keys = 500", "keys = 5").replace("60000", "3000").replace("200000", "2000");
+    let folder = Folder::new();
+    folder.write("job.toml", &job);
+    if let Ok(keep) = std::env::var("KEEP") {
+        die_at(&folder, "decided.before_follow", 2, &[]);
+        folder.copy_to(std::path::Path::new(&keep), &["job.toml", "job.checkpoints", "out", "sums"]);
+        return;
+    }
+    folder.copy_from(&crate::harness::repository().join("tests/data/checkpoint-1"));
+    finish(&folder, &[]);
+    let rows = rows(&folder);
+    folder.remove("job.checkpoints");
+    folder.remove("out");
+    folder.remove("sums");
+    finish(&folder, &[]);
+    assert!(rows.len() > 10 && rows == self::rows(&folder), "{rows:?}");
 }
