@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, TaskSnapshot};
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::state::snapshot::{ChunkId, ChunkSink, Frozen};
@@ -24,16 +25,21 @@ pub fn run(
     notices: &Sender<Notice>,
 ) {
     for (task, snapshot) in tasks {
-        let checkpoint = snapshot.barrier.checkpoint;
-        let folder = incarnation.folder(checkpoint.0);
-        let members = snapshot.members.into_iter().map(|member| write(store, &folder, task.slot, member)).collect();
-        if notices.send(Notice::Written(task, checkpoint, members)).is_err() {
+        if notices.send(write(store, incarnation, task, snapshot)).is_err() {
             return;
         }
     }
 }
 
-fn write(store: &Store, folder: &str, slot: Slot, member: MemberSnapshot) -> MemberRecord {
+/// Writes the state of a task's members.
+pub fn write(store: &Store, incarnation: Incarnation, task: TaskId, snapshot: TaskSnapshot) -> Notice {
+    let checkpoint = snapshot.barrier.checkpoint;
+    let folder = incarnation.folder(checkpoint.0);
+    let members = snapshot.members.into_iter().map(|member| write_member(store, &folder, task.slot, member));
+    Notice::Written(task, checkpoint, members.collect())
+}
+
+fn write_member(store: &Store, folder: &str, slot: Slot, member: MemberSnapshot) -> MemberRecord {
     let key = format!("{folder}/{}.{}.state", member.uid, slot.0);
     MemberRecord {
         slot,
@@ -51,7 +57,11 @@ fn write_file(store: &Store, key: String, frozen: Vec<Box<dyn Frozen>>) -> Resul
     frozen.into_iter().try_for_each(|frozen| frozen.write(&mut file))?;
     match file.writer {
         None => Ok(None),
-        Some(writer) => Ok(Some(StateFile { bytes: writer.finish()?, key })),
+        Some(writer) => {
+            let bytes = writer.finish()?;
+            fail_point::reach("upload.middle");
+            Ok(Some(StateFile { bytes, key }))
+        }
     }
 }
 
