@@ -4,7 +4,7 @@
 //! What comes from a guest is checked here, but for its columns: errors are for the operator's author.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
@@ -20,11 +20,16 @@ use crate::state::expiry::{STAMP_BYTES, stamp};
 
 use super::call_times::CallTimes;
 
-/// Values that are handed to the backend at once, in bytes, about.
+mod page;
+
+use page::Gathered;
+pub use page::Page;
+
+/// Addresses and values that are handed to the backend at once, in bytes, about.
 const APPLY_BYTES: usize = 16 << 20;
 
 /// Entries that `get` asks the backend for at once.
-const GET_ROWS: usize = 1_024;
+const GET_ROWS: usize = 64;
 
 #[derive(Default)]
 pub struct Overlay {
@@ -52,15 +57,6 @@ struct Write {
 pub struct Ends {
     pub keys: ArrayRef,
     pub inclusive: bool,
-}
-
-/// Entries of groups, in the order in which these were asked for.
-pub struct Page {
-    /// For each group, how many it has here, and whether it may have more.
-    pub counts: Vec<u32>,
-    pub more: Vec<bool>,
-    pub keys: ArrayRef,
-    pub values: Values,
 }
 
 impl Overlay {
@@ -122,7 +118,7 @@ impl Overlay {
             }
             stored.extend_from_slice(value.as_deref().unwrap_or_default());
             values.push(value.as_ref().map(|_| &*stored));
-            if values.data_bytes() > APPLY_BYTES {
+            if addresses.bytes() + values.data_bytes() > APPLY_BYTES {
                 self.backend().put_entries(&addresses, &values);
                 addresses.clear();
                 values.clear();
@@ -265,7 +261,7 @@ impl Overlay {
             self.refresh(state, groups, &page)?;
         }
         let keys = key::decode(page.places.iter().map(|place| &**place), &[key]).remove(0);
-        Ok(Page { counts: page.counts, more: page.more, keys, values: page.values })
+        Ok(page.finish(keys))
     }
 
     fn scan_group(
@@ -478,71 +474,6 @@ impl EndPlaces {
         }
         let address = [prefix, self.places.get(row)].concat();
         if self.ends.inclusive { Bound::Included(address) } else { Bound::Excluded(address) }
-    }
-}
-
-/// A page in the making.
-struct Gathered {
-    entries_max: usize,
-    bytes_max: usize,
-    counts: Vec<u32>,
-    more: Vec<bool>,
-    places: Vec<Vec<u8>>,
-    values: Values,
-    bytes: usize,
-    // Of the group at hand.
-    group_max: usize,
-    prefix_bytes: usize,
-    count: u32,
-    has_more: bool,
-}
-
-impl Gathered {
-    fn new(width: Option<usize>, limits: &PluginLimits) -> Self {
-        Self {
-            entries_max: limits.state_read_entries_max,
-            bytes_max: limits.state_read_bytes_max,
-            counts: Vec::new(),
-            more: Vec::new(),
-            places: Vec::new(),
-            values: Values::new(width),
-            bytes: 0,
-            group_max: 0,
-            prefix_bytes: 0,
-            count: 0,
-            has_more: false,
-        }
-    }
-
-    fn start_group(&mut self, entries_max: usize, prefix_bytes: usize) {
-        (self.group_max, self.prefix_bytes) = (entries_max.max(1), prefix_bytes);
-        (self.count, self.has_more) = (0, false);
-    }
-
-    fn finish_group(&mut self) {
-        self.counts.push(self.count);
-        self.more.push(self.has_more);
-    }
-
-    /// Breaks off when the page or the group's part of it is full.
-    fn add(&mut self, address: &[u8], value: Option<&[u8]>) -> ControlFlow<()> {
-        let Some(value) = value else { return ControlFlow::Continue(()) };
-        if self.has_more {
-            return ControlFlow::Break(());
-        }
-        let place = &address[self.prefix_bytes..];
-        let bytes = place.len() + value.len();
-        let page_is_full =
-            !self.places.is_empty() && (self.places.len() >= self.entries_max || self.bytes + bytes > self.bytes_max);
-        if page_is_full || self.count as usize >= self.group_max {
-            self.has_more = true;
-            return ControlFlow::Break(());
-        }
-        self.places.push(place.to_vec());
-        self.values.push(Some(value));
-        self.bytes += bytes;
-        self.count += 1;
-        ControlFlow::Continue(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Entries of lists and maps: their addresses, and the memory backend, an ordered map for each key group.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::model::checkpoint::Barrier;
@@ -9,10 +9,10 @@ use crate::model::key::Keys;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::value::Values;
 
-use super::FormerState;
 use super::expiry::Expired;
 use super::ordered::{self, OrderedMap};
 use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen, cut_short};
+use super::{FormerState, Visit};
 
 /// The number of the state (u16, big-endian), the key, the place: all entries of a state and key stand together, in the
 /// order of their places. Keys are not prefixes of each other, since `model/key.rs` ends each of their columns.
@@ -82,12 +82,7 @@ impl EntryGroups {
         }
     }
 
-    pub fn scan(
-        &self,
-        hash: KeyHash,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) {
+    pub fn scan(&self, hash: KeyHash, range: (Bound<&[u8]>, Bound<&[u8]>), visit: &mut Visit<'_>) {
         let mut entries = self.group(hash).range(range);
         let _ = entries.try_for_each(|(address, value)| visit(address, value));
     }
@@ -96,7 +91,8 @@ impl EntryGroups {
         self.group(hash).last_with(prefix, behind(prefix).as_deref()).map(<[u8]>::to_vec)
     }
 
-    pub fn len(&self) -> usize {
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
         self.groups.iter().map(OrderedMap::len).sum()
     }
 

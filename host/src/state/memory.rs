@@ -1,6 +1,6 @@
 //! The memory backend: a table for each key group, so that groups can be snapshot, moved and dropped on their own.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
 use smallvec::SmallVec;
 
@@ -14,7 +14,7 @@ use super::entries::EntryGroups;
 use super::expiry::Expired;
 use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen};
 use super::table::{self, Position, Table};
-use super::{FormerState, KeyedState, StateLayout};
+use super::{FormerState, KeyedState, StateLayout, Visit};
 
 mod sweep;
 
@@ -150,12 +150,7 @@ impl KeyedState for MemoryState {
         self.entries.clear(prefixes);
     }
 
-    fn scan_entries(
-        &mut self,
-        hash: KeyHash,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) {
+    fn scan_entries(&mut self, hash: KeyHash, range: (Bound<&[u8]>, Bound<&[u8]>), visit: &mut Visit<'_>) {
         self.entries.scan(hash, range, visit);
     }
 

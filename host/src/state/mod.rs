@@ -44,12 +44,7 @@ pub trait KeyedState: Send {
     fn clear_entries(&mut self, prefixes: &Keys);
 
     /// Shows `visit` the entries of a range, within the key group of `hash`, in order, until it breaks off.
-    fn scan_entries(
-        &mut self,
-        hash: KeyHash,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    );
+    fn scan_entries(&mut self, hash: KeyHash, range: (Bound<&[u8]>, Bound<&[u8]>), visit: &mut Visit<'_>);
 
     /// The address of the last entry that begins with `prefix`, within the key group of `hash`.
     fn last_entry(&mut self, hash: KeyHash, prefix: &[u8]) -> Option<Vec<u8>>;
@@ -70,6 +65,9 @@ pub trait KeyedState: Send {
     /// dropped.
     fn restore(&mut self, chunks: &mut dyn ChunkSource, states: &[FormerState]) -> Result<(), Fault>;
 }
+
+/// Is shown an address and its value.
+pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
 /// How a state is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

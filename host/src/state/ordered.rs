@@ -245,7 +245,7 @@ mod tests {
                             key >= &from[..] && key <= &to[..] && !(open && (key == from || key == to))
                         };
                         prop_assert_eq!(found, model.keys().filter(inside).cloned().collect::<Vec<_>>());
-                        let last = model.keys().filter(|key| key[0] == 1).next_back().map(|key| &key[..]);
+                        let last = model.keys().rfind(|key| key[0] == 1).map(|key| &key[..]);
                         prop_assert_eq!(map.last_with(&[1], Some(&[2])), last);
                     }
                     Step::Snapshot => {

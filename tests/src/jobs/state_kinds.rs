@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::recovery::{die_at, finish};
 use crate::harness::Folder;
 
 const KEYS: u64 = 5;
@@ -184,4 +185,64 @@ fn a_call_that_writes_too_much_has_no_effect() {
     assert_eq!(rows.len(), counts.values().map(|count| count / 50).sum::<usize>());
     let letters = folder.dead_letters();
     assert!(letters.iter().all(|letter| letter["event"]["value"].as_i64().unwrap() < 0), "{letters:?}");
+}
+
+/// Of one split, so that the order of a key's events is the same in each run.
+const RECOVERING: &str = r#"
+    name = "job"
+    parallelism = 2
+    [checkpoints]
+    interval = "25ms"
+    [sources.events]
+    connector = "generator"
+    events = "keyed"
+    keys = 50
+    count = 20000
+    rate = 60000
+    splits = 1
+    event_time = { column = "timestamp", unit = "ms" }
+    [operators.folded]
+    inputs = ["events"]
+    key_by = ["key"]
+    plugin = "plugins/kinds.wasm"
+    operator = "fold"
+    [operators.counted]
+    inputs = ["folded"]
+    key_by = ["key"]
+    plugin = "plugins/kinds.wasm"
+    operator = "baskets"
+    [operators.listed]
+    inputs = ["counted"]
+    key_by = ["key"]
+    plugin = "plugins/kinds.wasm"
+    operator = "recent"
+    [sinks.out]
+    inputs = ["listed"]
+    connector = "file"
+    path = "out"
+    format = "json"
+    [sinks.counts]
+    inputs = ["counted"]
+    connector = "file"
+    path = "counts"
+    format = "json"
+    [restart]
+    strategy = "none"
+"#;
+
+#[test]
+fn lists_and_maps_come_back_from_checkpoints_into_other_numbers_of_slots() {
+    let rows = |folder: &Folder| [folder.lines("out"), folder.lines("counts")].concat();
+    let straight = Folder::new();
+    let ran = straight.run(&RECOVERING.replace("rate = 60000", ""), &[]);
+    assert!(ran.success, "{}", ran.stderr);
+    let expected = rows(&straight);
+    assert!(expected.len() > 20_000, "{}", expected.len());
+    let folder = Folder::new();
+    folder.write("job.toml", RECOVERING);
+    die_at(&folder, "decided.before_ack", 3, &[]);
+    die_at(&folder, "decided.before_ack", 3, &["--set", "parallelism=3"]);
+    finish(&folder, &["--set", "parallelism=1"]);
+    let found = rows(&folder);
+    assert!(found == expected, "{} rows, not {}", found.len(), expected.len());
 }

@@ -5,6 +5,8 @@ use arrow_array::types::{Int64Type, UInt64Type};
 use arrow_array::{Int64Array, UInt64Array};
 use proptest::prelude::*;
 
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::key_group::KeyHash;
@@ -86,15 +88,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..120)
 }
 
+type Entries = Vec<(i64, Vec<u8>)>;
+
 /// All entries of ranges, page by page, by group.
 fn scan_all(
     overlay: &mut Overlay,
     state: u32,
     from: Option<(ArrayRef, bool)>,
     to: Option<(ArrayRef, bool)>,
-) -> [Vec<(i64, Vec<u8>)>; 3] {
-    let mut found: [Vec<(i64, Vec<u8>)>; 3] = Default::default();
-    for group in 0..3 {
+) -> [Entries; 3] {
+    let mut all: [Entries; 3] = Default::default();
+    for (group, found) in all.iter_mut().enumerate() {
         let mut start = from.clone();
         loop {
             let ends = |end: &Option<(ArrayRef, bool)>| end.clone().map(|(keys, inclusive)| Ends { keys, inclusive });
@@ -104,8 +108,7 @@ fn scan_all(
                 _ => page.keys.as_primitive::<UInt64Type>().values().iter().map(|number| *number as i64).collect(),
             };
             assert_eq!(keys.len(), page.counts[0] as usize);
-            found[group]
-                .extend(keys.iter().enumerate().map(|(row, key)| (*key, page.values.get(row).unwrap().to_vec())));
+            found.extend(keys.iter().enumerate().map(|(row, key)| (*key, page.values.get(row).unwrap().to_vec())));
             match keys.last() {
                 Some(last) if page.more[0] => {
                     let last: ArrayRef = match state {
@@ -118,13 +121,13 @@ fn scan_all(
             }
         }
     }
-    found
+    all
 }
 
 fn contents(overlay: &mut Overlay) -> Vec<Model> {
     let maps = scan_all(overlay, MAP, None, None);
     let lists = scan_all(overlay, LIST, None, None);
-    let model = |(map, list): (Vec<(i64, Vec<u8>)>, Vec<(i64, Vec<u8>)>)| Model {
+    let model = |(map, list): (Entries, Entries)| Model {
         map: map.into_iter().collect(),
         list: list.into_iter().map(|(_, value)| value).collect(),
     };
@@ -263,7 +266,7 @@ fn what_is_not_in_order_is_refused() {
     assert_eq!(overlay.append(LIST, &[0], &values([None])).unwrap_err(), "an element of a list has no value");
     assert_eq!(overlay.touch(MAP, &[0]).unwrap_err(), "state `map` has no values to touch");
     assert!(overlay.put(MAP, &[0], &number(1), &one).unwrap_err().contains("key_bytes_max is 8"));
-    let written = (0..10).map(|_| overlay.append(LIST, &[0], &one)).collect::<Result<(), _>>();
+    let written = (0..10).try_for_each(|_| overlay.append(LIST, &[0], &one));
     assert!(written.unwrap_err().contains("state_write_bytes_max: 100"));
     assert!(Overlay::default().clear(0, &[]).unwrap_err().starts_with("state is reached within"));
 }

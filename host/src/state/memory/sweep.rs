@@ -23,7 +23,7 @@ pub struct Cursor {
 
 impl MemoryState {
     pub(super) fn sweep_step(&mut self, expired: &Expired) {
-        let all = self.groups.iter().map(|table| table.len()).sum::<usize>() + self.entries.len();
+        let all = self.groups.iter().map(|table| table.len()).sum::<usize>() + self.entries.count();
         if all == 0 {
             return;
         }
