@@ -1,11 +1,10 @@
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt64Type};
 use arrow_array::{Int64Array, UInt64Array};
 use proptest::prelude::*;
-
-use std::ops::ControlFlow;
 
 use super::*;
 use crate::model::checkpoint::{Barrier, CheckpointId};
