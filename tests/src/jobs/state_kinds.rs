@@ -198,7 +198,7 @@ const RECOVERING: &str = r#"
     events = "keyed"
     keys = 50
     count = 20000
-    rate = 60000
+    rate = 20000
     splits = 1
     event_time = { column = "timestamp", unit = "ms" }
     [operators.folded]
@@ -234,14 +234,14 @@ const RECOVERING: &str = r#"
 fn lists_and_maps_come_back_from_checkpoints_into_other_numbers_of_slots() {
     let rows = |folder: &Folder| [folder.lines("out"), folder.lines("counts")].concat();
     let straight = Folder::new();
-    let ran = straight.run(&RECOVERING.replace("rate = 60000", ""), &[]);
+    let ran = straight.run(&RECOVERING.replace("rate = 20000", ""), &[]);
     assert!(ran.success, "{}", ran.stderr);
     let expected = rows(&straight);
     assert!(expected.len() > 20_000, "{}", expected.len());
     let folder = Folder::new();
     folder.write("job.toml", RECOVERING);
-    die_at(&folder, "decided.before_ack", 3, &[]);
-    die_at(&folder, "decided.before_ack", 3, &["--set", "parallelism=3"]);
+    die_at(&folder, "decided.before_ack", 2, &[]);
+    die_at(&folder, "decided.before_ack", 1, &["--set", "parallelism=3"]);
     finish(&folder, &["--set", "parallelism=1"]);
     let found = rows(&folder);
     assert!(found == expected, "{} rows, not {}", found.len(), expected.len());
