@@ -66,5 +66,6 @@ fn start_window(plan: &Plan, node: &Node, window: &WindowPlan) -> Result<WindowO
         }
     }
     let output = node.outputs[0].schema.clone();
-    Ok(WindowOperator::new(node.uid.clone(), window, &node.input_schema, output, functions))
+    let key_bytes_max = plan.limits.plugin.key_bytes_max;
+    Ok(WindowOperator::new(node.uid.clone(), window, key_bytes_max, &node.input_schema, output, functions))
 }

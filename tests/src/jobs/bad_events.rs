@@ -95,3 +95,54 @@ fn late_events_go_to_the_late_port() {
     assert!(late.len() == 1 && late[0].contains("\"cents\":4"), "{late:?}");
     assert!(folder.dead_letters().is_empty());
 }
+
+#[test]
+fn windows_keep_to_the_limits_of_keys_and_accumulators() {
+    let folder = Folder::new();
+    let long = "x".repeat(200);
+    let paths = ["/a", "/b", &long, "/c"];
+    let lines = paths.map(|path| format!(r#"{{"path":"{path}","hits":1,"at":"2026-01-01T00:00:05Z"}}"#));
+    folder.write("events.jsonl", lines.join("\n"));
+    let job = r#"
+        name = "job"
+        parallelism = 1
+        dead_letter_limit = "50%"
+        [limits.plugin]
+        key_bytes_max = 40
+        state_value_bytes_max = 120
+        [sources.events]
+        connector = "file"
+        path = "events.jsonl"
+        format = "json"
+        schema = { path = "text", hits = "i64", at = "text" }
+        event_time = { column = "at" }
+        [operators.by_path]
+        inputs = ["events"]
+        key_by = ["path"]
+        window = { tumbling = "1m" }
+        aggregate = { hits = "sum(hits)" }
+        [operators.top]
+        inputs = ["events"]
+        window = { tumbling = "1m" }
+        aggregate = { top = { plugin = "plugins/top-paths.wasm" } }
+        [sinks.out]
+        inputs = ["by_path", "top"]
+        connector = "file"
+        path = "out"
+        format = "json"
+    "#;
+    let rows = folder.rows(job, &[]);
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    let top = rows.iter().find(|row| row.contains("top")).unwrap();
+    assert!(["/a", "/b", "/c"].iter().all(|path| top.contains(path)) && !top.contains(&long), "{top}");
+    let letters = folder.dead_letters();
+    assert_eq!(letters.len(), 2, "{letters:#?}");
+    for (node, reason) in [
+        ("by_path", "its key has 202 bytes; key_bytes_max is 40"),
+        ("top", "bytes; state_value_bytes_max is 120"),
+    ] {
+        let letter = letters.iter().find(|letter| letter["node"] == node).unwrap();
+        assert!(letter["reason"].as_str().unwrap().contains(reason), "{letter}");
+        assert_eq!(letter["event"]["path"], long.as_str());
+    }
+}
