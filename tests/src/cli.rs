@@ -34,7 +34,7 @@ fn a_mistake_is_one_message_with_its_place_and_what_is_allowed() {
         ("plugin = \"plugins/count.wasm\"", vec!["key_by"]),
         ("plugin = \"plugins/count.wasm\"\nkey_by = [\"value\"]", vec!["value: text", "value: i64"]),
         ("plugin = \"plugins/map.wasm\"\noperator = \"map-vale\"", vec!["map-vale", "map-value"]),
-        ("plugin = \"plugins/sessions.wasm\"\nkey_by = [\"key\"]", vec!["bytes"]),
+        ("plugin = \"plugins/clicks.wasm\"", vec!["action"]),
         ("key_by = [\"kee\"]\nwindow = { tumbling = \"5m\" }\naggregate = { n = \"count()\" }", vec!["kee"]),
         ("key_by = [\"key\"]\nwindow = { tumbling = \"5m\" }\naggregate = { n = \"sum(key)\" }", vec!["sum", "text"]),
     ];

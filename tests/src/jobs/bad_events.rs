@@ -137,10 +137,9 @@ fn windows_keep_to_the_limits_of_keys_and_accumulators() {
     assert!(["/a", "/b", "/c"].iter().all(|path| top.contains(path)) && !top.contains(&long), "{top}");
     let letters = folder.dead_letters();
     assert_eq!(letters.len(), 2, "{letters:#?}");
-    for (node, reason) in [
-        ("by_path", "its key has 202 bytes; key_bytes_max is 40"),
-        ("top", "bytes; state_value_bytes_max is 120"),
-    ] {
+    for (node, reason) in
+        [("by_path", "its key has 202 bytes; key_bytes_max is 40"), ("top", "bytes; state_value_bytes_max is 120")]
+    {
         let letter = letters.iter().find(|letter| letter["node"] == node).unwrap();
         assert!(letter["reason"].as_str().unwrap().contains(reason), "{letter}");
         assert_eq!(letter["event"]["path"], long.as_str());
