@@ -8,5 +8,6 @@ pub mod model;
 pub mod plan;
 pub mod sandbox;
 pub mod state;
+pub mod storage;
 pub mod toolchain;
 pub mod worker;

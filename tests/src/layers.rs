@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("dataplane", 2),
     ("sandbox", 3),
     ("connectors", 3),
+    ("storage", 3),
     ("toolchain", 3),
     ("worker", 4),
     ("control", 5),
@@ -21,9 +22,10 @@ const LAYERS: &[(&str, u8)] = &[
 /// What only some folders may name, and those folders.
 const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime::", &["sandbox"]),
-    ("tokio::", &["control", "cli"]),
+    ("tokio::", &["storage", "control", "cli"]),
+    ("object_store::", &["storage", "connectors"]),
     ("clap::", &["cli"]),
-    ("std::fs", &["sandbox", "connectors", "toolchain", "cli"]),
+    ("std::fs", &["sandbox", "connectors", "storage", "toolchain", "cli"]),
     ("std::net", &["connectors", "control"]),
     ("std::thread", &["sandbox", "connectors", "worker", "control", "cli"]),
     ("std::sync::Mutex", &["sandbox", "connectors", "control"]),

@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::connectors::format::decoder;
 use crate::connectors::format::framing::{Framing, Stopped};
-use crate::dataplane::split::{Read, ReadLimits, Rows, SplitEnumerator, SplitReader};
+use crate::dataplane::split::{Position, Read, ReadLimits, Rows, SplitEnumerator, SplitReader, SplitState};
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, SplitName};
 use crate::model::schema::Schema;
@@ -31,6 +31,11 @@ struct Stdin {
 }
 
 impl SplitEnumerator for Stdin {
+    fn restore(&mut self, _: &[SplitState]) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
+        // The plan refuses checkpoints of such a job.
+        Err(Fault::invalid("what was read from standard input cannot be read again"))
+    }
+
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         let Some(input) = self.input.take() else { return Ok(Vec::new()) };
         let (sender, chunks) = sync_channel(CHUNKS);
@@ -177,6 +182,10 @@ impl SplitReader for StdinSplit {
     /// What is read from standard input cannot be read again.
     fn peek(&mut self) -> Result<Option<Rows>, Fault> {
         Ok(None)
+    }
+
+    fn position(&self) -> Position {
+        Position::Null
     }
 
     fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {

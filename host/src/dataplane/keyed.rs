@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 
 use crate::model::batch::{Batch, Provenance, take_rows};
+use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
 use crate::model::key::{self, Keys};
 use crate::model::key_group::KeyHash;
@@ -15,10 +16,12 @@ use crate::plan::descriptor::{Clock, Descriptor};
 use crate::plan::graph::PluginLimits;
 use crate::state::KeyedState;
 use crate::state::grouping::Grouping;
+use crate::state::snapshot::Content;
 use crate::state::timers::Timers;
 
 use super::dead_letter::oversized_keys;
 use super::function::{CallFailure, Groups, Step};
+use super::snapshot::{MemberState, OperatorSnapshot};
 
 pub struct Keyed {
     /// Columns of the input.
@@ -69,6 +72,7 @@ impl Keyed {
         columns: Vec<usize>,
         input: &Schema,
         state: Box<dyn KeyedState>,
+        max_parallelism: u16,
         descriptor: &Descriptor,
         limits: PluginLimits,
     ) -> Self {
@@ -78,8 +82,8 @@ impl Keyed {
             schema: Schema::new(fields),
             state,
             clocks: descriptor.timers.iter().map(|timer| timer.clock).collect(),
-            event_timers: Timers::default(),
-            processing_timers: Timers::default(),
+            event_timers: Timers::new(Content::EventTimers, max_parallelism),
+            processing_timers: Timers::new(Content::ProcessingTimers, max_parallelism),
             limits,
             keys: Keys::default(),
             grouping: Grouping::default(),
@@ -147,14 +151,16 @@ impl Keyed {
                 Clock::EventTime => &mut self.event_timers,
                 Clock::ProcessingTime => &mut self.processing_timers,
             };
-            timers.cancel(distinct.get(name.group as usize), name.timer);
+            let group = name.group as usize;
+            timers.cancel(distinct.get(group), distinct.hash(group), name.timer);
         }
         for setting in &step.timers_set {
             let timers = match self.clocks[setting.name.timer as usize] {
                 Clock::EventTime => &mut self.event_timers,
                 Clock::ProcessingTime => &mut self.processing_timers,
             };
-            timers.set(distinct.get(setting.name.group as usize), setting.name.timer, setting.at);
+            let group = setting.name.group as usize;
+            timers.set(distinct.get(group), distinct.hash(group), setting.name.timer, setting.at);
         }
         Ok(())
     }
@@ -171,8 +177,9 @@ impl Keyed {
         let limit = self.limits.timers_per_key_max;
         if self.clocks.len() > limit && !step.timers_set.is_empty() {
             for setting in &step.timers_set {
-                let key = self.grouping.distinct().get(setting.name.group as usize);
-                if self.event_timers.count(key) + self.processing_timers.count(key) >= limit {
+                let group = setting.name.group as usize;
+                let (key, hash) = (self.grouping.distinct().get(group), self.grouping.distinct().hash(group));
+                if self.event_timers.count(key, hash) + self.processing_timers.count(key, hash) >= limit {
                     return Err(CallFailure::new(format!("a key has more timers than timers_per_key_max: {limit}")));
                 }
             }
@@ -203,6 +210,25 @@ impl Keyed {
     /// How many keys have state.
     pub fn live_keys(&self) -> usize {
         self.state.live_keys()
+    }
+
+    /// State and timers as they are now.
+    pub fn snapshot(&mut self, barrier: &Barrier) -> Result<OperatorSnapshot, Fault> {
+        let mut frozen = vec![self.event_timers.snapshot(barrier), self.processing_timers.snapshot(barrier)];
+        if !self.states.is_empty() {
+            frozen.push(self.state.snapshot(barrier)?);
+        }
+        let is_incremental = barrier.base.is_some();
+        Ok(OperatorSnapshot { frozen, is_incremental, ..OperatorSnapshot::default() })
+    }
+
+    /// Takes over the state and the timers of a checkpoint.
+    pub fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
+        if !self.states.is_empty() {
+            self.state.restore(state.chunks.as_mut(), &state.states)?;
+        }
+        self.event_timers.restore(state.chunks.as_mut(), &state.timers)?;
+        self.processing_timers.restore(state.chunks.as_mut(), &state.timers)
     }
 
     pub fn wake_at(&self) -> Option<Timestamp> {

@@ -13,6 +13,7 @@ pub mod operator;
 pub mod process;
 pub mod sink;
 pub mod sink_writer;
+pub mod snapshot;
 pub mod source;
 pub mod split;
 pub mod task;

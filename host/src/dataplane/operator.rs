@@ -1,12 +1,15 @@
 //! A node at work in one slot.
 
 use crate::model::batch::Batch;
+use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
 use crate::model::time::Timestamp;
 
 use super::dead_letter::DeadLetter;
+use super::snapshot::{MemberState, OperatorSnapshot};
 
-/// Order of calls: any number of `on_batch`, `on_watermark` (rising) and `on_time` (rising), then `on_end` once.
+/// Order of calls: `restore` at most once; any number of `on_batch`, `on_watermark` (rising), `on_time` (rising) and
+/// `snapshot`; `on_end` once; then only `snapshot`.
 pub trait Operator: Send {
     fn on_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault>;
 
@@ -21,6 +24,16 @@ pub trait Operator: Send {
     /// The processing time at which this operator has something to do.
     fn wake_at(&self) -> Option<Timestamp> {
         None
+    }
+
+    /// Takes over what a checkpoint holds of this node.
+    fn restore(&mut self, _state: &mut MemberState) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// A barrier has come on every input: the state as it is now.
+    fn snapshot(&mut self, _barrier: &Barrier) -> Result<OperatorSnapshot, Fault> {
+        Ok(OperatorSnapshot::default())
     }
 
     /// All input has ended, and the last watermark was `Timestamp::MAX`.

@@ -7,6 +7,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::ScalarBuffer;
 
 use crate::model::batch::{Batch, Provenance, take_rows};
+use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::schema::Schema;
@@ -17,6 +18,7 @@ use super::dead_letter::{DeadEvent, DeadLetter};
 use super::function::{BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step};
 use super::keyed::{Due, Keyed};
 use super::operator::{Collector, Operator};
+use super::snapshot::{MemberState, OperatorSnapshot};
 
 /// Rounds of timers that set timers which are due at once, before the operator is called broken.
 const TIMER_ROUNDS_MAX: usize = 1_000;
@@ -236,6 +238,15 @@ impl Operator for ProcessOperator {
 
     fn on_time(&mut self, now: Timestamp, out: &mut Collector) -> Result<(), Fault> {
         self.fire(Clock::ProcessingTime, now, out)
+    }
+
+    fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
+        self.watermark = state.progress.input;
+        self.keyed.as_mut().map_or(Ok(()), |keyed| keyed.restore(state))
+    }
+
+    fn snapshot(&mut self, barrier: &Barrier) -> Result<OperatorSnapshot, Fault> {
+        self.keyed.as_mut().map_or(Ok(OperatorSnapshot::default()), |keyed| keyed.snapshot(barrier))
     }
 
     fn wake_at(&self) -> Option<Timestamp> {

@@ -1,7 +1,11 @@
 //! What a sink connector is to the data plane.
 
 use crate::model::batch::Batch;
+use crate::model::checkpoint::CheckpointId;
 use crate::model::fault::Fault;
+
+/// Output that is durable and not yet visible, as JSON that its connector understands.
+pub type Committable = serde_json::Value;
 
 /// Writes the rows of one sink that one slot sees.
 pub trait SinkWriter: Send {
@@ -10,6 +14,14 @@ pub trait SinkWriter: Send {
 
     /// Makes what was written visible to readers.
     fn flush(&mut self) -> Result<(), Fault>;
+
+    /// What was written since the last call belongs to `checkpoint`: makes it durable, and returns what it takes to make
+    /// it visible to readers when the checkpoint is complete (`connectors::Committer`). A sink that cannot hide what it
+    /// writes flushes, and delivers at least once.
+    fn prepare(&mut self, _checkpoint: CheckpointId) -> Result<Vec<Committable>, Fault> {
+        self.flush()?;
+        Ok(Vec::new())
+    }
 
     /// Flushes and closes: nothing follows.
     fn finish(&mut self) -> Result<(), Fault>;

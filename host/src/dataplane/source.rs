@@ -14,7 +14,8 @@ use crate::plan::graph::Limits;
 use super::dead_letter::{DeadEvent, DeadLetter};
 use super::event_time;
 use super::operator::Collector;
-use super::split::{Read, ReadLimits, Refused, Rows, SplitEnumerator, SplitReader};
+use super::snapshot::SourceSplit;
+use super::split::{Read, ReadLimits, Refused, Rows, SplitEnumerator, SplitReader, SplitState};
 use super::watermark::BoundedOutOfOrderness;
 
 pub struct Source {
@@ -23,6 +24,8 @@ pub struct Source {
     time: Option<TimePlan>,
     enumerator: Box<dyn SplitEnumerator>,
     splits: Vec<Split>,
+    /// Splits that had been read to their end before the checkpoint that this source was restored from.
+    past: Vec<SourceSplit>,
     limits: ReadLimits,
     flush_interval: Micros,
     /// `MAX` = all splits are known.
@@ -40,6 +43,13 @@ struct Split {
     /// A read came short: the next waits, so that batches can fill.
     read_at: Timestamp,
     ended: bool,
+}
+
+impl Split {
+    fn new(reader: Box<dyn SplitReader>, delay: Micros) -> Self {
+        let watermarks = BoundedOutOfOrderness::new(delay);
+        Self { reader, watermarks, heard_at: None, read_at: Timestamp::MIN, ended: false }
+    }
 }
 
 /// What a poll came to.
@@ -67,6 +77,7 @@ impl Source {
             time: plan.time.clone(),
             enumerator,
             splits: Vec::new(),
+            past: Vec::new(),
             limits: ReadLimits { rows_max: limits.batch_rows_max, bytes_max: limits.batch_bytes_max },
             flush_interval: limits.flush_interval,
             discover_at: Timestamp::MIN,
@@ -74,6 +85,41 @@ impl Source {
             idle: false,
             draining: false,
         }
+    }
+
+    /// Goes on where a checkpoint left the splits; `splits` are those of all slots. One slot, the one that
+    /// `remembers`, goes on telling of splits that have ended, so that they are not read again.
+    pub fn restore(&mut self, splits: Vec<SourceSplit>, remembers: bool) -> Result<(), Fault> {
+        let states: Vec<SplitState> = splits.iter().map(|split| split.split.clone()).collect();
+        for reader in self.enumerator.restore(&states)? {
+            let former = splits.iter().find(|former| former.split.name == *reader.name());
+            let mut split = Split::new(reader, self.delay());
+            if let Some(latest) = former.and_then(|former| former.latest) {
+                split.watermarks.restore(Timestamp(latest));
+            }
+            self.splits.push(split);
+        }
+        if remembers {
+            self.past = splits.into_iter().filter(|split| split.split.position.is_none()).collect();
+        }
+        Ok(())
+    }
+
+    /// The splits that this slot knows, as they are now.
+    pub fn snapshot(&self) -> Vec<SourceSplit> {
+        let now = self.splits.iter().map(|split| {
+            let position = (!split.ended).then(|| split.reader.position());
+            let latest = Some(split.watermarks.latest()).filter(|latest| *latest > Timestamp::MIN);
+            SourceSplit {
+                split: SplitState { name: split.reader.name().clone(), position },
+                latest: latest.map(|latest| latest.0),
+            }
+        });
+        self.past.iter().cloned().chain(now).collect()
+    }
+
+    fn delay(&self) -> Micros {
+        self.time.as_ref().map_or(Micros(0), |time| time.out_of_orderness)
     }
 
     /// Stop reading, as if every split had ended.
@@ -107,17 +153,23 @@ impl Source {
             return Ok(());
         }
         self.discover_at = self.enumerator.discover_interval().map_or(Timestamp::MAX, |every| out.now + every);
-        let delay = self.time.as_ref().map_or(Micros(0), |time| time.out_of_orderness);
-        let found = self.enumerator.discover()?;
-        let peek = self.time.is_some() && self.splits.len() + found.len() > 1;
-        for mut reader in found {
-            let mut watermarks = BoundedOutOfOrderness::new(delay);
-            if let Some(first) = if peek { reader.peek()? } else { None } {
-                let (batch, _) = self.decode(first, reader.as_ref());
-                watermarks.observe(selected_times(&batch));
-            }
-            let split = Split { reader, watermarks, heard_at: None, read_at: Timestamp::MIN, ended: false };
-            self.splits.push(split);
+        for reader in self.enumerator.discover()? {
+            self.splits.push(Split::new(reader, self.delay()));
+        }
+        self.peek()
+    }
+
+    /// Splits that have not been read count with the time of their first event.
+    fn peek(&mut self) -> Result<(), Fault> {
+        if self.time.is_none() || self.splits.len() <= 1 {
+            return Ok(());
+        }
+        for i in 0..self.splits.len() {
+            let split = &mut self.splits[i];
+            let is_new = split.heard_at.is_none() && split.watermarks.latest() == Timestamp::MIN;
+            let Some(first) = (if is_new { split.reader.peek()? } else { None }) else { continue };
+            let (batch, _) = self.decode(first, self.splits[i].reader.as_ref());
+            self.splits[i].watermarks.observe(selected_times(&batch));
         }
         Ok(())
     }

@@ -24,6 +24,20 @@ pub trait SplitReader: Send {
     fn peek(&mut self) -> Result<Option<Rows>, Fault>;
 
     fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault>;
+
+    /// Where the next `read` goes on.
+    fn position(&self) -> Position;
+}
+
+/// A place in a split, as JSON that its connector understands and people can read.
+pub type Position = serde_json::Value;
+
+/// A split that a checkpoint knows.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct SplitState {
+    pub name: SplitName,
+    /// `None` = it has been read to its end.
+    pub position: Option<Position>,
 }
 
 pub enum Read {
@@ -56,6 +70,11 @@ pub struct Refused {
 
 /// Finds the splits of one slot.
 pub trait SplitEnumerator: Send {
+    /// Takes the splits that a checkpoint knows, those of all slots, and returns readers of those that are this slot's
+    /// now and have not ended, where they were left. Called at most once, before `discover`, which then finds only what
+    /// is not among them.
+    fn restore(&mut self, splits: &[SplitState]) -> Result<Vec<Box<dyn SplitReader>>, Fault>;
+
     /// The splits that this slot has not been given yet. Called at the start and then every `discover_interval`.
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault>;
 

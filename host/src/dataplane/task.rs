@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 
 use crate::model::batch::Batch;
+use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::message::Message;
@@ -24,8 +25,11 @@ use super::event_time;
 use super::exchange::Router;
 use super::metrics::NodeMetrics;
 use super::operator::{Collector, Operator};
+use super::snapshot::TaskSnapshot;
 use super::source::{Polled, Signal, Source};
 use super::watermark::{BoundedOutOfOrderness, Change, WatermarkMerge};
+
+mod checkpoint;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,14 @@ pub struct Task {
     turn: usize,
     sources_first: bool,
     dead_letters: Box<dyn DeadLetterWriter>,
+    /// The barrier that is waited for on the inlets that are not aligned.
+    barrier: Option<Barrier>,
+    /// The last checkpoint whose barrier has passed.
+    passed: Option<CheckpointId>,
+    /// To be taken.
+    snapshot: Option<TaskSnapshot>,
+    /// The last barrier was one after which nothing follows.
+    stopped: bool,
     done: bool,
 }
 
@@ -98,6 +110,8 @@ struct TaskInlet {
     member: usize,
     gate: usize,
     ended: bool,
+    /// Its barrier has come: what follows waits for those of the others.
+    aligned: bool,
 }
 
 /// Gives rows their times where an operator's output has a time of its own.
@@ -126,6 +140,15 @@ impl TimeAssigner {
         batch
     }
 
+    fn latest(&self) -> Timestamp {
+        self.watermarks.latest()
+    }
+
+    /// The watermark is said again: a checkpoint does not know who heard it.
+    fn restore(&mut self, latest: Timestamp) {
+        self.watermarks.restore(latest);
+    }
+
     fn news(&mut self) -> Option<Timestamp> {
         let watermark = self.watermarks.watermark();
         (watermark > self.watermark).then(|| {
@@ -145,11 +168,22 @@ struct Delivery {
 impl Task {
     /// Edges lead to later members only.
     pub fn new(members: Vec<Member>, dead_letters: Box<dyn DeadLetterWriter>) -> Self {
-        Self { members, inlets: Vec::new(), turn: 0, sources_first: false, dead_letters, done: false }
+        Self {
+            members,
+            inlets: Vec::new(),
+            turn: 0,
+            sources_first: false,
+            dead_letters,
+            barrier: None,
+            passed: None,
+            snapshot: None,
+            stopped: false,
+            done: false,
+        }
     }
 
     pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize) {
-        self.inlets.push(TaskInlet { inlet, member, gate, ended: false });
+        self.inlets.push(TaskInlet { inlet, member, gate, ended: false, aligned: false });
     }
 
     pub fn members(&self) -> &[Member] {
@@ -173,6 +207,9 @@ impl Task {
         if self.done {
             return Ok(Progress::Done);
         }
+        if self.stopped {
+            return Ok(Progress::Waiting(Timestamp::MAX));
+        }
         let mut worked = self.fire_clocks(now)?;
         let mut wait = Timestamp::MAX;
         for _ in 0..budget {
@@ -182,7 +219,7 @@ impl Task {
             match self.take_input(now)? {
                 None => {
                     worked = true;
-                    if self.done {
+                    if self.done || self.stopped {
                         break;
                     }
                 }
@@ -262,10 +299,19 @@ impl Task {
         for _ in 0..self.inlets.len() {
             self.turn = (self.turn + 1) % self.inlets.len();
             let inlet = &mut self.inlets[self.turn];
-            if let Some(message) = if inlet.ended { None } else { inlet.inlet.receive() } {
-                inlet.ended = matches!(message, Message::End);
+            if let Some(message) = if inlet.ended || inlet.aligned { None } else { inlet.inlet.receive() } {
                 let (member, gate) = (inlet.member, inlet.gate);
-                self.deliver(Delivery { member, gate, message }, now)?;
+                match message {
+                    Message::Barrier(barrier) => {
+                        inlet.aligned = true;
+                        self.begin_checkpoint(barrier)?;
+                    }
+                    message => {
+                        inlet.ended = matches!(message, Message::End);
+                        self.deliver(Delivery { member, gate, message }, now)?;
+                        self.align()?;
+                    }
+                }
                 return Ok(true);
             }
         }
@@ -305,6 +351,7 @@ impl Task {
             }
             Message::Watermark(watermark) => running.merge.on_watermark(gate, watermark),
             Message::Idle => running.merge.on_idle(gate),
+            Message::Barrier(_) => unreachable!("a barrier is for the whole task"),
             Message::End => running.merge.on_end(gate),
         };
         match change {

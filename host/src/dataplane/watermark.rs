@@ -15,6 +15,16 @@ impl BoundedOutOfOrderness {
         Self { delay, latest: Timestamp::MIN }
     }
 
+    /// The largest time seen; `Timestamp::MIN` = none was.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// Goes on as if `latest` had been seen.
+    pub fn restore(&mut self, latest: Timestamp) {
+        self.latest = self.latest.max(latest);
+    }
+
     pub fn observe(&mut self, times: impl Iterator<Item = i64>) {
         if let Some(latest) = times.max() {
             self.latest = self.latest.max(Timestamp(latest));
@@ -65,6 +75,13 @@ impl WatermarkMerge {
 
     pub fn watermark(&self) -> Timestamp {
         self.watermark
+    }
+
+    /// Goes on from a checkpoint, at whose barrier the watermark was this one: what the inputs said is not kept, and
+    /// they say it again.
+    pub fn restore(&mut self, watermark: Timestamp) {
+        self.watermark = watermark;
+        self.gates.iter_mut().for_each(|gate| gate.watermark = watermark);
     }
 
     /// An event came: the input is not idle.

@@ -39,6 +39,10 @@ impl Fault {
         Self { kind: FaultKind::Unavailable, node: None, message: message.into() }
     }
 
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Internal, node: None, message: message.into() }
+    }
+
     /// The same fault, at this node unless it already has one.
     pub fn at(self, node: &Uid) -> Self {
         Self { node: self.node.or_else(|| Some(node.clone())), ..self }

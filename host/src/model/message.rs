@@ -1,6 +1,7 @@
 //! What travels on a channel.
 
 use super::batch::Batch;
+use super::checkpoint::Barrier;
 use super::time::Timestamp;
 
 #[derive(Clone, Debug)]
@@ -10,6 +11,8 @@ pub enum Message {
     Watermark(Timestamp),
     /// The channel's source has nothing to say for now: its watermark does not count until the next batch or watermark.
     Idle,
+    /// A checkpoint is made of what came before it.
+    Barrier(Barrier),
     /// Nothing follows.
     End,
 }
@@ -19,7 +22,7 @@ impl Message {
     pub fn retained_bytes(&self) -> usize {
         match self {
             Self::Batch(batch) => batch.retained_bytes(),
-            Self::Watermark(_) | Self::Idle | Self::End => 0,
+            Self::Watermark(_) | Self::Idle | Self::Barrier(_) | Self::End => 0,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::model::time::Micros;
 
 use super::connector::{DeadLetterFile, SinkConnector, SourcePlan, TimePlan};
 use super::descriptor::Descriptor;
+use super::fault_tolerance::{CheckpointPlan, RestartPlan};
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -20,6 +21,8 @@ pub struct Plan {
     /// Every node stands behind those that it reads from.
     pub nodes: Vec<Node>,
     pub dead_letters: DeadLetterFile,
+    pub checkpoints: Option<CheckpointPlan>,
+    pub restart: RestartPlan,
     pub limits: Limits,
 }
 

@@ -6,6 +6,7 @@ pub mod descriptor;
 pub mod diagnostic;
 pub mod environment;
 pub mod explain;
+pub mod fault_tolerance;
 pub mod graph;
 pub mod load;
 pub mod resolve;

@@ -2,12 +2,15 @@
 
 use smallvec::SmallVec;
 
+use crate::model::checkpoint::Barrier;
+use crate::model::fault::Fault;
 use crate::model::key::Keys;
-use crate::model::key_group::KeyHash;
+use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::value::{Layout, Values};
 
-use super::KeyedState;
-use super::table::{Position, Table};
+use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen};
+use super::table::{self, Position, Table};
+use super::{FormerState, KeyedState};
 
 /// The values of all states of a key: for each state 0, or 1 and the value, with its length (u32, little-endian)
 /// before it unless the state's width is fixed. Short rows stand in their table entry.
@@ -80,7 +83,7 @@ impl KeyedState for MemoryState {
                 self.touch(hashes, &guesses);
             }
             let table = &self.groups[keys.hash(i).group(self.max_parallelism).0 as usize];
-            let position = table.find(keys, i);
+            let position = table.find(keys.get(i), keys.hash(i));
             self.positions.push(position);
             match position {
                 None => states.iter_mut().for_each(|values| values.push(None)),
@@ -102,10 +105,12 @@ impl KeyedState for MemoryState {
                     }
                 }
                 (Some(position), false) => {
-                    table.remove(keys, i, position);
+                    table.remove(keys.hash(i), position);
                     self.positions[i] = None;
                 }
-                (None, true) => self.positions[i] = Some(table.insert(keys, i, self.row.clone())),
+                (None, true) => {
+                    self.positions[i] = Some(table.insert(keys.get(i), keys.hash(i), self.row.clone()));
+                }
                 (None, false) => {}
             }
         }
@@ -113,6 +118,67 @@ impl KeyedState for MemoryState {
 
     fn live_keys(&self) -> usize {
         self.groups.iter().map(Table::len).sum()
+    }
+
+    fn snapshot(&mut self, barrier: &Barrier) -> Result<Box<dyn Frozen>, Fault> {
+        let groups = self.groups.iter_mut().zip(0..).map(|(table, group)| (KeyGroup(group), table.snapshot(barrier)));
+        Ok(Box::new(FrozenRows { groups: groups.filter(|(_, snapshot)| !snapshot.is_empty()).collect() }))
+    }
+
+    fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &[FormerState]) -> Result<(), Fault> {
+        let same = former.len() == self.widths.len()
+            && former
+                .iter()
+                .zip(&self.widths)
+                .enumerate()
+                .all(|(i, (state, width))| *state == FormerState { width: *width, number: Some(i) });
+        chunks.read(Content::Rows, &mut |id, payload| {
+            for entry in snapshot::entries(payload) {
+                let (key, row) = entry?;
+                let row = if same { Row::from_slice(row) } else { self.transpose(row, former)? };
+                if !row.is_empty() {
+                    self.groups[id.group.0 as usize].insert(key, KeyHash::of(key), row);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl MemoryState {
+    /// A row of a checkpoint with this operator's states in their order; empty if none of them has a value.
+    fn transpose(&mut self, row: &[u8], former: &[FormerState]) -> Result<Row, Fault> {
+        let widths: Vec<Option<usize>> = former.iter().map(|state| state.width).collect();
+        let mut read: Vec<Values> = widths.iter().map(|width| Values::new(*width)).collect();
+        decode_row(row, &widths, &mut read);
+        let mut states: Vec<Values> = self.widths.iter().map(|width| Values::new(*width)).collect();
+        for (number, values) in states.iter_mut().enumerate() {
+            let from = former.iter().position(|state| state.number == Some(number));
+            values.push(from.and_then(|from| read[from].get(0)));
+        }
+        Ok(if self.encode_row(&states, 0) { self.row.clone() } else { Row::new() })
+    }
+}
+
+struct FrozenRows {
+    groups: Vec<(KeyGroup, table::Snapshot<Row>)>,
+}
+
+impl Frozen for FrozenRows {
+    fn write(self: Box<Self>, chunks: &mut dyn ChunkSink) -> Result<(), Fault> {
+        let mut payload = Vec::new();
+        for (group, snapshot) in self.groups {
+            for (number, rows) in snapshot.pages() {
+                payload.clear();
+                let mut count = 0;
+                for (key, row) in rows {
+                    snapshot::put_entry(&mut payload, key, row);
+                    count += 1;
+                }
+                chunks.put(ChunkId { group, content: Content::Rows, number }, count, &payload)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::model::key::Keys;
+use crate::model::checkpoint::Barrier;
 use crate::model::key_group::KeyHash;
 
 use super::index::Index;
@@ -28,6 +28,8 @@ struct Entry<V> {
 struct Page<V> {
     /// A bit for each entry that counts.
     live: u32,
+    /// It was last written after the snapshot for this checkpoint; 0 = before any.
+    changed_since: u64,
     entries: [Entry<V>; PAGE_ENTRIES],
 }
 
@@ -43,17 +45,19 @@ pub struct Table<V> {
     last_used: usize,
     /// Positions of entries that were removed.
     free: Vec<u32>,
+    /// The last checkpoint that a snapshot was made for; 0 = none was.
+    snapshot_made: u64,
 }
 
-/// The entries of a table at one moment.
+/// Pages of a table at one moment, with their numbers.
 #[derive(Debug)]
 pub struct Snapshot<V> {
-    pages: Vec<Arc<Page<V>>>,
+    pages: Vec<(u64, Arc<Page<V>>)>,
 }
 
 impl<V> Default for Table<V> {
     fn default() -> Self {
-        Self { index: Index::default(), pages: Vec::new(), last_used: PAGE_ENTRIES, free: Vec::new() }
+        Self { index: Index::default(), pages: Vec::new(), last_used: PAGE_ENTRIES, free: Vec::new(), snapshot_made: 0 }
     }
 }
 
@@ -81,15 +85,14 @@ impl<V: Clone + Default> Table<V> {
         Arc::strong_count(page) ^ page.entries[slot].key.len()
     }
 
-    /// Where key `i` of `keys` is.
+    /// Where a key is; `hash` is its.
     #[inline]
-    pub fn find(&self, keys: &Keys, i: usize) -> Option<Position> {
-        let key = keys.get(i);
+    pub fn find(&self, key: &[u8], hash: KeyHash) -> Option<Position> {
         let is_key = |at| {
             let (page, slot) = split(at);
             self.pages[page].entries[slot].key.as_slice() == key
         };
-        self.index.find(keys.hash(i), is_key).map(Position)
+        self.index.find(hash, is_key).map(Position)
     }
 
     #[inline]
@@ -101,17 +104,24 @@ impl<V: Clone + Default> Table<V> {
     #[inline]
     pub fn get_mut(&mut self, position: Position) -> &mut V {
         let (page, slot) = split(position.0);
-        &mut Arc::make_mut(&mut self.pages[page]).entries[slot].value
+        &mut self.page_mut(page).entries[slot].value
+    }
+
+    #[inline]
+    fn page_mut(&mut self, page: usize) -> &mut Page<V> {
+        let page = Arc::make_mut(&mut self.pages[page]);
+        page.changed_since = self.snapshot_made;
+        page
     }
 
     /// The key must not be there.
-    pub fn insert(&mut self, keys: &Keys, i: usize, value: V) -> Position {
+    pub fn insert(&mut self, key: &[u8], hash: KeyHash, value: V) -> Position {
         let at = self.free.pop().unwrap_or_else(|| self.unused());
         let (page, slot) = split(at);
-        let page = Arc::make_mut(&mut self.pages[page]);
+        let page = self.page_mut(page);
         page.live |= 1 << slot;
-        page.entries[slot] = Entry { key: SmallVec::from_slice(keys.get(i)), value };
-        self.index.insert(keys.hash(i), at);
+        page.entries[slot] = Entry { key: SmallVec::from_slice(key), value };
+        self.index.insert(hash, at);
         Position(at)
     }
 
@@ -125,28 +135,35 @@ impl<V: Clone + Default> Table<V> {
         ((self.pages.len() - 1) * PAGE_ENTRIES + self.last_used - 1) as u32
     }
 
-    /// Forgets key `i` of `keys`, which is at `position`.
-    pub fn remove(&mut self, keys: &Keys, i: usize, position: Position) {
+    /// Forgets the key with this hash that is at `position`.
+    pub fn remove(&mut self, hash: KeyHash, position: Position) {
         let (page, slot) = split(position.0);
-        let page = Arc::make_mut(&mut self.pages[page]);
+        let page = self.page_mut(page);
         page.live &= !(1 << slot);
         page.entries[slot] = Entry::default();
-        self.index.remove(keys.hash(i), position.0);
+        self.index.remove(hash, position.0);
         self.free.push(position.0);
     }
 
-    pub fn snapshot(&self) -> Snapshot<V> {
-        Snapshot { pages: self.pages.clone() }
+    /// The table as it is now, for this barrier: all of it, or the pages that have changed since its base.
+    pub fn snapshot(&mut self, barrier: &Barrier) -> Snapshot<V> {
+        self.snapshot_made = barrier.checkpoint.0;
+        let pages = self.pages.iter().zip(0u64..);
+        let wanted = pages.filter(|(page, _)| barrier.base.is_none_or(|base| page.changed_since >= base.0));
+        Snapshot { pages: wanted.map(|(page, number)| (number, Arc::clone(page))).collect() }
     }
 }
 
 impl<V> Snapshot<V> {
-    /// In no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        let live = |page: &Page<V>, slot: usize| page.live >> slot & 1 == 1;
-        self.pages.iter().flat_map(move |page| {
-            let entries = page.entries.iter().enumerate().filter(move |(slot, _)| live(page, *slot));
-            entries.map(|(_, entry)| (entry.key.as_slice(), &entry.value))
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// Each page with its entries, in no order that means anything; a page may have none left.
+    pub fn pages(&self) -> impl Iterator<Item = (u64, impl Iterator<Item = (&[u8], &V)>)> {
+        self.pages.iter().map(|(number, page)| {
+            let live = page.entries.iter().enumerate().filter(|(slot, _)| page.live >> slot & 1 == 1);
+            (*number, live.map(|(_, entry)| (entry.key.as_slice(), &entry.value)))
         })
     }
 }
@@ -163,39 +180,59 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::checkpoint::CheckpointId;
 
-    fn contents(snapshot: &Snapshot<u32>) -> BTreeMap<Vec<u8>, u32> {
-        snapshot.iter().map(|(key, value)| (key.to_vec(), *value)).collect()
+    type Pages = BTreeMap<u64, BTreeMap<Vec<u8>, u32>>;
+
+    /// Puts the pages of a snapshot over those of its base.
+    fn apply(snapshot: &Snapshot<u32>, pages: &mut Pages) {
+        for (number, entries) in snapshot.pages() {
+            pages.insert(number, entries.map(|(key, value)| (key.to_vec(), *value)).collect());
+        }
+    }
+
+    fn flat(pages: &Pages) -> BTreeMap<Vec<u8>, u32> {
+        pages.values().flatten().map(|(key, value)| (key.clone(), *value)).collect()
     }
 
     proptest! {
         #[test]
         fn a_table_is_a_map_and_its_snapshots_do_not_change(
-            steps in prop::collection::vec((0u16..300, prop::option::of(any::<u32>()), any::<bool>()), 0..600)
+            steps in prop::collection::vec((0u16..300, prop::option::of(any::<u32>()), 0u8..9), 0..600)
         ) {
             let (mut table, mut model) = (Table::default(), BTreeMap::new());
-            let mut snapshots = Vec::new();
+            let (mut snapshots, mut last, mut since) = (Vec::new(), 0, Pages::new());
+            let barrier = |checkpoint, base| Barrier { checkpoint: CheckpointId(checkpoint), base, stops: false };
             for (key, value, snapshot) in steps {
-                let mut keys = Keys::default();
-                keys.push(&key.to_be_bytes(), KeyHash::of(&key.to_be_bytes()));
-                match (table.find(&keys, 0), value) {
+                let key = key.to_be_bytes();
+                let hash = KeyHash::of(&key);
+                match (table.find(&key, hash), value) {
                     (Some(at), Some(value)) => *table.get_mut(at) = value,
-                    (None, Some(value)) => { table.insert(&keys, 0, value); }
-                    (Some(at), None) => table.remove(&keys, 0, at),
+                    (None, Some(value)) => { table.insert(&key, hash, value); }
+                    (Some(at), None) => table.remove(hash, at),
                     (None, None) => {}
                 }
                 match value {
-                    Some(value) => model.insert(key.to_be_bytes().to_vec(), value),
-                    None => model.remove(key.to_be_bytes().as_slice()),
+                    Some(value) => model.insert(key.to_vec(), value),
+                    None => model.remove(key.as_slice()),
                 };
-                if snapshot && snapshots.len() < 10 {
-                    snapshots.push((table.snapshot(), model.clone()));
+                if snapshot == 0 {
+                    // The first is whole; each of the others holds what changed since the one before.
+                    let made = table.snapshot(&barrier(last + 1, (last > 0).then_some(CheckpointId(last))));
+                    apply(&made, &mut since);
+                    prop_assert_eq!(&flat(&since), &model);
+                    snapshots.push((made, since.clone()));
+                    last += 1;
                 }
                 prop_assert_eq!(table.len(), model.len());
             }
-            prop_assert_eq!(contents(&table.snapshot()), model);
-            for (snapshot, model) in snapshots {
-                prop_assert_eq!(contents(&snapshot), model);
+            let mut all = Pages::new();
+            apply(&table.snapshot(&barrier(last + 1, None)), &mut all);
+            prop_assert_eq!(flat(&all), model);
+            let mut again = Pages::new();
+            for (snapshot, then) in snapshots {
+                apply(&snapshot, &mut again);
+                prop_assert_eq!(&again, &then);
             }
         }
     }

@@ -3,11 +3,18 @@
 //! Moving a timer to later, which is what most operators do with every event, leaves its place in the queue: when the
 //! place comes up, the timer goes back to its new time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::key_group::KeyHash;
+use smallvec::SmallVec;
+
+use crate::model::checkpoint::Barrier;
+use crate::model::fault::Fault;
+use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::time::Timestamp;
+
+use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen, cut_short};
+use super::table::{self, Table};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueTimer {
@@ -18,64 +25,95 @@ pub struct DueTimer {
     pub timer: u32,
 }
 
-#[derive(Debug, Default)]
 pub struct Timers {
-    keys: hashbrown::HashMap<Arc<[u8]>, KeyTimers, PassHash>,
+    content: Content,
+    /// What is set, by key group: what a checkpoint keeps.
+    groups: Vec<Table<KeyTimers>>,
     /// (time, key, timer): for each timer a place at its time or before.
     queue: BTreeSet<(Timestamp, Arc<[u8]>, u32)>,
 }
 
-/// By timer: when it is due, and where its place in the queue is.
-type KeyTimers = BTreeMap<u32, Place>;
+#[derive(Clone, Debug, Default)]
+struct KeyTimers {
+    /// Shared with the queue.
+    key: Arc<[u8]>,
+    set: SmallVec<[Set; 1]>,
+}
 
+/// A timer that is set: when it is due, and where its place in the queue is.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Set {
+    timer: u32,
     at: Timestamp,
     queued_at: Timestamp,
 }
 
-/// Keys are found by hashing them once more with XXH3, which is what made their `KeyHash`.
-#[derive(Clone, Copy, Debug, Default)]
-struct PassHash;
-
-impl std::hash::BuildHasher for PassHash {
-    type Hasher = xxhash_rust::xxh3::Xxh3;
-    fn build_hasher(&self) -> Self::Hasher {
-        xxhash_rust::xxh3::Xxh3::new()
+impl KeyTimers {
+    fn place(&self, timer: u32) -> Option<usize> {
+        self.set.iter().position(|set| set.timer == timer)
     }
 }
 
 impl Timers {
-    /// Sets a timer, or moves it.
-    pub fn set(&mut self, key: &[u8], timer: u32, at: Timestamp) {
-        if let Some((key, timers)) = self.keys.get_key_value_mut(key) {
-            if let Some(place) = timers.get_mut(&timer) {
-                place.at = at;
-                if at < place.queued_at {
-                    self.queue.remove(&(place.queued_at, Arc::clone(key), timer));
-                    place.queued_at = at;
-                    self.queue.insert((at, Arc::clone(key), timer));
-                }
-                return;
-            }
-            timers.insert(timer, Place { at, queued_at: at });
-            self.queue.insert((at, Arc::clone(key), timer));
+    /// `content` says which clock's they are.
+    pub fn new(content: Content, max_parallelism: u16) -> Self {
+        let groups = (0..max_parallelism).map(|_| Table::default()).collect();
+        Self { content, groups, queue: BTreeSet::new() }
+    }
+
+    fn group(&self, hash: KeyHash) -> usize {
+        hash.group(self.groups.len() as u16).0.into()
+    }
+
+    /// Sets a timer, or moves it. `hash` is that of the key.
+    pub fn set(&mut self, key: &[u8], hash: KeyHash, timer: u32, at: Timestamp) {
+        let group = self.group(hash);
+        let table = &mut self.groups[group];
+        let new = Set { timer, at, queued_at: at };
+        let Some(position) = table.find(key, hash) else {
+            let shared: Arc<[u8]> = key.into();
+            let set = SmallVec::from_slice(&[new]);
+            table.insert(key, hash, KeyTimers { key: Arc::clone(&shared), set });
+            self.queue.insert((at, shared, timer));
             return;
+        };
+        let timers = table.get_mut(position);
+        match timers.place(timer) {
+            None => {
+                timers.set.push(new);
+                self.queue.insert((at, Arc::clone(&timers.key), timer));
+            }
+            Some(place) => {
+                let set = &mut timers.set[place];
+                set.at = at;
+                if at < set.queued_at {
+                    self.queue.remove(&(set.queued_at, Arc::clone(&timers.key), timer));
+                    set.queued_at = at;
+                    self.queue.insert((at, Arc::clone(&timers.key), timer));
+                }
+            }
         }
-        let key: Arc<[u8]> = key.into();
-        self.keys.insert(Arc::clone(&key), KeyTimers::from([(timer, Place { at, queued_at: at })]));
-        self.queue.insert((at, key, timer));
     }
 
     /// Cancels a timer, if it is set.
-    pub fn cancel(&mut self, key: &[u8], timer: u32) {
-        let Some((shared, timers)) = self.keys.get_key_value_mut(key) else { return };
-        if let Some(place) = timers.remove(&timer) {
-            self.queue.remove(&(place.queued_at, Arc::clone(shared), timer));
+    pub fn cancel(&mut self, key: &[u8], hash: KeyHash, timer: u32) {
+        if let Some((shared, set)) = self.take(key, hash, timer) {
+            self.queue.remove(&(set.queued_at, shared, timer));
         }
-        if timers.is_empty() {
-            self.keys.remove(key);
+    }
+
+    /// Forgets that a timer is set.
+    fn take(&mut self, key: &[u8], hash: KeyHash, timer: u32) -> Option<(Arc<[u8]>, Set)> {
+        let group = self.group(hash);
+        let table = &mut self.groups[group];
+        let position = table.find(key, hash)?;
+        let place = table.get(position).place(timer)?;
+        let timers = table.get_mut(position);
+        let taken = (Arc::clone(&timers.key), timers.set.remove(place));
+        if timers.set.is_empty() {
+            table.remove(hash, position);
         }
+        Some(taken)
     }
 
     /// Removes the timers that are due at `now`, at most `limit` of them, the earliest first, by key within a time.
@@ -87,21 +125,28 @@ impl Timers {
                 _ => break,
             }
             let (queued_at, key, timer) = self.queue.pop_first().expect("it has a first");
-            let timers = self.keys.get_mut(&key).expect("a queued timer has a key");
-            let place = timers.get_mut(&timer).expect("a queued timer is set");
-            if place.at > queued_at {
-                place.queued_at = place.at;
-                self.queue.insert((place.at, key, timer));
-                continue;
-            }
-            timers.remove(&timer);
-            if timers.is_empty() {
-                self.keys.remove(&key);
-            }
             let hash = KeyHash::of(&key);
-            due.push(DueTimer { at: queued_at, key, hash, timer });
+            if !self.put_back(&key, hash, timer, queued_at) {
+                self.take(&key, hash, timer);
+                due.push(DueTimer { at: queued_at, key, hash, timer });
+            }
         }
         due
+    }
+
+    /// Whether the timer whose place was at `queued_at` is due later: then its place is there now.
+    fn put_back(&mut self, key: &Arc<[u8]>, hash: KeyHash, timer: u32, queued_at: Timestamp) -> bool {
+        let group = self.group(hash);
+        let table = &mut self.groups[group];
+        let position = table.find(key, hash).expect("a queued timer has a key");
+        let place = table.get(position).place(timer).expect("a queued timer is set");
+        let at = table.get(position).set[place].at;
+        if at == queued_at {
+            return false;
+        }
+        table.get_mut(position).set[place].queued_at = at;
+        self.queue.insert((at, Arc::clone(key), timer));
+        true
     }
 
     /// No timer is due before this.
@@ -110,8 +155,9 @@ impl Timers {
     }
 
     /// How many timers this key has.
-    pub fn count(&self, key: &[u8]) -> usize {
-        self.keys.get(key).map_or(0, BTreeMap::len)
+    pub fn count(&self, key: &[u8], hash: KeyHash) -> usize {
+        let table = &self.groups[self.group(hash)];
+        table.find(key, hash).map_or(0, |position| table.get(position).set.len())
     }
 
     pub fn len(&self) -> usize {
@@ -121,33 +167,103 @@ impl Timers {
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
+
+    /// What is set now, or what of it has changed since the barrier's base.
+    pub fn snapshot(&mut self, barrier: &Barrier) -> Box<dyn Frozen> {
+        let groups = self.groups.iter_mut().zip(0..).map(|(table, group)| (KeyGroup(group), table.snapshot(barrier)));
+        let groups = groups.filter(|(_, snapshot)| !snapshot.is_empty()).collect();
+        Box::new(FrozenTimers { content: self.content, groups })
+    }
+
+    /// Sets what a checkpoint holds; `timers` says for each of its timers the number that it has now.
+    pub fn restore(&mut self, chunks: &mut dyn ChunkSource, timers: &[Option<u32>]) -> Result<(), Fault> {
+        chunks.read(self.content, &mut |_, payload| {
+            for entry in snapshot::entries(payload) {
+                let (key, mut value) = entry?;
+                let hash = KeyHash::of(key);
+                while let Some((set, rest)) = value.split_first_chunk::<SET_BYTES>() {
+                    let (timer, at) = read_set(set);
+                    if let Some(timer) = timers.get(timer as usize).copied().flatten() {
+                        self.set(key, hash, timer, at);
+                    }
+                    value = rest;
+                }
+                if !value.is_empty() {
+                    return Err(cut_short("a timer"));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+struct FrozenTimers {
+    content: Content,
+    groups: Vec<(KeyGroup, table::Snapshot<KeyTimers>)>,
+}
+
+/// The number of a timer (u32) and its time (i64), little-endian.
+const SET_BYTES: usize = 12;
+
+fn read_set(bytes: &[u8; SET_BYTES]) -> (u32, Timestamp) {
+    let [a, b, c, d, at @ ..] = *bytes;
+    (u32::from_le_bytes([a, b, c, d]), Timestamp(i64::from_le_bytes(at)))
+}
+
+impl Frozen for FrozenTimers {
+    fn write(self: Box<Self>, chunks: &mut dyn ChunkSink) -> Result<(), Fault> {
+        let (mut payload, mut value) = (Vec::new(), Vec::new());
+        for (group, snapshot) in self.groups {
+            for (number, keys) in snapshot.pages() {
+                payload.clear();
+                let mut count = 0;
+                for (key, timers) in keys {
+                    value.clear();
+                    for set in &timers.set {
+                        value.extend_from_slice(&set.timer.to_le_bytes());
+                        value.extend_from_slice(&set.at.0.to_le_bytes());
+                    }
+                    snapshot::put_entry(&mut payload, key, &value);
+                    count += 1;
+                }
+                chunks.put(ChunkId { group, content: self.content, number }, count, &payload)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::checkpoint::CheckpointId;
+    use crate::state::snapshot::testing::Chunks;
 
     proptest! {
         #[test]
         fn timers_are_a_map_that_gives_what_is_due_in_order(
-            steps in prop::collection::vec((0u8..6, 0u32..3, 0i64..100, 0u8..10), 0..300)
+            steps in prop::collection::vec((0u8..6, 0u32..3, 0i64..100, 0u8..12), 0..300)
         ) {
-            let mut timers = Timers::default();
+            let new = || Timers::new(Content::EventTimers, 8);
+            let (mut timers, mut chunks, mut checkpoint) = (new(), Chunks::default(), 0);
             let mut model: BTreeMap<(Vec<u8>, u32), i64> = BTreeMap::new();
             let mut now = 0;
             for (key, timer, at, step) in steps {
+                let hash = KeyHash::of(&[key]);
                 match step {
                     0..6 => {
-                        timers.set(&[key], timer, Timestamp(at));
+                        timers.set(&[key], hash, timer, Timestamp(at));
                         model.insert((vec![key], timer), at);
                     }
                     6..8 => {
-                        timers.cancel(&[key], timer);
+                        timers.cancel(&[key], hash, timer);
                         model.remove(&(vec![key], timer));
                     }
-                    _ => {
+                    8..10 => {
                         now = (now + at / 10).min(100);
                         let due: Vec<_> = timers.take_due(Timestamp(now), usize::MAX).into_iter()
                             .map(|due| (due.at.0, due.key.to_vec(), due.timer)).collect();
@@ -156,6 +272,19 @@ mod tests {
                         expected.sort();
                         prop_assert_eq!(due, expected);
                         model.retain(|_, at| *at > now);
+                    }
+                    10 => {
+                        let base = (checkpoint > 0).then_some(CheckpointId(checkpoint));
+                        checkpoint += 1;
+                        let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base, stops: false };
+                        timers.snapshot(&barrier).write(&mut chunks).unwrap();
+                    }
+                    _ => {
+                        let barrier = Barrier { checkpoint: CheckpointId(checkpoint + 1), base: (checkpoint > 0).then_some(CheckpointId(checkpoint)), stops: false };
+                        timers.snapshot(&barrier).write(&mut chunks).unwrap();
+                        (timers, checkpoint) = (new(), 0);
+                        timers.restore(&mut chunks, &[Some(0), Some(1), Some(2)]).unwrap();
+                        chunks = Chunks::default();
                     }
                 }
                 prop_assert_eq!(timers.len(), model.len());

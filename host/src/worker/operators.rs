@@ -35,7 +35,10 @@ pub fn start(plan: &Plan, node: &Node, slot: Slot, gates: usize, make: MakeProce
         }
         NodeKind::Process(process) => (Box::new(start_process(plan, node, process, make)?), process.time.clone()),
         NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
-        NodeKind::Sink(sink) => (Box::new(Sink::new(connectors::open_sink(sink, &node.input_schema, slot)?)), None),
+        NodeKind::Sink(sink) => {
+            let writer = connectors::open_sink(sink, &node.input_schema, slot)?;
+            (Box::new(Sink::new(writer, plan.checkpoints.is_some())), None)
+        }
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));
     Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner }))
@@ -51,7 +54,7 @@ fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan, make: MakeProc
     let keyed = key.map(|key| {
         let widths = descriptor.states.iter().map(|state| state.width()).collect();
         let state = Box::new(MemoryState::new(plan.max_parallelism, widths));
-        Keyed::new(key, &node.input_schema, state, descriptor, limits)
+        Keyed::new(key, &node.input_schema, state, plan.max_parallelism, descriptor, limits)
     });
     Ok(ProcessOperator::new(node.uid.clone(), function, descriptor.clone(), &node.input_schema, keyed))
 }
@@ -66,6 +69,7 @@ fn start_window(plan: &Plan, node: &Node, window: &WindowPlan) -> Result<WindowO
         }
     }
     let output = node.outputs[0].schema.clone();
-    let key_bytes_max = plan.limits.plugin.key_bytes_max;
-    Ok(WindowOperator::new(node.uid.clone(), window, key_bytes_max, &node.input_schema, output, functions))
+    let (key_bytes_max, groups) = (plan.limits.plugin.key_bytes_max, plan.max_parallelism);
+    let uid = node.uid.clone();
+    Ok(WindowOperator::new(uid, window, key_bytes_max, &node.input_schema, output, groups, functions))
 }

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::connectors::format::framing::Stopped;
-use crate::dataplane::split::{Read, ReadLimits, Rows, SplitEnumerator, SplitReader};
+use crate::connectors::format::framing::{Resume, Stopped};
+use crate::dataplane::split::{Position, Read, ReadLimits, Rows, SplitEnumerator, SplitReader, SplitState};
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot, SplitName};
 use crate::model::schema::Schema;
 use crate::model::time::Micros;
 use crate::plan::connector::{FileSource, Format};
 
-use super::split::{Open, Range};
+use super::split::{Open, Place, Range, name};
 use super::{paths, unavailable};
 
 const READ_BYTES: usize = 64 << 10;
@@ -42,11 +42,25 @@ impl Follow {
 }
 
 impl SplitEnumerator for Follow {
+    fn restore(&mut self, splits: &[SplitState]) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
+        let mut left: Vec<Box<dyn SplitReader>> = Vec::new();
+        for split in splits {
+            let Some(position) = &split.position else { continue };
+            let place = Place::parse(position, split)?;
+            if self.is_ours(&place.range.path) && self.known.insert(place.range.path.clone()) {
+                place.check()?;
+                left.push(Box::new(FollowedFile::new(place, &self.source, &self.schema)));
+            }
+        }
+        Ok(left)
+    }
+
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         let mut found: Vec<Box<dyn SplitReader>> = Vec::new();
         for file in paths::list(&self.source)? {
             if self.is_ours(&file.path) && self.known.insert(file.path.clone()) {
-                found.push(Box::new(FollowedFile::new(file.path, &self.source, &self.schema)));
+                let place = Place { range: Range { path: file.path, start: 0, end: None }, at: None };
+                found.push(Box::new(FollowedFile::new(place, &self.source, &self.schema)));
             }
         }
         Ok(found)
@@ -63,6 +77,8 @@ struct FollowedFile {
     format: Format,
     schema: Schema,
     interval: Duration,
+    /// Where to open it, when that is not its start.
+    at: Option<Resume>,
     open: Option<Open>,
     /// Bytes read so far.
     read: u64,
@@ -71,10 +87,11 @@ struct FollowedFile {
 }
 
 impl FollowedFile {
-    fn new(path: PathBuf, source: &FileSource, schema: &Schema) -> Self {
+    fn new(place: Place, source: &FileSource, schema: &Schema) -> Self {
         Self {
-            name: SplitName::from(format!("{}@0", path.display()).as_str()),
-            range: Range { path, start: 0, end: None },
+            name: name(&place.range),
+            range: place.range,
+            at: place.at,
             format: source.format.clone(),
             schema: schema.clone(),
             interval: source.discover_interval.into(),
@@ -94,7 +111,7 @@ impl FollowedFile {
             if !self.has_first_line().map_err(|error| self.fault(&error))? {
                 return Ok(None);
             }
-            let open = Open::new(&self.range, &self.format, &self.schema, READ_BYTES)?;
+            let open = Open::new(&self.range, self.at, &self.format, &self.schema, READ_BYTES)?;
             self.read = open.framing.next_offset();
             self.open = Some(open);
         }
@@ -170,6 +187,11 @@ impl SplitReader for FollowedFile {
         Ok(None)
     }
 
+    fn position(&self) -> Position {
+        let at = self.open.as_ref().map(|open| open.framing.resume_at()).or(self.at);
+        serde_json::to_value(Place { range: self.range.clone(), at }).unwrap_or_default()
+    }
+
     fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {
         if self.look_at.is_some_and(|at| Instant::now() < at) {
             return Ok(Read::Pending);
@@ -186,11 +208,12 @@ impl SplitReader for FollowedFile {
 }
 
 impl FollowedFile {
-    /// The same file from its beginning.
+    /// The same file from where it was opened.
     fn again(&self) -> Self {
         Self {
             name: self.name.clone(),
-            range: Range { path: self.range.path.clone(), ..self.range },
+            range: self.range.clone(),
+            at: self.at,
             format: self.format.clone(),
             schema: self.schema.clone(),
             interval: self.interval,

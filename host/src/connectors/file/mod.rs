@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 
 use crate::connectors::format::decoder;
-use crate::dataplane::split::{SplitEnumerator, SplitReader};
+use crate::dataplane::split::{SplitEnumerator, SplitReader, SplitState};
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot};
 use crate::model::schema::Schema;
@@ -21,7 +21,7 @@ use crate::model::time::Micros;
 use crate::plan::connector::{CsvFormat, FileSource, Format};
 
 use follow::Follow;
-use split::FileSplit;
+use split::{FileSplit, Place};
 
 /// The splits of one slot.
 pub fn open(
@@ -63,6 +63,21 @@ struct Bounded {
 }
 
 impl SplitEnumerator for Bounded {
+    fn restore(&mut self, splits: &[SplitState]) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
+        // What there was to read was settled when the job first started.
+        self.listed = true;
+        let ours = splits.iter().skip(usize::from(self.slot.0)).step_by(usize::from(self.slots.get()));
+        let mut left: Vec<Box<dyn SplitReader>> = Vec::new();
+        for split in ours {
+            if let Some(position) = &split.position {
+                let place = Place::parse(position, split)?;
+                place.check()?;
+                left.push(Box::new(FileSplit::restored(place, &self.source.format, &self.schema)));
+            }
+        }
+        Ok(left)
+    }
+
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         if std::mem::replace(&mut self.listed, true) {
             return Ok(Vec::new());

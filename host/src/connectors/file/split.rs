@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use crate::connectors::format::framing::{Framing, Stopped};
+use serde::{Deserialize, Serialize};
+
+use crate::connectors::format::framing::{Framing, Resume, Stopped};
 use crate::connectors::format::{EVENT_BYTES_MAX, decoder};
-use crate::dataplane::split::{Read, ReadLimits, Rows, SplitReader};
+use crate::dataplane::split::{Position, Read, ReadLimits, Rows, SplitReader, SplitState};
 use crate::model::fault::Fault;
 use crate::model::id::SplitName;
 use crate::model::schema::Schema;
@@ -22,11 +24,43 @@ const PEEK_BYTES: usize = 16 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A split before it is opened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
     pub path: PathBuf,
     pub start: u64,
     /// `None` = the file's end.
     pub end: Option<u64>,
+}
+
+/// What a checkpoint keeps of a split.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Place {
+    #[serde(flatten)]
+    pub range: Range,
+    /// `None` = nothing of it has been read.
+    pub at: Option<Resume>,
+}
+
+impl Place {
+    pub fn parse(position: &Position, split: &SplitState) -> Result<Self, Fault> {
+        serde_json::from_value(position.clone()).map_err(|error| {
+            Fault::invalid(format!("the checkpoint's position of split `{}` is not one of a file: {error}", split.name))
+        })
+    }
+
+    /// Whether the file still has the bytes that were read of it.
+    pub fn check(&self) -> Result<(), Fault> {
+        let path = &self.range.path;
+        let bytes = std::fs::metadata(path).map_err(|error| unavailable("open", path, &error))?.len();
+        match self.at {
+            Some(at) if at.offset > bytes => Err(Fault::unavailable(format!(
+                "`{}` has {bytes} bytes, but {} of it had been read at the checkpoint: it is not the same file any more",
+                path.display(),
+                at.offset
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How many splits a file of so many bytes is cut into; an empty one is a split too.
@@ -53,7 +87,8 @@ pub struct FileSplit {
 }
 
 enum State {
-    Unopened,
+    /// To be opened where a checkpoint left it, or at its start.
+    Unopened(Option<Resume>),
     Open(Open),
     Ended,
 }
@@ -66,8 +101,14 @@ pub struct Open {
 
 impl FileSplit {
     pub fn new(range: Range, format: &Format, schema: &Schema) -> Self {
-        let name = SplitName::from(format!("{}@{}", range.path.display(), range.start).as_str());
-        Self { name, range, format: format.clone(), schema: schema.clone(), state: State::Unopened }
+        Self::restored(Place { range, at: None }, format, schema)
+    }
+
+    /// As a checkpoint left it.
+    pub fn restored(place: Place, format: &Format, schema: &Schema) -> Self {
+        let Place { range, at } = place;
+        let name = name(&range);
+        Self { name, range, format: format.clone(), schema: schema.clone(), state: State::Unopened(at) }
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
@@ -75,9 +116,19 @@ impl FileSplit {
     }
 }
 
+pub fn name(range: &Range) -> SplitName {
+    SplitName::from(format!("{}@{}", range.path.display(), range.start).as_str())
+}
+
 impl Open {
-    /// Opens the range for reading pieces of `buffer_bytes`.
-    pub fn new(range: &Range, format: &Format, schema: &Schema, buffer_bytes: usize) -> Result<Self, Fault> {
+    /// Opens the range for reading pieces of `buffer_bytes`, at its start or where a checkpoint left it.
+    pub fn new(
+        range: &Range,
+        at: Option<Resume>,
+        format: &Format,
+        schema: &Schema,
+        buffer_bytes: usize,
+    ) -> Result<Self, Fault> {
         let fault = |error: io::Error| unavailable("read", &range.path, &error);
         let mut file = File::open(&range.path).map_err(|error| unavailable("open", &range.path, &error))?;
         let preamble = Preamble::read(&file, format).map_err(fault)?;
@@ -85,13 +136,13 @@ impl Open {
             .map_err(|error| Fault::invalid(format!("`{}`: {error}", range.path.display())))?;
         let end = range.end.unwrap_or(u64::MAX);
         // One byte earlier: a line that starts where the range starts is ours.
-        let (start, inside_a_line) = match range.start {
-            start if start <= preamble.bytes => (preamble.bytes, false),
-            start => (start - 1, true),
-        };
-        file.seek(SeekFrom::Start(start)).map_err(fault)?;
-        let framing = Framing::new(decoder, buffer_bytes, start).end_at(end);
-        Ok(Self { file, framing: if inside_a_line { framing.skip_line() } else { framing } })
+        let at = at.unwrap_or(match range.start {
+            start if start <= preamble.bytes => Resume { offset: preamble.bytes, inside_a_line: false },
+            start => Resume { offset: start - 1, inside_a_line: true },
+        });
+        file.seek(SeekFrom::Start(at.offset)).map_err(fault)?;
+        let framing = Framing::new(decoder, buffer_bytes, at.offset).end_at(end);
+        Ok(Self { file, framing: if at.inside_a_line { framing.skip_line() } else { framing } })
     }
 
     /// Reads a piece; 0 = the file ends here.
@@ -124,7 +175,8 @@ impl SplitReader for FileSplit {
     }
 
     fn peek(&mut self) -> Result<Option<Rows>, Fault> {
-        let mut open = Open::new(&self.range, &self.format, &self.schema, PEEK_BYTES)?;
+        let State::Unopened(at) = self.state else { return Ok(None) };
+        let mut open = Open::new(&self.range, at, &self.format, &self.schema, PEEK_BYTES)?;
         let one = ReadLimits { rows_max: 1, bytes_max: usize::MAX };
         loop {
             let stopped = open.decode(one).map_err(|error| self.fault(&error))?;
@@ -140,9 +192,19 @@ impl SplitReader for FileSplit {
         }
     }
 
+    fn position(&self) -> Position {
+        let at = match &self.state {
+            State::Unopened(at) => *at,
+            State::Open(open) => Some(open.framing.resume_at()),
+            State::Ended => None,
+        };
+        let place = Place { range: self.range.clone(), at };
+        serde_json::to_value(place).unwrap_or_default()
+    }
+
     fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {
-        if matches!(self.state, State::Unopened) {
-            self.state = State::Open(Open::new(&self.range, &self.format, &self.schema, READ_BYTES)?);
+        if let State::Unopened(at) = self.state {
+            self.state = State::Open(Open::new(&self.range, at, &self.format, &self.schema, READ_BYTES)?);
         }
         let State::Open(open) = &mut self.state else { return Ok(Read::End) };
         let stopped = open.decode(limits).map_err(|error| unavailable("read", &self.range.path, &error))?;

@@ -29,6 +29,13 @@ struct Held {
     no_more: bool,
 }
 
+/// A place in a stream, between events or inside of a line that is not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Resume {
+    pub offset: u64,
+    pub inside_a_line: bool,
+}
+
 /// Why decoding stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
@@ -63,6 +70,11 @@ impl Framing {
     /// Where the next byte to put in comes from.
     pub fn next_offset(&self) -> u64 {
         self.held.offset + (self.held.end - self.held.start) as u64
+    }
+
+    /// Where the next event is looked for: a stream that starts there gives the events that this one has not given.
+    pub fn resume_at(&self) -> Resume {
+        Resume { offset: self.held.offset, inside_a_line: self.held.skipping }
     }
 
     /// Takes what `read` puts into the free part of the buffer, and returns how much that was.

@@ -12,7 +12,7 @@ mod tests;
 
 use arrow_array::ArrayRef;
 
-use crate::dataplane::split::{SplitEnumerator, SplitReader};
+use crate::dataplane::split::{SplitEnumerator, SplitReader, SplitState};
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot};
 use crate::model::schema::{DataType, Field, Schema};
@@ -140,6 +140,21 @@ struct Splits {
 }
 
 impl SplitEnumerator for Splits {
+    fn restore(&mut self, splits: &[SplitState]) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
+        let mut left: Vec<Box<dyn SplitReader>> = Vec::new();
+        for mut split in std::mem::take(&mut self.splits) {
+            match splits.iter().find(|state| state.name == *split.name()) {
+                None => self.splits.push(split),
+                Some(SplitState { position: None, .. }) => {}
+                Some(SplitState { position: Some(position), .. }) => {
+                    split.go_on_at(position)?;
+                    left.push(Box::new(split));
+                }
+            }
+        }
+        Ok(left)
+    }
+
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         Ok(self.splits.drain(..).map(|split| Box::new(split) as _).collect())
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 
-use crate::dataplane::split::{Read, ReadLimits, Rows, SplitReader};
+use crate::dataplane::split::{Position, Read, ReadLimits, Rows, SplitReader};
 use crate::model::batch::Offsets;
 use crate::model::fault::Fault;
 use crate::model::id::SplitName;
@@ -48,6 +48,21 @@ impl GeneratedSplit {
         }
     }
 
+    /// Goes on with the event of this number, which a checkpoint says.
+    pub fn go_on_at(&mut self, position: &Position) -> Result<(), Fault> {
+        let next = position.as_u64().filter(|next| *next >= self.next && (*next - self.next) % self.step == 0);
+        let Some(next) = next else {
+            return Err(Fault::invalid(format!(
+                "the checkpoint says that split `{}` goes on with event {position}, which is none of its {} splits' \
+                 events: was `splits` changed?",
+                self.name, self.step
+            )));
+        };
+        self.left = self.left.saturating_sub((next - self.next) / self.step);
+        self.next = next;
+        Ok(())
+    }
+
     fn make(&mut self, count: usize) -> Rows {
         let numbers = Numbers { first: self.next, step: self.step, count };
         let options = RecordBatchOptions::new().with_row_count(Some(count));
@@ -76,6 +91,10 @@ impl SplitReader for GeneratedSplit {
 
     fn peek(&mut self) -> Result<Option<Rows>, Fault> {
         Ok((self.left > 0).then(|| self.make(1)))
+    }
+
+    fn position(&self) -> Position {
+        self.next.into()
     }
 
     fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {

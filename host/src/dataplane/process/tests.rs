@@ -102,7 +102,7 @@ fn operator(appetite: usize) -> ProcessOperator {
         histograms: Vec::new(),
     };
     let state = Box::new(MemoryState::new(16, vec![Some(8)]));
-    let keyed = Keyed::new(vec![0], &input(), state, &descriptor, PluginLimits::default());
+    let keyed = Keyed::new(vec![0], &input(), state, 128, &descriptor, PluginLimits::default());
     ProcessOperator::new(Uid::from("count"), Box::new(Count { appetite }), descriptor, &input(), Some(keyed))
 }
 

@@ -218,6 +218,22 @@ impl Cells {
         }
     }
 
+    /// Appends the durable form of a cell.
+    pub fn write(&self, row: u32, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Native(cells) => cells.write(row as usize, bytes),
+            Self::Plugin(cells) => cells.write(row, bytes),
+        }
+    }
+
+    /// Appends a cell that is taken off the front of `bytes`; whether there was one.
+    pub fn read(&mut self, bytes: &mut &[u8]) -> bool {
+        match self {
+            Self::Native(cells) => cells.read(bytes),
+            Self::Plugin(cells) => cells.read(bytes),
+        }
+    }
+
     /// Makes cell `rows[i]` what cell `i` of `source` is.
     pub fn scatter(&mut self, rows: &[u32], source: Self) {
         match (self, source) {

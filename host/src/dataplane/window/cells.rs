@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 
+use super::durable::Durable;
+
 /// The accumulator of one group; the default one has seen nothing.
-pub trait Cell: Clone + Default {
+pub trait Cell: Clone + Default + Durable {
     /// `wins` is the order of a better value to a worse one: less for a minimum.
     fn merge(&mut self, other: &Self, wins: Ordering);
 }
@@ -55,8 +57,8 @@ impl Cell for ExactSum {
 /// A sum of floats and what rounding took from it (Neumaier), so that it hardly depends on the order of the values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Compensated {
-    sum: f64,
-    lost: f64,
+    pub(super) sum: f64,
+    pub(super) lost: f64,
 }
 
 impl Compensated {
@@ -131,7 +133,7 @@ pub fn offer_bytes(best: &mut Option<Box<[u8]>>, value: &[u8], wins: Ordering) {
     }
 }
 
-impl<T: Ranked> Cell for Option<T> {
+impl<T: Ranked + Durable> Cell for Option<T> {
     fn merge(&mut self, other: &Self, wins: Ordering) {
         if let Some(value) = other
             && self.as_ref().is_none_or(|best| value.rank(best) == wins)

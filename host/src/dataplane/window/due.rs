@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::dataplane::operator::Collector;
 use crate::model::fault::Fault;
@@ -60,7 +61,7 @@ impl Results<'_> {
     /// Some keys of a window, from its panes as they are. The keys are those of groups of its panes.
     pub fn changed(
         &mut self,
-        panes: &BTreeMap<i64, Table>,
+        panes: &BTreeMap<i64, Arc<Table>>,
         range: Range<i64>,
         times: Range<i64>,
         changed: &[(i64, u32)],
@@ -81,7 +82,7 @@ impl Results<'_> {
                     let rows = some.iter().zip(0u32..);
                     let rows = rows.filter_map(|((key, hash), into)| Some((pane.index.find(key, *hash)?, into)));
                     let (from, into) = rows.unzip();
-                    (pane, from, into)
+                    (pane.as_ref(), from, into)
                 })
                 .collect();
             let parts: Vec<Part<'_>> =

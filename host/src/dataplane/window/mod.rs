@@ -5,6 +5,7 @@ mod aggregates;
 mod calendar;
 mod cells;
 mod due;
+mod durable;
 mod firing;
 mod key_index;
 mod native;
@@ -13,6 +14,7 @@ mod plugin;
 mod plugin_cells;
 mod reading;
 mod result;
+mod snapshot;
 mod stacks;
 
 pub use operator::WindowOperator;

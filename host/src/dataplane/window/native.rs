@@ -8,6 +8,7 @@ use crate::model::schema::{DataType, Schema};
 use crate::plan::graph::NativeAggregate;
 
 use super::cells::{Cell, Compensated, ExactSum, Sum, offer, offer_bytes};
+use super::durable::Durable;
 use super::reading::{GroupedRows, Reading};
 
 #[derive(Clone, Debug)]
@@ -154,6 +155,16 @@ impl NativeCells {
     /// New groups have fresh accumulators.
     pub fn resize(&mut self, groups: usize) {
         any_cells!(self, cells => cells.resize_with(groups, Default::default));
+    }
+
+    /// Appends the durable form of a cell.
+    pub fn write(&self, row: usize, bytes: &mut Vec<u8>) {
+        any_cells!(self, cells => cells[row].write(bytes));
+    }
+
+    /// Appends a cell that is taken off the front of `bytes`; whether there was one.
+    pub fn read(&mut self, bytes: &mut &[u8]) -> bool {
+        any_cells!(self, cells => Durable::read(bytes).map(|cell| cells.push(cell)).is_some())
     }
 
     /// Appends copies of cells of `source`.

@@ -10,7 +10,9 @@ use arrow_buffer::ScalarBuffer;
 use crate::dataplane::dead_letter::{DeadLetter, oversized_keys};
 use crate::dataplane::function::AggregateFunction;
 use crate::dataplane::operator::{Collector, Operator};
+use crate::dataplane::snapshot::{MemberState, OperatorSnapshot};
 use crate::model::batch::{Batch, take_rows};
+use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::key::Keys;
@@ -23,10 +25,12 @@ use super::calendar::Calendar;
 use super::due::Results;
 use super::firing::{Firing, LATE};
 use super::reading::GroupedRows;
+use super::snapshot::{self, FrozenPanes};
 use super::stacks::Stacks;
 
 pub struct WindowOperator {
     uid: Uid,
+    max_parallelism: u16,
     calendar: Calendar,
     allowed_lateness: Micros,
     key_bytes_max: usize,
@@ -35,7 +39,7 @@ pub struct WindowOperator {
     key: Vec<usize>,
     aggregates: Aggregates,
     /// By number. A pane lives until the last window that it is part of is gone.
-    panes: BTreeMap<i64, Table>,
+    panes: BTreeMap<i64, Arc<Table>>,
     /// Of sliding windows, from one window to the next, until a pane in them changes.
     stacks: Option<Stacks>,
     firing: Firing,
@@ -68,6 +72,7 @@ impl WindowOperator {
         key_bytes_max: usize,
         input: &Schema,
         output: Schema,
+        max_parallelism: u16,
         functions: Vec<Box<dyn AggregateFunction>>,
     ) -> Self {
         let mut reads: Vec<usize> = Vec::new();
@@ -86,6 +91,7 @@ impl WindowOperator {
             key_bytes_max,
             firing: Firing::new(uid.clone(), output, key.len(), aggregates.columns()),
             uid,
+            max_parallelism,
             reads,
             key,
             aggregates,
@@ -149,7 +155,8 @@ impl WindowOperator {
 
     /// Adds the rows to all aggregates, or to none.
     fn try_add(&mut self, pane: i64, rows: Option<&[u32]>, arrival: &mut Arrival<'_>) -> Result<(), AddFailure> {
-        let table = self.panes.entry(pane).or_insert_with(|| self.aggregates.table());
+        // A pane that a snapshot still holds is copied, once.
+        let table = Arc::make_mut(self.panes.entry(pane).or_insert_with(|| Arc::new(self.aggregates.table())));
         let before = table.len();
         self.groups.clear();
         let mut group = |row: usize| table.index.find_or_insert(self.keys.get(row), self.keys.hash(row));
@@ -277,6 +284,20 @@ impl Operator for WindowOperator {
         Results { firing: &mut self.firing, aggregates: &mut self.aggregates, out }.flush()?;
         self.forget();
         Ok(())
+    }
+
+    fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
+        self.watermark = state.progress.input;
+        self.next = self.calendar.due_until(self.watermark);
+        self.gone_until = self.calendar.gone_until(self.watermark, self.allowed_lateness);
+        self.panes = snapshot::restore(state.chunks.as_mut(), &self.aggregates)?;
+        Ok(())
+    }
+
+    /// All panes: most of them change between two checkpoints, or are gone.
+    fn snapshot(&mut self, _barrier: &Barrier) -> Result<OperatorSnapshot, Fault> {
+        let frozen = FrozenPanes { panes: self.panes.clone(), max_parallelism: self.max_parallelism };
+        Ok(OperatorSnapshot { frozen: vec![Box::new(frozen)], ..OperatorSnapshot::default() })
     }
 }
 

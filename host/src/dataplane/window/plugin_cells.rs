@@ -7,6 +7,8 @@ use smallvec::SmallVec;
 
 use crate::model::value::Values;
 
+use super::durable::Durable;
+
 /// Accumulators up to this long stand in their cell.
 const INLINE_BYTES: usize = 24;
 
@@ -93,6 +95,40 @@ impl PluginCells {
     pub fn set_failure(&mut self, row: u32, reason: Arc<str>) {
         self.set(row, None);
         self.failures.insert(row, reason);
+    }
+
+    /// Appends the durable form of a cell: 0 = fresh, 1 and the accumulator, 2 and why it could not be merged.
+    pub fn write(&self, row: u32, bytes: &mut Vec<u8>) {
+        let (tag, content) = match (self.failure(row), self.get(row)) {
+            (Some(reason), _) => (2, reason.as_bytes()),
+            (None, Some(accumulator)) => (1, accumulator),
+            (None, None) => (0, &[][..]),
+        };
+        bytes.push(tag);
+        (content.len() as u32).write(bytes);
+        bytes.extend_from_slice(content);
+    }
+
+    /// Appends a cell that is taken off the front of `bytes`; whether there was one.
+    pub fn read(&mut self, bytes: &mut &[u8]) -> bool {
+        let Some((tag, rest)) = bytes.split_first() else { return false };
+        *bytes = rest;
+        let Some(content) = Box::<[u8]>::read(bytes) else { return false };
+        let row = self.len();
+        self.resize(row + 1);
+        match (tag, &self.layout) {
+            (0, _) => true,
+            (1, Layout::Fixed { width, .. }) if *width != content.len() => false,
+            (1, _) => {
+                self.set(row as u32, Some(&content));
+                true
+            }
+            (2, _) => {
+                self.set_failure(row as u32, String::from_utf8_lossy(&content).as_ref().into());
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Makes cell `row` what cell `from` of `source` is.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::aggregates::{Aggregates, Cells, Part, Table};
 
@@ -42,7 +43,7 @@ pub struct Group {
 
 impl Stacks {
     /// Of the panes of one window.
-    pub fn build(panes: &BTreeMap<i64, Table>, range: Range<i64>, aggregates: &mut Aggregates) -> Self {
+    pub fn build(panes: &BTreeMap<i64, Arc<Table>>, range: Range<i64>, aggregates: &mut Aggregates) -> Self {
         let mut stacks = Self {
             older: aggregates.table(),
             live: Vec::new(),
@@ -63,7 +64,7 @@ impl Stacks {
     }
 
     /// Goes on to the panes of a later window.
-    pub fn advance(&mut self, panes: &BTreeMap<i64, Table>, range: Range<i64>, aggregates: &mut Aggregates) {
+    pub fn advance(&mut self, panes: &BTreeMap<i64, Arc<Table>>, range: Range<i64>, aggregates: &mut Aggregates) {
         if self.newer_from < range.start {
             *self = Self::build(panes, range, aggregates);
             return;

@@ -68,6 +68,8 @@ pub fn resolve(job: &JobSpec, cores: Parallelism, env: &mut dyn Environment, err
         max_parallelism: job.max_parallelism,
         nodes: nodes.collect(),
         dead_letters: job.dead_letters.clone(),
+        checkpoints: job.checkpoints.clone(),
+        restart: job.restart,
         limits: job.limits,
     })
 }

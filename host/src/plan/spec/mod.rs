@@ -1,6 +1,7 @@
 //! What people write: the job file, read field by field into types that hold only what can be meant. Names and schemas
 //! are not resolved here; see `resolve`.
 
+mod fault_tolerance;
 mod limits;
 mod operator;
 mod reader;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::connector::DeadLetterFile;
 use super::diagnostic::{Errors, JobText, Span, Spanned, all};
+use super::fault_tolerance::{CheckpointPlan, RestartPlan};
 use super::graph::Limits;
 
 pub use operator::{
@@ -37,6 +39,8 @@ pub struct JobSpec {
     pub max_parallelism: u16,
     pub limits: Limits,
     pub dead_letters: DeadLetterFile,
+    pub checkpoints: Option<CheckpointPlan>,
+    pub restart: RestartPlan,
     pub sources: Vec<SourceSpec>,
     pub operators: Vec<OperatorSpec>,
     pub sinks: Vec<SinkSpec>,
@@ -88,6 +92,9 @@ fn read_job(mut job: Reader, folder: &Path, errors: &Errors) -> Option<JobSpec> 
     });
     let limits = limits::read(&mut job);
     let dead_letter_limit = job.percent("dead_letter_limit");
+    let job_name = name.as_ref().map_or("job", |name| name.value.as_str());
+    let checkpoints = fault_tolerance::read_checkpoints(&mut job, folder, job_name);
+    let restart = fault_tolerance::read_restart(&mut job, checkpoints.is_some());
     let sources = nodes(&mut job, "sources", |entry| source::read(entry, folder, max_parallelism, errors));
     let operators = nodes(&mut job, "operators", |entry| operator::read(entry, folder, max_parallelism, errors));
     let sinks = nodes(&mut job, "sinks", |entry| sink::read(entry, folder, max_parallelism, errors));
@@ -102,6 +109,8 @@ fn read_job(mut job: Reader, folder: &Path, errors: &Errors) -> Option<JobSpec> 
         max_parallelism,
         limits: Limits { dead_letter_fraction_max, ..limits },
         dead_letters: DeadLetterFile { path },
+        checkpoints,
+        restart,
         sources,
         operators,
         sinks,

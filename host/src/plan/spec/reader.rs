@@ -109,6 +109,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A number that is not below `min`.
+    pub fn number(&mut self, name: &'static str, min: f64) -> Option<f64> {
+        let item = self.item(name)?;
+        let value = match item.value {
+            Value::Integer(value) => value as f64,
+            Value::Float(value) => value,
+            _ => return self.mismatch(name, item, "a number"),
+        };
+        if !(value.is_finite() && value >= min) {
+            self.errors.add(item.span, format!("`{name}` must be at least {min}, not {value}"));
+            return None;
+        }
+        Some(value)
+    }
+
     pub fn duration(&mut self, name: &'static str) -> Option<Spanned<Micros>> {
         let item = self.item(name)?;
         let Value::Text(text) = &item.value else {

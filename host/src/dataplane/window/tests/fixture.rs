@@ -147,7 +147,8 @@ impl Setup {
             key,
         };
         let output = self.output(&plan, &input);
-        WindowOperator::new(Uid::from("w"), &plan, KEY_BYTES_MAX, &input, output, vec![Box::new(List), Box::new(Total)])
+        let functions: Vec<Box<dyn AggregateFunction>> = vec![Box::new(List), Box::new(Total)];
+        WindowOperator::new(Uid::from("w"), &plan, KEY_BYTES_MAX, &input, output, 128, functions)
     }
 
     fn output(&self, plan: &WindowPlan, input: &Schema) -> Schema {

@@ -1,0 +1,72 @@
+//! What a task gives to a checkpoint, and what it takes from one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::checkpoint::Barrier;
+use crate::model::fault::Fault;
+use crate::model::id::Uid;
+use crate::model::time::Timestamp;
+use crate::state::FormerState;
+use crate::state::snapshot::{ChunkSource, Frozen};
+
+use super::sink_writer::Committable;
+use super::split::SplitState;
+
+/// The members of a task as they were at a barrier.
+pub struct TaskSnapshot {
+    pub barrier: Barrier,
+    pub members: Vec<MemberSnapshot>,
+}
+
+pub struct MemberSnapshot {
+    pub uid: Uid,
+    pub progress: Watermarks,
+    pub state: OperatorSnapshot,
+    /// Of a source.
+    pub splits: Vec<SourceSplit>,
+}
+
+/// What a node has said of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Of its inputs together.
+    pub input: Timestamp,
+    /// The latest time of its output, where it gives that times of its own.
+    pub latest: Option<Timestamp>,
+}
+
+/// A split and the latest event time that was read of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceSplit {
+    #[serde(flatten)]
+    pub split: SplitState,
+    /// Microseconds since 1970; `None` = none was.
+    pub latest: Option<i64>,
+}
+
+/// What an operator remembers; made in no time, because the stream waits.
+#[derive(Default)]
+pub struct OperatorSnapshot {
+    pub frozen: Vec<Box<dyn Frozen>>,
+    /// What has not changed since the barrier's base is left out.
+    pub is_incremental: bool,
+    pub committables: Vec<Committable>,
+}
+
+/// What a member starts with.
+pub struct MemberState {
+    pub progress: Watermarks,
+    pub chunks: Box<dyn ChunkSource>,
+    /// The states that the checkpoint's rows hold.
+    pub states: Vec<FormerState>,
+    /// For each timer of the checkpoint its number now; `None` = it is dropped.
+    pub timers: Vec<Option<u32>>,
+    /// Of a source: the splits of all slots.
+    pub splits: Vec<SourceSplit>,
+}
+
+/// A checkpoint that a job starts from, as one slot sees it.
+pub trait Restored: Send {
+    /// `None` = the checkpoint does not know this node.
+    fn member(&self, uid: &Uid) -> Result<Option<MemberState>, Fault>;
+}

@@ -1,0 +1,24 @@
+//! Names of checkpoints, and what passes through the dataflow to make one.
+
+use std::fmt;
+
+/// Checkpoints of a job are numbered from 1, savepoints among them, and a number is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckpointId(pub u64);
+
+impl fmt::Display for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Separates the events that a checkpoint covers from those that it does not (Chandy and Lamport: "Distributed
+/// Snapshots", 1985; Carbone et al.: "Lightweight Asynchronous Snapshots for Distributed Dataflows", 2015).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Barrier {
+    pub checkpoint: CheckpointId,
+    /// State that has not changed since this checkpoint's barrier need not be written again; `None` = write all of it.
+    pub base: Option<CheckpointId>,
+    /// Nothing follows the barrier: the job stops when the checkpoint is complete.
+    pub stops: bool,
+}

@@ -1,0 +1,141 @@
+//! State on its way into a checkpoint, and out of one again: in chunks, which are what changes together. A chunk belongs
+//! to one key group, so that state can be cut anew for any number of slots.
+
+use crate::model::fault::Fault;
+use crate::model::key_group::KeyGroup;
+
+/// What a chunk holds entries of. The numbers are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Content {
+    /// Values by key.
+    Rows = 1,
+    EventTimers = 2,
+    ProcessingTimers = 3,
+    /// Accumulators of a window's panes.
+    Panes = 4,
+    /// Entries of lists and maps, by key and place.
+    Entries = 5,
+}
+
+impl Content {
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Rows, Self::EventTimers, Self::ProcessingTimers, Self::Panes, Self::Entries]
+            .into_iter()
+            .find(|content| *content as u8 == code)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkId {
+    pub group: KeyGroup,
+    pub content: Content,
+    /// Among those of the same content: the number of a page or of a pane.
+    pub number: u64,
+}
+
+/// State as it was at a barrier: shared with the operator, which goes on, and written by another thread.
+pub trait Frozen: Send {
+    fn write(self: Box<Self>, chunks: &mut dyn ChunkSink) -> Result<(), Fault>;
+}
+
+/// Where the chunks of a snapshot go.
+pub trait ChunkSink {
+    /// A chunk of the base with the same id is replaced; an empty one is gone.
+    fn put(&mut self, id: ChunkId, entries: u32, payload: &[u8]) -> Result<(), Fault>;
+}
+
+/// The chunks of one operator in a checkpoint: those of the key groups that the reader owns.
+pub trait ChunkSource: Send {
+    /// Calls `take` with each chunk of this content that is not empty.
+    fn read(
+        &mut self,
+        content: Content,
+        take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault>;
+}
+
+/// The entries of a chunk: a key and a value each, their lengths (u32, little-endian) before them.
+pub fn put_entry(payload: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    payload.extend_from_slice(&(key.len() as u32).to_le_bytes());
+    payload.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    payload.extend_from_slice(key);
+    payload.extend_from_slice(value);
+}
+
+/// Reads what `put_entry` wrote.
+pub fn entries(payload: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Fault>> {
+    let mut rest = payload;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let entry = take_entry(rest);
+        rest = entry.map_or(&[], |(_, _, rest)| rest);
+        Some(entry.map(|(key, value, _)| (key, value)).ok_or_else(|| cut_short("an entry")))
+    })
+}
+
+fn take_entry(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (key_bytes, bytes) = bytes.split_first_chunk::<4>()?;
+    let (value_bytes, bytes) = bytes.split_first_chunk::<4>()?;
+    let (key, bytes) = bytes.split_at_checked(u32::from_le_bytes(*key_bytes) as usize)?;
+    let (value, bytes) = bytes.split_at_checked(u32::from_le_bytes(*value_bytes) as usize)?;
+    Some((key, value, bytes))
+}
+
+/// A chunk whose checksum is right and whose content is not: it was written by a broken program.
+pub fn cut_short(what: &str) -> Fault {
+    Fault::invalid(format!("{what} in a chunk of state is cut short or not of this version"))
+}
+
+#[cfg(test)]
+pub mod testing {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The chunks of one operator after one or several snapshots, each on the base of the one before.
+    #[derive(Debug, Default)]
+    pub struct Chunks(pub BTreeMap<ChunkId, Vec<u8>>);
+
+    impl ChunkSink for Chunks {
+        fn put(&mut self, id: ChunkId, _: u32, payload: &[u8]) -> Result<(), Fault> {
+            self.0.insert(id, payload.to_vec());
+            Ok(())
+        }
+    }
+
+    impl ChunkSource for Chunks {
+        fn read(
+            &mut self,
+            content: Content,
+            take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
+        ) -> Result<(), Fault> {
+            let wanted = self.0.iter().filter(|(id, payload)| id.content == content && !payload.is_empty());
+            wanted.map(|(id, payload)| take(*id, payload)).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn entries_come_back(pairs in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20), prop::collection::vec(any::<u8>(), 0..20)), 0..20)) {
+            let mut payload = Vec::new();
+            pairs.iter().for_each(|(key, value)| put_entry(&mut payload, key, value));
+            let read: Vec<_> = entries(&payload).map(|entry| entry.unwrap()).collect();
+            prop_assert!(read.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).eq(pairs));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            entries(&bytes).take(200).for_each(drop);
+        }
+    }
+}

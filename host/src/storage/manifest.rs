@@ -1,0 +1,283 @@
+//! The manifest of a checkpoint: everything that it consists of. JSON, written last, after every file that it names is
+//! durable.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::dataplane::sink_writer::Committable;
+use crate::dataplane::snapshot::SourceSplit;
+use crate::model::checkpoint::CheckpointId;
+use crate::model::fault::Fault;
+use crate::model::id::Uid;
+use crate::model::key::KEY_ENCODING_VERSION;
+use crate::model::schema::Field;
+use crate::model::type_name::parse_field;
+
+use super::store::{Created, Store};
+
+/// The name of a manifest within its folder.
+pub const MANIFEST: &str = "manifest.json";
+
+/// What this program writes. It reads every version up to it.
+pub const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    /// The version of wasmill that wrote it.
+    pub wasmill: String,
+    pub job: String,
+    /// What makes this job different from another of its name, and from a fork of it.
+    pub job_id: Uuid,
+    /// Which start of the job made the checkpoint.
+    pub incarnation: u64,
+    pub checkpoint: u64,
+    pub kind: Kind,
+    /// Microseconds since 1970.
+    pub created: i64,
+    pub key_encoding: u16,
+    pub max_parallelism: u16,
+    /// Every source has been read to its end, and nothing follows.
+    pub is_finished: bool,
+    pub nodes: Vec<NodeRecord>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The system's, deleted when there are newer ones.
+    Checkpoint,
+    /// The user's: all of its files stand in its own folder.
+    Savepoint,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    pub uid: Uid,
+    #[serde(flatten)]
+    pub shape: Shape,
+    /// Microseconds since 1970; the smallest of the slots. Absent: nothing was said yet, or the node has no input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<i64>,
+    /// The largest time of its output, where the node gives that times of its own; the smallest of the slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub splits: Vec<SourceSplit>,
+    /// By slot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<SlotRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub committables: Vec<Committable>,
+}
+
+/// What a node is, as far as its state depends on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Shape {
+    Source,
+    Process {
+        plugin: String,
+        operator: String,
+        key: Vec<FieldRecord>,
+        states: Vec<StateRecord>,
+        timers: Vec<String>,
+    },
+    /// `aggregates` are written as the job file writes them.
+    Window {
+        key: Vec<FieldRecord>,
+        window: String,
+        aggregates: Vec<AggregateRecord>,
+    },
+    Sink,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateRecord {
+    #[serde(flatten)]
+    pub value: FieldRecord,
+    pub state_kind: String,
+    pub version: u32,
+    /// An encoded value with the defaults of its fields, hexadecimal.
+    pub defaults: String,
+}
+
+/// An aggregate of a window, and what its accumulators depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AggregateRecord {
+    pub name: String,
+    /// Such as `sum(cents: i64)`, or the plugin's operator and the type of its accumulator.
+    pub function: String,
+}
+
+/// A name and a type, written as job files write types.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldRecord {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub data_type: String,
+}
+
+impl From<&Field> for FieldRecord {
+    fn from(field: &Field) -> Self {
+        let mark = if field.nullable { "?" } else { "" };
+        Self { name: field.name.clone(), data_type: format!("{}{mark}", field.data_type) }
+    }
+}
+
+impl FieldRecord {
+    pub fn parse(&self) -> Result<Field, Fault> {
+        parse_field(&self.name, &self.data_type).map_err(|error| {
+            Fault::invalid(format!("the manifest has a field `{}` of no known type: {error}", self.name))
+        })
+    }
+}
+
+/// The state that one slot had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRecord {
+    pub slot: u16,
+    /// From the oldest to the newest: chunks of a later one replace those of an earlier one.
+    pub files: Vec<FileRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Relative to the manifest's folder.
+    pub path: String,
+    pub bytes: u64,
+}
+
+impl Manifest {
+    pub fn new(job: &str, job_id: Uuid, incarnation: u64, checkpoint: CheckpointId, max_parallelism: u16) -> Self {
+        Self {
+            format: FORMAT,
+            wasmill: env!("CARGO_PKG_VERSION").to_owned(),
+            job: job.to_owned(),
+            job_id,
+            incarnation,
+            checkpoint: checkpoint.0,
+            kind: Kind::Checkpoint,
+            created: 0,
+            key_encoding: KEY_ENCODING_VERSION,
+            max_parallelism,
+            is_finished: false,
+            nodes: Vec::new(),
+        }
+    }
+
+    pub fn node(&self, uid: &Uid) -> Option<&NodeRecord> {
+        self.nodes.iter().find(|node| node.uid == *uid)
+    }
+
+    /// Every file of state that it names.
+    pub fn files(&self) -> impl Iterator<Item = &FileRecord> {
+        self.nodes.iter().flat_map(|node| &node.slots).flat_map(|slot| &slot.files)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.files().map(|file| file.bytes).sum()
+    }
+
+    /// Writes it into `folder`, where nothing may stand in its place.
+    pub fn write(&self, store: &Store, folder: &str) -> Result<ManifestRef, Fault> {
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(|error| Fault::internal(format!("a manifest cannot be written as JSON: {error}")))?;
+        let path = format!("{folder}/{MANIFEST}");
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        match store.put_new(&path, bytes)? {
+            Created::Yes => Ok(ManifestRef { path, sha256 }),
+            Created::Exists => Err(Fault::unavailable(format!(
+                "`{}` is there already: another host runs this job",
+                store.name_of(&path)
+            ))),
+        }
+    }
+
+    /// Reads and checks the manifest that a decision names.
+    pub fn read(store: &Store, reference: &ManifestRef) -> Result<Self, Fault> {
+        let name = store.name_of(&reference.path);
+        let Some(bytes) = store.get(&reference.path)? else {
+            return Err(Fault::unavailable(format!("the manifest `{name}` of the last complete checkpoint is gone")));
+        };
+        if hex::encode(Sha256::digest(&bytes)) != reference.sha256 {
+            return Err(Fault::invalid(format!(
+                "the manifest `{name}` is not the one that was decided on: its digest is not {}",
+                reference.sha256
+            )));
+        }
+        Self::parse(&bytes, &name)
+    }
+
+    pub fn parse(bytes: &[u8], name: &str) -> Result<Self, Fault> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let unreadable = |error| Fault::invalid(format!("`{name}` is not the manifest of a checkpoint: {error}"));
+        let version: Version = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if version.format == 0 || version.format > FORMAT {
+            return Err(Fault::invalid(format!(
+                "the manifest `{name}` is of format {}, and this wasmill {} reads formats up to {FORMAT}: use the \
+                 wasmill that wrote it, or a newer one",
+                version.format,
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if manifest.key_encoding != KEY_ENCODING_VERSION {
+            return Err(Fault::invalid(format!(
+                "the manifest `{name}` has keys in encoding {}, and this wasmill reads encoding {KEY_ENCODING_VERSION}",
+                manifest.key_encoding
+            )));
+        }
+        Ok(manifest)
+    }
+}
+
+/// Which manifest, to the byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestRef {
+    /// Within the job's place in the store.
+    pub path: String,
+    /// Hexadecimal.
+    pub sha256: String,
+}
+
+impl ManifestRef {
+    pub fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The key of a file that the manifest names.
+    pub fn resolve(&self, file: &str) -> String {
+        let mut parts: Vec<&str> = self.folder().split('/').filter(|part| !part.is_empty()).collect();
+        for part in file.split('/') {
+            match part {
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        parts.join("/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_stand_beside_their_manifest_or_beside_another() {
+        let reference = ManifestRef { path: "checkpoints/2-7/manifest.json".to_owned(), sha256: String::new() };
+        assert_eq!(reference.resolve("a.0.state"), "checkpoints/2-7/a.0.state");
+        assert_eq!(reference.resolve("../2-6/a.0.state"), "checkpoints/2-6/a.0.state");
+    }
+
+    #[test]
+    fn a_manifest_of_an_unknown_format_is_named() {
+        let error = Manifest::parse(br#"{"format": 2, "anything": []}"#, "m").unwrap_err();
+        assert!(error.message.contains("format 2") && error.message.contains("up to 1"), "{error}");
+        assert!(Manifest::parse(b"{}", "m").unwrap_err().message.contains("not the manifest"));
+    }
+}
