@@ -7,10 +7,12 @@ mod targets;
 mod mutants;
 
 pub use targets::answer::ANSWER;
+pub use targets::chunk::CHUNK;
 pub use targets::component::COMPONENT;
 pub use targets::events::EVENTS;
 pub use targets::job_file::JOB_FILE;
 pub use targets::key::KEY;
+pub use targets::manifest::MANIFEST;
 pub use targets::type_name::TYPE_NAME;
 
 /// Something that parses.

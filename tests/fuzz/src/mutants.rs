@@ -106,9 +106,11 @@ macro_rules! survive {
 
 survive! {
     answer: ANSWER,
+    chunk: CHUNK,
     component: COMPONENT,
     events: EVENTS,
     job_file: JOB_FILE,
     key: KEY,
+    manifest: MANIFEST,
     type_name: TYPE_NAME,
 }

@@ -1,8 +1,10 @@
 pub mod answer;
+pub mod chunk;
 pub mod component;
 pub mod events;
 pub mod job_file;
 pub mod key;
+pub mod manifest;
 pub mod type_name;
 
 use wasmill::model::schema::Field;
