@@ -59,6 +59,11 @@ impl SlotTask {
         self.progress = self.task.step(now, budget)?;
         Ok(self.progress)
     }
+
+    /// Its sources stop reading; see `Task::drain`.
+    pub fn drain(&mut self) {
+        self.task.drain();
+    }
 }
 
 /// Runs until every task is done, one fails, or the job is aborted.
@@ -69,7 +74,7 @@ pub fn run(mut tasks: Vec<SlotTask>, orders: &Orders, me: &Waker) -> Result<(), 
     while !orders.abort.load(Relaxed) {
         if !drained && orders.drain.load(Relaxed) {
             drained = true;
-            tasks.iter_mut().for_each(|slot| slot.task.drain());
+            tasks.iter_mut().for_each(SlotTask::drain);
         }
         let (mut worked, mut done) = (false, true);
         let mut wake_at = Timestamp::MAX;

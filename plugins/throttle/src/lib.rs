@@ -29,6 +29,7 @@ pub struct Throttle {
 
 impl Process for Throttle {
     const SUMMARY: &'static str = "the latest value of each key, at most once a second";
+    const READS_TIMES: bool = false;
     type Key<'a> = Key<'a>;
     type In<'a> = Event;
     type Out<'a> = Latest<'a>;
