@@ -57,6 +57,50 @@ fn a_job_file_that_is_not_there_or_not_toml() {
 }
 
 #[test]
+fn the_summary_has_the_operators_own_metrics() {
+    let folder = Folder::new();
+    folder.write("access.log", std::fs::read(crate::harness::repository().join("tests/data/access.log")).unwrap());
+    let job = r#"
+        name = "job"
+        [sources.lines]
+        connector = "file"
+        path = "access.log"
+        format = "raw"
+        split_bytes = "256KiB"
+        [operators.requests]
+        inputs = ["lines"]
+        plugin = "plugins/access-log.wasm"
+        event_time = { column = "time" }
+        watermark = { out_of_orderness = "2m" }
+        [operators.latest]
+        inputs = ["events"]
+        key_by = ["key"]
+        plugin = "plugins/throttle.wasm"
+        [sources.events]
+        connector = "generator"
+        events = "keyed"
+        keys = 10
+        count = 1000
+        [sinks.out]
+        inputs = ["requests", "latest"]
+        connector = "blackhole"
+    "#;
+    let ran = folder.run(job, &["-p", "2"]);
+    assert!(ran.success, "{}", ran.stderr);
+    let shown = |operator: &str, metric: &str| {
+        let lines = ran.stderr.lines().filter(|line| line.contains(operator));
+        let found: Vec<&str> = lines.filter_map(|line| line.split_once(metric)).map(|(_, values)| values).collect();
+        let [values] = found[..] else { panic!("{operator} {metric}: {}", ran.stderr) };
+        values.to_owned()
+    };
+    // The slots' values together, as a script sums and sorts them.
+    let bytes = shown("requests", "bytes: ");
+    assert!(bytes.starts_with("9,999 values, mean 274755.7, min 0.0, p50 "), "{bytes}");
+    assert!(bytes.ends_with(", max 69192717.0"), "{bytes}");
+    assert_eq!(shown("latest", "replaced: "), "990");
+}
+
+#[test]
 fn explain_shows_the_plan_and_inspect_the_component() {
     let folder = Folder::new();
     folder.write("job.toml", job("plugin = \"plugins/count.wasm\"\nkey_by = [\"key\"]"));

@@ -7,7 +7,7 @@ use tokio::signal::ctrl_c;
 use super::job_file::JobFile;
 use super::progress_view::View;
 use crate::control::job::Job;
-use crate::control::progress::{Sampler, totals};
+use crate::control::progress::{Sampler, operator_metrics, totals};
 
 /// How often progress is shown: on a terminal, and as a log line.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -56,6 +56,6 @@ async fn watch(mut job: Job, mut view: View, every: Duration) -> anyhow::Result<
             }
         }
     };
-    view.finish(totals(&job), started.elapsed(), ended.is_ok());
+    view.finish(totals(&job), &operator_metrics(&job), started.elapsed(), ended.is_ok());
     Ok(ended?)
 }

@@ -427,6 +427,11 @@ impl Task {
                 sum.fetch_add(*by, Relaxed);
             }
         }
+        for (histogram, value) in &out.observations {
+            if let Some(histogram) = metrics.histograms.get(*histogram as usize) {
+                histogram.observe(*value);
+            }
+        }
         let letters = out.dead_letters.len() as u64;
         if letters > 0 {
             metrics.dead_letters.fetch_add(letters, Relaxed);

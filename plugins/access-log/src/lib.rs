@@ -20,7 +20,9 @@ pub struct Request<'a> {
 
 const CLASSES: [&str; 6] = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-pub struct AccessLog;
+pub struct AccessLog {
+    sizes: Histogram,
+}
 
 impl Process for AccessLog {
     const SUMMARY: &'static str = "parses lines of an access log in Apache's combined format";
@@ -30,8 +32,8 @@ impl Process for AccessLog {
     type Out<'a> = Request<'a>;
     type Timer = NoTimers;
 
-    fn open(_: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self)
+    fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
+        Ok(Self { sizes: cx.histogram("bytes") })
     }
 
     fn on_event(&self, line: Line<'_>, cx: &mut Context<'_, Self>) -> Outcome {
@@ -49,8 +51,9 @@ impl Process for AccessLog {
         let status: u16 = status.parse().map_err(|_| "a status that is no number")?;
         let path = target.split(['?', ' ']).next().unwrap_or(target);
         let class = CLASSES.get(usize::from(status / 100)).ok_or("a status that is none")?;
-        let bytes = known(bytes).map_or(Ok(0), str::parse).map_err(|_| "a size that is no number")?;
+        let bytes: u64 = known(bytes).map_or(Ok(0), str::parse).map_err(|_| "a size that is no number")?;
         let (referrer, agent) = (known(referrer), known(agent));
+        cx.observe(self.sizes, bytes as f64);
         cx.emit_at(time, Request { time, client, method, path, status, class, bytes, referrer, agent });
         Ok(())
     }
@@ -95,6 +98,7 @@ mod tests {
         };
         assert_eq!(log.outputs(), [request]);
         assert_eq!(log.output_times(), [time]);
+        assert_eq!(log.histogram("bytes"), [203_023.0]);
     }
 
     #[test]

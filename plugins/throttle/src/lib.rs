@@ -25,6 +25,7 @@ pub struct Due;
 
 pub struct Throttle {
     latest: Value<i64>,
+    replaced: Counter,
 }
 
 impl Process for Throttle {
@@ -36,11 +37,13 @@ impl Process for Throttle {
     type Timer = Due;
 
     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self { latest: cx.value("latest") })
+        Ok(Self { latest: cx.value("latest"), replaced: cx.counter("replaced") })
     }
 
     fn on_event(&self, event: Event, cx: &mut Keyed<'_, Self>) -> Outcome {
-        if self.latest.get(cx).is_none() {
+        if self.latest.exists(cx) {
+            cx.count(self.replaced, 1);
+        } else {
             cx.wake_at(cx.processing_time() + seconds(1), Due);
         }
         self.latest.set(cx, event.value);
@@ -78,6 +81,6 @@ mod tests {
         assert_eq!(throttle.outputs(), []);
         throttle.processing_time(Timestamp(0) + seconds(1));
         assert_eq!(throttle.outputs(), [Latest { key: "a", value: 3, at: Timestamp(1_000_000) }]);
-        assert_eq!(throttle.live_keys(), 0);
+        assert_eq!((throttle.counter("replaced"), throttle.live_keys()), (2, 0));
     }
 }
