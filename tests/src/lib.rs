@@ -17,4 +17,6 @@ mod processing_time;
 #[cfg(test)]
 mod scaffold;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod worlds;

@@ -5,7 +5,7 @@ use wasmill::dataplane::task::Progress;
 use wasmill::model::id::Parallelism;
 use wasmill::model::time::{Micros, Timestamp};
 use wasmill::plan::load::load;
-use wasmill::worker::operators::sandboxed;
+use wasmill::worker::operators::{Start, sandboxed};
 use wasmill::worker::slot::SlotTask;
 use wasmill::worker::wiring::wire;
 
@@ -47,7 +47,7 @@ impl Stepped {
     fn start(folder: &Folder) -> Self {
         let path = folder.path().join("job.toml");
         let plan = load(&path, JOB, &[], Parallelism::ONE, &mut HostEnvironment).unwrap_or_else(|e| panic!("{e}"));
-        let slots = wire(&plan, sandboxed).unwrap().slots;
+        let slots = wire(Start { plan: &plan, make: sandboxed, incarnation: None }).unwrap().slots;
         Self { tasks: slots.into_iter().flat_map(|slot| slot.tasks).collect(), now: START }
     }
 
@@ -82,7 +82,7 @@ impl Stepped {
     }
 
     fn end(mut self) {
-        self.tasks.iter_mut().for_each(SlotTask::drain);
+        self.tasks.iter_mut().for_each(|task| task.task().drain());
         self.settle();
         assert!(self.tasks.iter_mut().all(|task| task.step(self.now, 1).unwrap() == Progress::Done));
     }

@@ -12,7 +12,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use crate::model::batch::Batch;
 use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::fault::Fault;
-use crate::model::id::Uid;
+use crate::model::id::{SplitName, Uid};
 use crate::model::message::Message;
 use crate::model::schema::Schema;
 use crate::model::time::Timestamp;
@@ -120,13 +120,16 @@ pub struct TimeAssigner {
     schema: Schema,
     watermarks: BoundedOutOfOrderness,
     watermark: Timestamp,
+    /// Of the last batch.
+    split: Option<SplitName>,
+    said_out_of_order: bool,
 }
 
 impl TimeAssigner {
     /// `schema` is that of the main output.
     pub fn new(plan: TimePlan, schema: Schema) -> Self {
         let watermarks = BoundedOutOfOrderness::new(plan.out_of_orderness);
-        Self { plan, schema, watermarks, watermark: Timestamp::MIN }
+        Self { plan, schema, watermarks, watermark: Timestamp::MIN, split: None, said_out_of_order: false }
     }
 
     fn assign(&mut self, batch: Batch, node: &Uid, letters: &mut Vec<DeadLetter>) -> Batch {
@@ -136,8 +139,27 @@ impl TimeAssigner {
         let batch = batch.derive(batch.records().clone(), Some(found.times.to_vec()), None);
         let (batch, bad) = batch.without(found.missing);
         letters.extend(bad.into_iter().map(|(row, reason)| DeadLetter::of_row(node, &row, 0, reason)));
+        self.check_order(&batch, node);
         self.watermarks.observe(batch.times().iter().copied());
         batch
+    }
+
+    /// Says so, once, where a split's events are late only because another split was read before it.
+    fn check_order(&mut self, batch: &Batch, node: &Uid) {
+        let split = &batch.provenance().split;
+        let Some(latest) = batch.times().iter().max().filter(|_| *split != self.split) else { return };
+        let (latest, watermark) = (Timestamp(*latest), self.watermarks.watermark());
+        if let (Some(before), Some(now)) = (&self.split, split)
+            && latest <= watermark
+            && !std::mem::replace(&mut self.said_out_of_order, true)
+        {
+            tracing::warn!(
+                "operator `{node}`: events of split `{now}` are late, at {latest} or before, because `{before}` was read \
+                 before it (watermark {watermark}): name files in the order of their times, raise out_of_orderness of \
+                 `{node}`, or give the source an `event_time`"
+            );
+        }
+        self.split = split.clone();
     }
 
     fn latest(&self) -> Timestamp {
@@ -207,10 +229,7 @@ impl Task {
         if self.done {
             return Ok(Progress::Done);
         }
-        if self.stopped {
-            return Ok(Progress::Waiting(Timestamp::MAX));
-        }
-        let mut worked = self.fire_clocks(now)?;
+        let mut worked = !self.stopped && self.fire_clocks(now)?;
         let mut wait = Timestamp::MAX;
         for _ in 0..budget {
             if !self.flush() {
@@ -219,7 +238,7 @@ impl Task {
             match self.take_input(now)? {
                 None => {
                     worked = true;
-                    if self.done || self.stopped {
+                    if self.done {
                         break;
                     }
                 }
@@ -234,6 +253,7 @@ impl Task {
             (_, true) => Progress::Done,
             (true, false) => Progress::Worked,
             (false, false) if !flushed => Progress::Blocked,
+            (false, false) if self.stopped => Progress::Waiting(Timestamp::MAX),
             (false, false) => Progress::Waiting(self.wake_at().min(wait)),
         })
     }
@@ -270,6 +290,10 @@ impl Task {
 
     /// `None` = there was some; otherwise when to ask again. Sources and channels take turns.
     fn take_input(&mut self, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+        if self.stopped {
+            // Only another barrier can come.
+            return Ok(if self.receive(now)? { None } else { Some(Timestamp::MAX) });
+        }
         self.sources_first = !self.sources_first;
         if self.sources_first {
             match self.poll_sources(now)? {

@@ -1,5 +1,7 @@
 //! Key groups: the unit in which keyed state is laid out and moved. A key belongs to the same group for ever.
 
+use std::ops::Range;
+
 use super::id::{Parallelism, Slot};
 
 /// The key groups of a job are `0 .. max_parallelism`.
@@ -31,6 +33,14 @@ impl KeyGroup {
     }
 }
 
+/// The key groups that a slot owns.
+pub fn groups_of(slot: Slot, parallelism: Parallelism, max_parallelism: u16) -> Range<u16> {
+    let owner = |group: u16| KeyGroup(group).slot(parallelism, max_parallelism);
+    let start = (0..max_parallelism).take_while(|group| owner(*group) < slot).count() as u16;
+    let end = (start..max_parallelism).take_while(|group| owner(*group) == slot).count() as u16;
+    start..start + end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +59,11 @@ mod tests {
             let parallelism = Parallelism::new(slots).unwrap();
             let owners: Vec<Slot> = (0..128).map(|g| KeyGroup(g).slot(parallelism, 128)).collect();
             assert!(owners.is_sorted());
+            let ranges: Vec<_> = parallelism.slots().map(|slot| groups_of(slot, parallelism, 128)).collect();
+            assert!(
+                ranges.iter().zip(0..).all(|(range, slot)| range.clone().all(|g| owners[usize::from(g)] == Slot(slot)))
+            );
+            assert_eq!(ranges.iter().map(|range| range.len()).sum::<usize>(), 128);
             let counts: Vec<usize> =
                 parallelism.slots().map(|slot| owners.iter().filter(|owner| **owner == slot).count()).collect();
             assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");

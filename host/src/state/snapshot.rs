@@ -48,12 +48,11 @@ pub trait ChunkSink {
 /// The chunks of one operator in a checkpoint: those of the key groups that the reader owns.
 pub trait ChunkSource: Send {
     /// Calls `take` with each chunk of this content that is not empty.
-    fn read(
-        &mut self,
-        content: Content,
-        take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault>;
+    fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault>;
 }
+
+/// What is done with each chunk.
+pub type Take<'a> = dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault> + 'a;
 
 /// The entries of a chunk: a key and a value each, their lengths (u32, little-endian) before them.
 pub fn put_entry(payload: &mut Vec<u8>, key: &[u8], value: &[u8]) {
@@ -107,13 +106,9 @@ pub mod testing {
     }
 
     impl ChunkSource for Chunks {
-        fn read(
-            &mut self,
-            content: Content,
-            take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
-        ) -> Result<(), Fault> {
-            let wanted = self.0.iter().filter(|(id, payload)| id.content == content && !payload.is_empty());
-            wanted.map(|(id, payload)| take(*id, payload)).collect()
+        fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
+            let mut wanted = self.0.iter().filter(|(id, payload)| id.content == content && !payload.is_empty());
+            wanted.try_for_each(|(id, payload)| take(*id, payload))
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::model::id::Uid;
 use crate::model::key::KEY_ENCODING_VERSION;
 use crate::model::schema::Field;
 use crate::model::type_name::parse_field;
+use crate::plan::descriptor::StateInfo;
 
 use super::store::{Created, Store};
 
@@ -101,6 +102,22 @@ pub struct StateRecord {
     pub version: u32,
     /// An encoded value with the defaults of its fields, hexadecimal.
     pub defaults: String,
+}
+
+impl From<&StateInfo> for StateRecord {
+    fn from(state: &StateInfo) -> Self {
+        let value = FieldRecord { name: state.name.clone(), ..FieldRecord::from(&state.value) };
+        let state_kind = state.kind.to_string();
+        Self { value, state_kind, version: state.version, defaults: hex::encode(&state.defaults) }
+    }
+}
+
+impl StateRecord {
+    /// The bytes of every value, if they are the same for all.
+    pub fn width(&self) -> Result<Option<usize>, Fault> {
+        let value = self.value.parse()?;
+        Ok(if value.nullable { None } else { value.data_type.fixed_width() })
+    }
 }
 
 /// An aggregate of a window, and what its accumulators depend on.

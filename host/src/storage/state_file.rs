@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
-use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content};
+use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, Take};
 
 use super::store::{ObjectWriter, Store};
 
@@ -169,11 +169,7 @@ impl StateFiles {
 }
 
 impl ChunkSource for StateFiles {
-    fn read(
-        &mut self,
-        content: Content,
-        take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
         let wanted: Vec<_> = self.chunks.iter().filter(|(_, placed)| placed.id.content == content).collect();
         let mut rest = &wanted[..];
         while let Some((file, first)) = rest.first() {
@@ -202,11 +198,7 @@ impl ChunkSource for StateFiles {
 pub struct SlotsOfState(pub Vec<StateFiles>);
 
 impl ChunkSource for SlotsOfState {
-    fn read(
-        &mut self,
-        content: Content,
-        take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
         self.0.iter_mut().try_for_each(|files| files.read(content, take))
     }
 }

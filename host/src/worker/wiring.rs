@@ -17,7 +17,7 @@ use crate::model::id::Slot;
 use crate::plan::graph::{Exchange, Input, Node, NodeIndex, NodeKind, Plan, ProcessPlan};
 
 use super::channel::{Waker, channel};
-use super::operators::{self, MakeProcess};
+use super::operators::{self, Start};
 use super::slot::{SlotTask, TaskTime};
 
 /// A job that is ready to run.
@@ -38,8 +38,8 @@ pub struct WiredSlot {
 type EdgeId = (NodeIndex, usize);
 
 struct Wiring<'a> {
+    start: Start<'a>,
     plan: &'a Plan,
-    make: MakeProcess,
     /// The first node of the task of each node.
     heads: Vec<NodeIndex>,
     wakers: Vec<Waker>,
@@ -52,11 +52,12 @@ struct Wiring<'a> {
 }
 
 /// Opens every connector and plugin: when this returns, the job can start.
-pub fn wire(plan: &Plan, make: MakeProcess) -> Result<Wired, Fault> {
+pub fn wire(start: Start<'_>) -> Result<Wired, Fault> {
+    let plan = start.plan;
     let nodes = plan.nodes.len();
     let mut wiring = Wiring {
+        start,
         plan,
-        make,
         heads: task_heads(plan),
         wakers: plan.slots.slots().map(|_| Waker::default()).collect(),
         outlets: BTreeMap::new(),
@@ -153,7 +154,7 @@ impl Wiring<'_> {
             }
             _ => (0, 0),
         };
-        let work = operators::start(plan, node, slot, gates, self.make)?;
+        let work = operators::start(&self.start, node, slot, gates)?;
         let uid = node.uid.clone();
         let metrics = Arc::new(NodeMetrics::new(counters, histograms));
         self.metrics[index.0].push(Arc::clone(&metrics));

@@ -145,3 +145,35 @@ fn windows_keep_to_the_limits_of_keys_and_accumulators() {
         assert_eq!(letter["event"]["path"], long.as_str());
     }
 }
+
+#[test]
+fn files_in_the_wrong_order_are_named_where_an_operator_gives_times() {
+    let job = r#"
+        name = "job"
+        parallelism = 1
+        [sources.lines]
+        connector = "file"
+        path = "*.log"
+        format = "raw"
+        [operators.requests]
+        inputs = ["lines"]
+        plugin = "plugins/access-log.wasm"
+        event_time = { column = "time" }
+        watermark = { out_of_orderness = "2m" }
+        [sinks.out]
+        inputs = ["requests"]
+        connector = "blackhole"
+    "#;
+    let line = |hour: u32| format!("a - - [17/May/2015:{hour:02}:05:03 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"\n");
+    let folder = Folder::new();
+    folder.write("1.log", line(10));
+    folder.write("2.log", line(11));
+    let ordered = folder.run(job, &[]);
+    assert!(ordered.success && !ordered.stderr.contains("late, at"), "{}", ordered.stderr);
+    folder.write("3.log", line(9));
+    let ran = folder.run(job, &[]);
+    assert!(ran.success, "{}", ran.stderr);
+    for part in ["`requests`", "3.log", "2.log", "late, at 2015-05-17T09:05:03Z", "out_of_orderness"] {
+        assert!(ran.stderr.contains(part), "`{part}` is missing in: {}", ran.stderr);
+    }
+}

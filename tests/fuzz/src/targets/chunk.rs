@@ -4,7 +4,7 @@ use wasmill::model::key_group::{KeyGroup, KeyHash};
 use wasmill::model::time::Timestamp;
 use wasmill::model::value::Values;
 use wasmill::state::memory::MemoryState;
-use wasmill::state::snapshot::{ChunkId, ChunkSource, Content, entries, put_entry};
+use wasmill::state::snapshot::{ChunkId, ChunkSource, Content, Take, entries, put_entry};
 use wasmill::state::timers::Timers;
 use wasmill::state::{FormerState, KeyedState};
 
@@ -31,11 +31,7 @@ fn seeds() -> Vec<Vec<u8>> {
 struct Chunk<'a>(&'a [u8]);
 
 impl ChunkSource for Chunk<'_> {
-    fn read(
-        &mut self,
-        content: Content,
-        take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
         take(ChunkId { group: KeyGroup(0), content, number: 0 }, self.0)
     }
 }
