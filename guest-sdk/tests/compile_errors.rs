@@ -4,11 +4,3 @@
 fn mistakes_are_explained() {
     trybuild::TestCases::new().compile_fail("../tests/compile-errors/*.rs");
 }
-
-/// Some are found only when code is generated, which trybuild does where something is to pass.
-#[test]
-fn mistakes_in_generated_code_are_explained() {
-    let cases = trybuild::TestCases::new();
-    cases.pass("../tests/compile-errors/generated/timers_with_on_timer.rs");
-    cases.compile_fail("../tests/compile-errors/generated/timers_without_on_timer.rs");
-}

@@ -42,7 +42,7 @@ const JOB: &str = r#"
     inputs = ["count"]
     key_by = ["key"]
     window = { sliding = "2s", slide = "500ms" }
-    aggregate = { n = "count()", most = "max(mark)", sum = "sum(mark)" }
+    aggregate = { n = "count()", most = "max(value)", sum = "sum(value)" }
     [sinks.out]
     inputs = ["windows"]
     connector = "file"

@@ -18,8 +18,8 @@ pub struct Key<'a> {
 pub struct Counted<'a> {
     pub key: &'a str,
     pub count: u64,
-    /// made of all columns
-    pub mark: i64,
+    /// the event's, mixed with its other columns
+    pub value: i64,
 }
 
 pub struct Count {
@@ -41,7 +41,7 @@ impl Process for Count {
     fn on_event(&self, event: Event<'_>, cx: &mut Keyed<'_, Self>) -> Outcome {
         let count = self.count.update(cx, |count| *count += 1);
         let first = event.payload.first().map_or(0, |first| i64::from(*first));
-        cx.emit(Counted { key: cx.key().key, count, mark: event.timestamp ^ event.value ^ first });
+        cx.emit(Counted { key: cx.key().key, count, value: event.timestamp ^ event.value ^ first });
         Ok(())
     }
 }
@@ -66,7 +66,7 @@ mod tests {
         let mut count = Drive::<Count>::over::<Generated<'_>>("");
         let events = ["a", "b", "a"].map(|key| Generated { key, timestamp: 8, value: 4, payload: &[2, 9] });
         count.batch(events.map(|event| (Timestamp(0), event)));
-        let counted = |key, count| Counted { key, count, mark: 14 };
+        let counted = |key, count| Counted { key, count, value: 14 };
         assert_eq!(count.outputs(), [counted("a", 1), counted("b", 1), counted("a", 2)]);
     }
 }
