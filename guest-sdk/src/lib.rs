@@ -17,6 +17,7 @@ mod decimal;
 mod encoded;
 mod error;
 mod export;
+mod line;
 mod process;
 mod record;
 mod schema;
@@ -33,6 +34,7 @@ mod tests;
 pub use aggregate::Aggregate;
 pub use decimal::Decimal;
 pub use error::{Error, Outcome};
+pub use line::Line;
 pub use process::{
     Aggregating, Clock, Column, Columns, Context, Extend, Input, Keep, Key, Keyed, List, Map, MapKey, NoTimers,
     OUTPUT_LIMIT, Open, Output, Port, Process, Reducing, Row, State, Timers, Value,
@@ -47,7 +49,7 @@ pub use value::Data;
 pub mod prelude {
     pub use crate::{
         Aggregate, Aggregating, Clock, Column, Context, Counter, Data, Date, Decimal, Duration, Error, Extend,
-        Histogram, Keep, Keyed, Level, List, Map, NoTimers, Open, Outcome, Port, Process, Record, Reducing, Row,
+        Histogram, Keep, Keyed, Level, Line, List, Map, NoTimers, Open, Outcome, Port, Process, Record, Reducing, Row,
         Timers, Timestamp, Value, Window, days, export, hours, micros, millis, minutes, seconds,
     };
     pub use serde::Deserialize;

@@ -3,10 +3,10 @@
 
 mod bindings;
 pub mod component;
-mod describe;
+pub mod describe;
 pub mod engine;
 pub mod instance;
-mod lift;
+pub mod lift;
 mod lower;
 mod state;
 pub mod store;
@@ -14,3 +14,13 @@ mod telemetry;
 
 pub mod aggregate;
 pub mod process;
+
+/// What a guest answers, before it has been checked.
+pub mod answers {
+    pub use super::bindings::wasmill::operator::columns::{
+        ColumnResult, DictionaryResult, ValuesResult, VariableResult,
+    };
+    pub use super::bindings::wasmill::operator::schemas::{
+        DataType, DecimalType, FieldResult, IntegerType, SchemaResult,
+    };
+}

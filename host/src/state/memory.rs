@@ -12,7 +12,7 @@ use crate::model::value::{Layout, Values};
 
 use super::entries::EntryGroups;
 use super::expiry::Expired;
-use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen};
+use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen, cut_short};
 use super::table::{self, Position, Table};
 use super::{FormerState, KeyedState, StateLayout, Visit};
 
@@ -176,9 +176,13 @@ impl KeyedState for MemoryState {
         let now = self.layouts.iter().enumerate();
         let same = now.map(|(i, layout)| FormerState { layout: *layout, number: Some(i) }).eq(former.iter().copied());
         self.entries.restore(chunks, former)?;
+        let (widths, _) = in_row(former);
         chunks.read(Content::Rows, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (key, row) = entry?;
+                if !is_whole(row, &widths) {
+                    return Err(cut_short("a row"));
+                }
                 let row = if same { Row::from_slice(row) } else { self.transpose(row, former)? };
                 if !row.is_empty() {
                     self.groups[id.group.0 as usize].insert(key, KeyHash::of(key), row);
@@ -192,11 +196,7 @@ impl KeyedState for MemoryState {
 impl MemoryState {
     /// A row of a checkpoint with this operator's states in their order; empty if none of them has a value.
     fn transpose(&mut self, row: &[u8], former: &[FormerState]) -> Result<Row, Fault> {
-        let in_row = former.iter().filter_map(|state| match state.layout {
-            StateLayout::Value { width } => Some((width, state.number)),
-            StateLayout::Entries => None,
-        });
-        let (widths, numbers): (Vec<_>, Vec<_>) = in_row.unzip();
+        let (widths, numbers) = in_row(former);
         let mut read: Vec<Values> = widths.iter().map(|width| Values::new(*width)).collect();
         decode_row(row, &widths, &mut read);
         let mut states: Vec<Values> = self.widths.iter().map(|width| Values::new(*width)).collect();
@@ -207,6 +207,15 @@ impl MemoryState {
         }
         Ok(if self.encode_row(&states, 0) { self.row.clone() } else { Row::new() })
     }
+}
+
+/// Of the states in a checkpoint's rows, the width of each, and its number in the operator.
+fn in_row(former: &[FormerState]) -> (Vec<Option<usize>>, Vec<Option<usize>>) {
+    let in_row = former.iter().filter_map(|state| match state.layout {
+        StateLayout::Value { width } => Some((width, state.number)),
+        StateLayout::Entries => None,
+    });
+    in_row.unzip()
 }
 
 /// Rows and entries.
@@ -242,6 +251,27 @@ impl Frozen for FrozenRows {
         }
         Ok(())
     }
+}
+
+/// Whether `decode_row` can read a row, which may be anything.
+fn is_whole(mut row: &[u8], widths: &[Option<usize>]) -> bool {
+    let mut value = |width: &Option<usize>| {
+        let (tag, mut rest) = row.split_first()?;
+        if *tag != ABSENT {
+            let length = match width {
+                Some(width) => *width,
+                None => {
+                    let (length, behind) = rest.split_first_chunk::<4>()?;
+                    rest = behind;
+                    u32::from_le_bytes(*length) as usize
+                }
+            };
+            rest = rest.split_at_checked(length)?.1;
+        }
+        row = rest;
+        Some(())
+    };
+    widths.iter().all(|width| value(width).is_some()) && row.is_empty()
 }
 
 fn decode_row(mut row: &[u8], widths: &[Option<usize>], states: &mut [Values]) {
