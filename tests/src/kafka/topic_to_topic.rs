@@ -33,7 +33,7 @@ fn job(address: &str, clicks: &str, counts: &str) -> String {
         inputs = ["checked"]
         key_by = ["ad_id"]
         window = {{ tumbling = "5m" }}
-        aggregate = {{ clicks = "count()", rate = {{ plugin = "plugins/clicks.wasm", operator = "quality" }} }}
+        aggregate = {{ clicks = "count()", rate = {{ plugin = "plugins/click-rate.wasm", operator = "click-rate" }} }}
 
         [sinks.counts]
         inputs = ["per_ad"]
