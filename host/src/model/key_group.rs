@@ -1,5 +1,7 @@
 //! Key groups: the unit in which keyed state is laid out and moved. A key belongs to the same group for ever.
 
+use std::ops::Range;
+
 use super::id::{Parallelism, Slot};
 
 /// The key groups of a job are `0 .. max_parallelism`.
@@ -29,6 +31,14 @@ impl KeyGroup {
     pub fn slot(self, parallelism: Parallelism, max_parallelism: u16) -> Slot {
         Slot((u32::from(self.0) * u32::from(parallelism.get()) / u32::from(max_parallelism)) as u16)
     }
+}
+
+/// The key groups that a slot owns.
+pub fn groups_of(slot: Slot, parallelism: Parallelism, max_parallelism: u16) -> Range<u16> {
+    let owner = |group: u16| KeyGroup(group).slot(parallelism, max_parallelism);
+    let start = (0..max_parallelism).take_while(|group| owner(*group) < slot).count() as u16;
+    let end = (start..max_parallelism).take_while(|group| owner(*group) == slot).count() as u16;
+    start..start + end
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! State on its way into a checkpoint, and out of one again: in chunks, which are what changes together. A chunk belongs
 //! to one key group, so that state can be cut anew for any number of slots.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
 use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
 
@@ -43,6 +47,43 @@ pub trait Frozen: Send {
 pub trait ChunkSink {
     /// A chunk of the base with the same id is replaced; an empty one is gone.
     fn put(&mut self, id: ChunkId, entries: u32, payload: &[u8]) -> Result<(), Fault>;
+
+    /// Keeps files of a backend's own, which stand for chunks; once a snapshot.
+    fn put_files(&mut self, snapshot: &NativeSnapshot<'_>) -> Result<(), Fault>;
+}
+
+/// Files of a backend's own that do not change any more. They are gone when the snapshot has been written.
+#[derive(Debug)]
+pub struct NativeSnapshot<'a> {
+    pub form: NativeForm,
+    /// The key groups of which there is state in them.
+    pub groups: Range<u16>,
+    pub folder: &'a Path,
+    /// Names in the folder.
+    pub files: BTreeSet<String>,
+    /// Those that may come in later snapshots of this operator and slot too, and of what is restored from this one: by
+    /// the same name, and with the same bytes.
+    pub lasting: BTreeSet<String>,
+}
+
+/// Whose files they are, and of which version. Durable, as `form` in manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NativeForm {
+    /// An instance of RocksDB with rows in it as `storage/rocksdb` lays them out.
+    RocksDb1,
+}
+
+/// The files of a backend's own that one slot left in a checkpoint.
+pub trait NativeFiles: Send {
+    fn form(&self) -> NativeForm;
+
+    /// The key groups of which there is state in them.
+    fn groups(&self) -> Range<u16>;
+
+    /// Puts them into `folder`, which is empty and theirs. They may be shared with the checkpoint: whoever opens them
+    /// must not write into them, but may remove them from the folder.
+    fn fetch(&self, folder: &Path) -> Result<(), Fault>;
 }
 
 /// The chunks of one operator in a checkpoint: those of the key groups that the reader owns.
@@ -53,6 +94,11 @@ pub trait ChunkSource: Send {
         content: Content,
         take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault>;
+
+    /// What stands in backends' own files, by slot. A backend that does not know their form must refuse them.
+    fn native(&self) -> Vec<&dyn NativeFiles> {
+        Vec::new()
+    }
 }
 
 /// The entries of a chunk: a key and a value each, their lengths (u32, little-endian) before them.
@@ -103,6 +149,10 @@ pub mod testing {
         fn put(&mut self, id: ChunkId, _: u32, payload: &[u8]) -> Result<(), Fault> {
             self.0.insert(id, payload.to_vec());
             Ok(())
+        }
+
+        fn put_files(&mut self, snapshot: &NativeSnapshot<'_>) -> Result<(), Fault> {
+            panic!("{snapshot:?} where chunks were expected")
         }
     }
 

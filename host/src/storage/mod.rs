@@ -2,5 +2,6 @@
 
 pub mod decisions;
 pub mod manifest;
+pub mod rocksdb;
 pub mod state_file;
 pub mod store;

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
-use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content};
+use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, NativeSnapshot};
 
 use super::store::{ObjectWriter, Store};
 
@@ -79,6 +79,10 @@ impl ChunkSink for StateFileWriter {
             self.buffer.clear();
         }
         Ok(())
+    }
+
+    fn put_files(&mut self, _: &NativeSnapshot<'_>) -> Result<(), Fault> {
+        Err(Fault::internal("a file of state holds chunks, not files of a backend"))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::plan::graph::{Exchange, Input, Node, NodeIndex, NodeKind, Plan};
 
+use super::backend::Backend;
 use super::channel::{Waker, channel};
 use super::operators::{self, MakeProcess};
 use super::slot::{SlotTask, TaskTime};
@@ -40,6 +41,7 @@ type EdgeId = (NodeIndex, usize);
 struct Wiring<'a> {
     plan: &'a Plan,
     make: MakeProcess,
+    backend: Backend,
     /// The first node of the task of each node.
     heads: Vec<NodeIndex>,
     wakers: Vec<Waker>,
@@ -57,6 +59,7 @@ pub fn wire(plan: &Plan, make: MakeProcess) -> Result<Wired, Fault> {
     let mut wiring = Wiring {
         plan,
         make,
+        backend: Backend::start(&plan.state)?,
         heads: task_heads(plan),
         wakers: plan.slots.slots().map(|_| Waker::default()).collect(),
         outlets: BTreeMap::new(),
@@ -151,7 +154,7 @@ impl Wiring<'_> {
             NodeKind::Process(process) => process.descriptor.counters.len(),
             _ => 0,
         };
-        let work = operators::start(plan, node, slot, gates, self.make)?;
+        let work = operators::start(plan, node, slot, gates, &self.backend, self.make)?;
         let uid = node.uid.clone();
         let metrics = Arc::new(NodeMetrics::new(counters));
         self.metrics[index.0].push(Arc::clone(&metrics));
