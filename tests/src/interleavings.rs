@@ -8,7 +8,7 @@ use wasmill::dataplane::task::Progress;
 use wasmill::model::id::Parallelism;
 use wasmill::model::time::Timestamp;
 use wasmill::plan::load::load;
-use wasmill::worker::operators::sandboxed;
+use wasmill::worker::operators::{Start, sandboxed};
 use wasmill::worker::slot::SlotTask;
 use wasmill::worker::wiring::wire;
 
@@ -73,8 +73,12 @@ fn run(folder: &Folder, seed: u64) -> Vec<String> {
     let path = folder.path().join("job.toml");
     let plan =
         load(&path, JOB, &[], Parallelism::ONE, &mut HostEnvironment).unwrap_or_else(|errors| panic!("{errors}"));
-    let mut tasks: Vec<SlotTask> =
-        wire(&plan, sandboxed).unwrap().slots.into_iter().flat_map(|slot| slot.tasks).collect();
+    let mut tasks: Vec<SlotTask> = wire(Start { plan: &plan, make: sandboxed, incarnation: None })
+        .unwrap()
+        .slots
+        .into_iter()
+        .flat_map(|slot| slot.tasks)
+        .collect();
     let mut random = Random(Wrapping(seed));
     let mut now = 1_000_000_000;
     // A task that is favoured for a while lets the others fall behind.

@@ -31,7 +31,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("std::thread", &["sandbox", "connectors", "worker", "control", "cli"]),
     ("std::sync::Mutex", &["sandbox", "connectors", "control"]),
     ("Instant", &["sandbox", "connectors", "worker", "control", "cli"]),
-    ("SystemTime", &["connectors", "worker", "control"]),
+    ("SystemTime", &["connectors", "worker", "control", "cli"]),
     ("thread_rng", &[]),
     ("HashMap::new()", &["sandbox", "connectors", "toolchain", "cli", "control"]),
 ];

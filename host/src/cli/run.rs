@@ -1,26 +1,43 @@
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use tokio::signal::ctrl_c;
 
 use super::job_file::JobFile;
 use super::progress_view::View;
-use crate::control::job::Job;
+use crate::control::checkpoint::claim::StartFrom;
+use crate::control::job::{Job, Options};
 use crate::control::progress::{Sampler, totals};
+use crate::control::restart::Restarts;
+use crate::model::fault::{Fault, FaultKind};
+use crate::model::time::Timestamp;
+use crate::plan::graph::Plan;
 
 /// How often progress is shown: on a terminal, and as a log line.
 const REDRAW: Duration = Duration::from_millis(250);
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// Run a job in this process, until its sources end or Ctrl-C drains it
+/// Run a job in this process, until its sources end or Ctrl-C stops it
 ///
-/// Shows events per second, watermarks and where time goes. The first Ctrl-C stops the sources and finishes what is in
-/// flight: windows fire, sinks close. The second stops at once.
+/// Shows events per second, watermarks and where time goes. A job with `[checkpoints]` goes on from its last complete
+/// checkpoint, if there is one; Ctrl-C makes a last one, so that the same command goes on from there. Without
+/// checkpoints, Ctrl-C stops the sources and finishes what is in flight: windows fire, sinks close. The second Ctrl-C
+/// stops at once.
 #[derive(Debug, Args)]
 pub struct Run {
     #[command(flatten)]
     job: JobFile,
+    /// Start from this checkpoint: its folder, or the URL of it
+    #[arg(long, value_name = "PATH", conflicts_with = "fresh")]
+    from: Option<String>,
+    /// Start from nothing, although there is a checkpoint
+    #[arg(long)]
+    fresh: bool,
+    /// Drop state of the checkpoint that the job has no place for
+    #[arg(long)]
+    allow_non_restored_state: bool,
     /// No progress, only warnings and errors
     #[arg(long, short)]
     quiet: bool,
@@ -30,32 +47,107 @@ impl Run {
     pub fn run(self) -> anyhow::Result<()> {
         let terminal = std::io::stderr().is_terminal() && !self.quiet;
         let view = View::new(terminal, self.quiet);
-        let plan = self.job.plan()?;
+        let plan = Arc::new(self.job.plan()?);
+        if plan.checkpoints.is_none() && (self.from.is_some() || self.fresh) {
+            anyhow::bail!("the job `{}` makes no checkpoints: give it a table `[checkpoints]`", plan.name);
+        }
+        let from = match (self.from, self.fresh) {
+            (Some(path), _) => StartFrom::Path(path),
+            (None, true) => StartFrom::Nothing,
+            (None, false) => StartFrom::Latest,
+        };
+        let options = Options { from, may_drop_state: self.allow_non_restored_state, ..Options::default() };
+        let every = if terminal { REDRAW } else { LOG_EVERY };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(watch(Job::start(plan)?, view, if terminal { REDRAW } else { LOG_EVERY }))
+        runtime.block_on(Attempts { plan, options, view, every, stopping: false }.run())
     }
 }
 
-async fn watch(mut job: Job, mut view: View, every: Duration) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let mut sampler = Sampler::new(&job);
-    let mut ticks = tokio::time::interval(every);
-    ticks.tick().await;
-    let mut draining = false;
-    let ended = loop {
-        tokio::select! {
-            ended = job.end() => break ended,
-            _ = ticks.tick() => view.show(&sampler.sample(&job)),
-            pressed = ctrl_c() => {
-                pressed?;
-                if std::mem::replace(&mut draining, true) {
-                    anyhow::bail!("stopped at once, by a second Ctrl-C: what was in flight is lost");
+/// The starts of a job in this process, one after the other.
+struct Attempts {
+    plan: Arc<Plan>,
+    options: Options,
+    view: View,
+    every: Duration,
+    stopping: bool,
+}
+
+impl Attempts {
+    async fn run(mut self) -> anyhow::Result<()> {
+        let mut restarts = Restarts::new(self.plan.restart);
+        // A job that cannot even start the first time is not tried again: somebody is there to see it.
+        let mut job = Job::start(Arc::clone(&self.plan), &self.options)?;
+        loop {
+            let started = Instant::now();
+            let Err(fault) = self.watch(job).await? else { return Ok(()) };
+            job = self.start_again(fault, started, &mut restarts).await?;
+        }
+    }
+
+    /// Waits as long as the restart strategy says, and starts the job from its last checkpoint.
+    async fn start_again(
+        &mut self,
+        mut fault: Fault,
+        started: Instant,
+        restarts: &mut Restarts,
+    ) -> anyhow::Result<Job> {
+        self.options.from = StartFrom::Latest;
+        let mut ran = started.elapsed();
+        loop {
+            let may = fault.kind != FaultKind::Superseded && !self.stopping;
+            let Some(delay) = may.then(|| restarts.after_failure(now(), ran.into())).flatten() else {
+                return Err(fault.into());
+            };
+            let delay = Duration::from(delay);
+            let count = restarts.count();
+            self.view.note(&format!("the job has failed and starts again in {delay:.1?} (restart {count}): {fault}"));
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                pressed = ctrl_c() => {
+                    pressed?;
+                    return Err(fault.into());
                 }
-                view.note("draining: sources have stopped; Ctrl-C again stops at once");
-                job.drain();
+            }
+            match Job::start(Arc::clone(&self.plan), &self.options) {
+                Ok(job) => return Ok(job),
+                Err(again) => (fault, ran) = (again, Duration::ZERO),
             }
         }
-    };
-    view.finish(totals(&job), started.elapsed(), ended.is_ok());
-    Ok(ended?)
+    }
+
+    /// Shows a start of the job until it ends.
+    async fn watch(&mut self, mut job: Job) -> anyhow::Result<Result<(), Fault>> {
+        let started = Instant::now();
+        if let Some(checkpoint) = job.started_from {
+            self.view.note(&format!("going on from checkpoint {checkpoint}"));
+        }
+        let mut sampler = Sampler::new(&job);
+        let mut ticks = tokio::time::interval(self.every);
+        ticks.tick().await;
+        let ended = loop {
+            tokio::select! {
+                ended = job.end() => break ended,
+                _ = ticks.tick() => self.view.show(&sampler.sample(&job)),
+                pressed = ctrl_c() => {
+                    pressed?;
+                    if std::mem::replace(&mut self.stopping, true) {
+                        anyhow::bail!("stopped at once, by a second Ctrl-C: what was in flight is lost");
+                    }
+                    let what = match job.has_checkpoints() {
+                        true => "stopping with a last checkpoint",
+                        false => "draining: sources have stopped",
+                    };
+                    self.view.note(&format!("{what}; Ctrl-C again stops at once"));
+                    job.stop();
+                }
+            }
+        };
+        self.view.finish(totals(&job), started.elapsed(), ended.is_ok());
+        Ok(ended)
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_micros() as i64)
 }

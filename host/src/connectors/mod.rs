@@ -13,7 +13,7 @@ pub use blackhole::Blackhole;
 pub use dead_letters::DeadLetters;
 pub use generator::write::write_events;
 
-use crate::dataplane::sink_writer::SinkWriter;
+use crate::dataplane::sink_writer::{Committable, SinkWriter};
 use crate::dataplane::split::SplitEnumerator;
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot};
@@ -39,14 +39,42 @@ pub fn count_splits(source: &SourceConnector) -> Result<usize, String> {
 }
 
 /// The part of a sink that one slot writes. Open those of all slots, slot 0 among them, before any is written.
-pub fn open_sink(sink: &SinkConnector, schema: &Schema, slot: Slot) -> Result<Box<dyn SinkWriter>, Fault> {
+/// `incarnation` counts the starts of a job that has checkpoints.
+pub fn open_sink(
+    sink: &SinkConnector,
+    schema: &Schema,
+    slot: Slot,
+    incarnation: Option<u64>,
+) -> Result<Box<dyn SinkWriter>, Fault> {
     Ok(match sink {
-        SinkConnector::File(sink) => Box::new(file::sink::FileWriter::open(sink, schema, slot)?),
+        SinkConnector::File(sink) => match incarnation {
+            None => Box::new(file::sink::FileWriter::open(sink, schema, slot)?),
+            Some(incarnation) => Box::new(file::parts::PartWriter::open(sink, schema, slot, incarnation)?),
+        },
         SinkConnector::Stdout { format } => {
             Box::new(stdout::StdoutWriter::open(std::io::stdout(), *format, schema, slot)?)
         }
         SinkConnector::Blackhole => Box::new(Blackhole::default()),
     })
+}
+
+/// Makes visible what the writers of a sink have prepared (`SinkWriter::prepare`), once it is decided that it happens.
+pub trait Committer: Send {
+    /// Idempotent: it is called again after an error, and when the job starts from the checkpoint that has these.
+    fn commit(&mut self, committables: &[Committable]) -> Result<(), Fault>;
+
+    /// Removes what earlier starts of the job have prepared and will never commit; where the job starts from nothing
+    /// (`is_fresh`), refuses to add to the results of an earlier one. Called before any writer is opened, after what is
+    /// to be committed has been.
+    fn sweep(&mut self, is_fresh: bool) -> Result<(), Fault>;
+}
+
+/// `None` = the sink's writers hide nothing.
+pub fn open_committer(sink: &SinkConnector) -> Option<Box<dyn Committer>> {
+    match sink {
+        SinkConnector::File(sink) => Some(Box::new(file::commit::FileCommitter::new(sink))),
+        SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
+    }
 }
 
 /// The dead letters of a job: each slot gets a clone.

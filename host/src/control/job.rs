@@ -1,70 +1,158 @@
-//! A running job: its slot threads, and what they have to say.
+//! A running job: its slot threads and the thread that makes its checkpoints, from one start to its end or a fault.
 
+use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::dataplane::metrics::NodeMetrics;
-use crate::model::fault::{Fault, FaultKind};
+use crate::dataplane::snapshot::{Restored, TaskSnapshot};
+use crate::model::checkpoint::CheckpointId;
+use crate::model::fault::Fault;
+use crate::model::id::Slot;
 use crate::plan::graph::Plan;
-use crate::worker::channel::Waker;
-use crate::worker::operators::{self, MakeProcess};
-use crate::worker::slot::{self, Orders, TaskTime};
+use crate::worker::operators::{self, MakeProcess, Start};
+use crate::worker::slot::{Order, Reports, SlotLoop, TaskId, TaskTime};
 use crate::worker::wiring::{WiredSlot, wire};
+
+use super::checkpoint::claim::StartFrom;
+use super::checkpoint::claim::{self, Claimed};
+use super::checkpoint::driver::{self, Mailbox, Means, Notice};
+use super::checkpoint::restore::Origin;
 
 pub struct Job {
     pub plan: Arc<Plan>,
+    /// The number of the checkpoint that it started from.
+    pub started_from: Option<CheckpointId>,
     /// By node, then by slot.
     pub metrics: Vec<Vec<Arc<NodeMetrics>>>,
     pub times: Vec<Vec<Arc<TaskTime>>>,
-    orders: Arc<Orders>,
-    wakers: Vec<Waker>,
-    /// One message for each slot that ended.
+    slots: Arc<Vec<Mailbox>>,
+    /// `None` = the job makes no checkpoints.
+    checkpoints: Option<Sender<Notice>>,
+    /// One message for each thread that ended.
     ended: UnboundedReceiver<Result<(), Fault>>,
     running: usize,
 }
 
-impl Job {
-    /// Opens everything that the plan names, then starts a thread for each slot.
-    pub fn start(plan: Plan) -> Result<Self, Fault> {
-        Self::start_with(plan, operators::sandboxed)
-    }
+/// How a job is started.
+pub struct Options {
+    pub from: StartFrom,
+    /// State that has no place in the job may be dropped.
+    pub may_drop_state: bool,
+    pub make: MakeProcess,
+}
 
-    pub fn start_with(plan: Plan, make: MakeProcess) -> Result<Self, Fault> {
-        let wired = wire(&plan, make)?;
-        let orders = Arc::new(Orders::default());
-        let wakers: Vec<Waker> = wired.slots.iter().map(|slot| slot.waker.clone()).collect();
+impl Default for Options {
+    fn default() -> Self {
+        Self { from: StartFrom::Latest, may_drop_state: false, make: operators::sandboxed }
+    }
+}
+
+impl Job {
+    /// Opens everything that the plan names, then starts the threads. Blocks while it reads the checkpoint's manifest.
+    pub fn start(plan: Arc<Plan>, options: &Options) -> Result<Self, Fault> {
+        let claimed = plan
+            .checkpoints
+            .clone()
+            .map(|checkpoints| claim::claim(&plan, checkpoints, &options.from, options.may_drop_state))
+            .transpose()?;
+        let incarnation = claimed.as_ref().map(|claimed| claimed.decisions.incarnation());
+        let wired = wire(Start { plan: &plan, make: options.make, incarnation })?;
+        let mut orders = Vec::new();
+        let mailbox = |slot: &WiredSlot| {
+            let (sender, receiver) = channel();
+            orders.push(receiver);
+            Mailbox { orders: sender, waker: slot.waker.clone() }
+        };
+        let slots: Arc<Vec<Mailbox>> = Arc::new(wired.slots.iter().map(mailbox).collect());
+        let tasks = wired
+            .slots
+            .iter()
+            .zip(0..)
+            .flat_map(|(slot, number)| (0..slot.tasks.len()).map(move |task| TaskId { slot: Slot(number), task }));
+        let tasks: BTreeSet<TaskId> = tasks.collect();
         let (ends, ended) = unbounded_channel();
         let mut job = Self {
-            plan: Arc::new(plan),
+            started_from: None,
             metrics: wired.metrics,
             times: wired.times,
-            orders,
-            wakers,
+            slots,
+            checkpoints: None,
             ended,
             running: 0,
+            plan,
         };
-        for (number, slot) in wired.slots.into_iter().enumerate() {
-            job.spawn(number, slot, ends.clone())?;
+        let origin = match claimed {
+            None => None,
+            Some(claimed) => job.make_checkpoints(claimed, tasks, &ends)?,
+        };
+        job.started_from = origin.as_ref().map(|origin| CheckpointId(origin.manifest.checkpoint));
+        for ((number, slot), orders) in (0..).zip(wired.slots).zip(orders) {
+            job.run_slot(Slot(number), slot, orders, origin.as_ref(), ends.clone())?;
         }
         Ok(job)
     }
 
-    fn spawn(&mut self, number: usize, slot: WiredSlot, ends: UnboundedSender<Result<(), Fault>>) -> Result<(), Fault> {
-        let orders = Arc::clone(&self.orders);
-        let name = format!("slot-{number}");
-        let run = move || {
-            let WiredSlot { tasks, waker } = slot;
-            let ended = catch_unwind(AssertUnwindSafe(|| slot::run(tasks, &orders, &waker)));
-            let ended = ended.unwrap_or_else(|panic| Err(panicked(number, panic.as_ref())));
-            // Nobody listens when the job was dropped: then nobody wants to know.
-            let _ = ends.send(ended);
+    /// Starts the thread that makes checkpoints; returns what the slots start from.
+    fn make_checkpoints(
+        &mut self,
+        claimed: Claimed,
+        tasks: BTreeSet<TaskId>,
+        ends: &UnboundedSender<Result<(), Fault>>,
+    ) -> Result<Option<Origin>, Fault> {
+        let (sender, notices) = channel();
+        let means = Means {
+            plan: Arc::clone(&self.plan),
+            checkpoints: claimed.plan,
+            store: claimed.store,
+            decisions: claimed.decisions,
+            slots: Arc::clone(&self.slots),
+            tasks,
+            committers: claimed.committers,
+            first: claimed.first,
+            kept: claimed.kept,
         };
-        std::thread::Builder::new()
-            .name(name)
-            .spawn(run)
-            .map_err(|error| Fault::unavailable(format!("no thread for slot {number}: {error}")))?;
+        let own = sender.clone();
+        self.spawn("checkpoints".to_owned(), ends.clone(), move || driver::run(means, &notices, &own))?;
+        self.checkpoints = Some(sender);
+        Ok(claimed.origin)
+    }
+
+    fn run_slot(
+        &mut self,
+        slot: Slot,
+        wired: WiredSlot,
+        orders: Receiver<Order>,
+        origin: Option<&Origin>,
+        ends: UnboundedSender<Result<(), Fault>>,
+    ) -> Result<(), Fault> {
+        let origin = origin.map(|origin| origin.for_slot(&self.plan, slot));
+        let reports = ToDriver(self.checkpoints.clone());
+        let WiredSlot { tasks, waker } = wired;
+        self.spawn(format!("slot-{}", slot.0), ends, move || {
+            let from = origin.as_ref().map(|origin| origin as &dyn Restored);
+            SlotLoop { slot, tasks, orders, reports }.run(from, &waker)
+        })
+    }
+
+    fn spawn(
+        &mut self,
+        name: String,
+        ends: UnboundedSender<Result<(), Fault>>,
+        run: impl FnOnce() -> Result<(), Fault> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let what = name.clone();
+        let run = move || {
+            let ended = catch_unwind(AssertUnwindSafe(run));
+            // Nobody listens when the job was dropped: then nobody wants to know.
+            let _ = ends.send(ended.unwrap_or_else(|panic| Err(panicked(&what, panic.as_ref()))));
+        };
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(run);
+        thread.map_err(|error| Fault::unavailable(format!("no thread for {name}: {error}")))?;
         self.running += 1;
         Ok(())
     }
@@ -83,15 +171,26 @@ impl Job {
         first
     }
 
-    /// Sources stop; the job ends when what is in flight has been dealt with: the last watermark passes, windows fire.
-    pub fn drain(&self) {
-        self.orders.drain();
-        self.wakers.iter().for_each(Waker::wake);
+    /// Whether the next start goes on from where this one stops.
+    pub fn has_checkpoints(&self) -> bool {
+        self.checkpoints.is_some()
+    }
+
+    /// Ends the job in good order. With checkpoints, a last one is made, and the same job goes on from it; without, the
+    /// sources stop and what is in flight is finished: the last watermark passes, windows fire.
+    pub fn stop(&self) {
+        match &self.checkpoints {
+            // It has ended already.
+            Some(notices) => drop(notices.send(Notice::Stop)),
+            None => self.slots.iter().for_each(|slot| slot.send(Order::Drain)),
+        }
     }
 
     pub fn abort(&self) {
-        self.orders.abort();
-        self.wakers.iter().for_each(Waker::wake);
+        if let Some(notices) = &self.checkpoints {
+            let _ = notices.send(Notice::Abort);
+        }
+        self.slots.iter().for_each(|slot| slot.send(Order::Stop));
     }
 }
 
@@ -101,9 +200,24 @@ impl Drop for Job {
     }
 }
 
-fn panicked(slot: usize, panic: &(dyn std::any::Any + Send)) -> Fault {
+/// Tells the driver, if there is one.
+struct ToDriver(Option<Sender<Notice>>);
+
+impl Reports for ToDriver {
+    fn snapshot(&mut self, task: TaskId, snapshot: TaskSnapshot) {
+        if let Some(driver) = &self.0 {
+            // It has ended, and so will this slot.
+            let _ = driver.send(Notice::Snapshot(task, snapshot));
+        }
+    }
+
+    fn done(&mut self, slot: Slot) -> bool {
+        self.0.as_ref().is_some_and(|driver| driver.send(Notice::Done(slot)).is_ok())
+    }
+}
+
+fn panicked(what: &str, panic: &(dyn Any + Send)) -> Fault {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    let message = format!("slot {slot} panicked, which is a bug in wasmill: {text}");
-    Fault { kind: FaultKind::Internal, node: None, message }
+    Fault::internal(format!("{what} panicked, which is a bug in wasmill: {text}"))
 }

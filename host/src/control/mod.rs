@@ -1,5 +1,7 @@
-//! Layer 5: jobs. Starts them, watches them, ends them.
+//! Layer 5: jobs. Starts them, watches them, makes their checkpoints, starts them again, ends them.
 
+pub mod checkpoint;
 pub mod environment;
 pub mod job;
 pub mod progress;
+pub mod restart;

@@ -207,10 +207,7 @@ impl Task {
         if self.done {
             return Ok(Progress::Done);
         }
-        if self.stopped {
-            return Ok(Progress::Waiting(Timestamp::MAX));
-        }
-        let mut worked = self.fire_clocks(now)?;
+        let mut worked = !self.stopped && self.fire_clocks(now)?;
         let mut wait = Timestamp::MAX;
         for _ in 0..budget {
             if !self.flush() {
@@ -219,7 +216,7 @@ impl Task {
             match self.take_input(now)? {
                 None => {
                     worked = true;
-                    if self.done || self.stopped {
+                    if self.done {
                         break;
                     }
                 }
@@ -234,6 +231,7 @@ impl Task {
             (_, true) => Progress::Done,
             (true, false) => Progress::Worked,
             (false, false) if !flushed => Progress::Blocked,
+            (false, false) if self.stopped => Progress::Waiting(Timestamp::MAX),
             (false, false) => Progress::Waiting(self.wake_at().min(wait)),
         })
     }
@@ -270,6 +268,10 @@ impl Task {
 
     /// `None` = there was some; otherwise when to ask again. Sources and channels take turns.
     fn take_input(&mut self, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+        if self.stopped {
+            // Only another barrier can come.
+            return Ok(if self.receive(now)? { None } else { Some(Timestamp::MAX) });
+        }
         self.sources_first = !self.sources_first;
         if self.sources_first {
             match self.poll_sources(now)? {

@@ -15,6 +15,8 @@ pub enum FaultKind {
     Unavailable,
     /// We: a bug in wasmill.
     Internal,
+    /// Nobody: another host runs the job now.
+    Superseded,
 }
 
 /// A failure of the job, at the node where it happened.
@@ -41,6 +43,10 @@ impl Fault {
 
     pub fn internal(message: impl Into<String>) -> Self {
         Self { kind: FaultKind::Internal, node: None, message: message.into() }
+    }
+
+    pub fn superseded(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Superseded, node: None, message: message.into() }
     }
 
     /// The same fault, at this node unless it already has one.

@@ -59,6 +59,11 @@ mod tests {
             let parallelism = Parallelism::new(slots).unwrap();
             let owners: Vec<Slot> = (0..128).map(|g| KeyGroup(g).slot(parallelism, 128)).collect();
             assert!(owners.is_sorted());
+            let ranges: Vec<_> = parallelism.slots().map(|slot| groups_of(slot, parallelism, 128)).collect();
+            assert!(
+                ranges.iter().zip(0..).all(|(range, slot)| range.clone().all(|g| owners[usize::from(g)] == Slot(slot)))
+            );
+            assert_eq!(ranges.iter().map(|range| range.len()).sum::<usize>(), 128);
             let counts: Vec<usize> =
                 parallelism.slots().map(|slot| owners.iter().filter(|owner| **owner == slot).count()).collect();
             assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");

@@ -1,5 +1,7 @@
 //! What a component says of its operators, in the host's own types: `wit/operator.wit` has the contract.
 
+use std::fmt;
+
 use crate::model::schema::{DataType, Field, Schema};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,16 @@ pub enum StateKind {
     Value,
     /// An aggregate's accumulator.
     Aggregating,
+}
+
+/// As checkpoints and people call it.
+impl fmt::Display for StateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value => "value",
+            Self::Aggregating => "aggregating",
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -74,6 +74,16 @@ pub enum NativeForm {
     RocksDb1,
 }
 
+impl NativeForm {
+    /// Whether a file of this name is never written to once it is there, so that checkpoints and whoever goes on from
+    /// them may share it by links.
+    pub fn never_changes(self, name: &str) -> bool {
+        match self {
+            Self::RocksDb1 => name.ends_with(".sst"),
+        }
+    }
+}
+
 /// The files of a backend's own that one slot left in a checkpoint.
 pub trait NativeFiles: Send {
     fn form(&self) -> NativeForm;
@@ -82,24 +92,23 @@ pub trait NativeFiles: Send {
     fn groups(&self) -> Range<u16>;
 
     /// Puts them into `folder`, which is empty and theirs. They may be shared with the checkpoint: whoever opens them
-    /// must not write into them, but may remove them from the folder.
+    /// does not write into those that never change.
     fn fetch(&self, folder: &Path) -> Result<(), Fault>;
 }
 
 /// The chunks of one operator in a checkpoint: those of the key groups that the reader owns.
 pub trait ChunkSource: Send {
     /// Calls `take` with each chunk of this content that is not empty.
-    fn read(
-        &mut self,
-        content: Content,
-        take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault>;
+    fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault>;
 
     /// What stands in backends' own files, by slot. A backend that does not know their form must refuse them.
     fn native(&self) -> Vec<&dyn NativeFiles> {
         Vec::new()
     }
 }
+
+/// What is done with each chunk.
+pub type Take<'a> = dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault> + 'a;
 
 /// The entries of a chunk: a key and a value each, their lengths (u32, little-endian) before them.
 pub fn put_entry(payload: &mut Vec<u8>, key: &[u8], value: &[u8]) {
@@ -157,13 +166,9 @@ pub mod testing {
     }
 
     impl ChunkSource for Chunks {
-        fn read(
-            &mut self,
-            content: Content,
-            take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
-        ) -> Result<(), Fault> {
-            let wanted = self.0.iter().filter(|(id, payload)| id.content == content && !payload.is_empty());
-            wanted.map(|(id, payload)| take(*id, payload)).collect()
+        fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
+            let mut wanted = self.0.iter().filter(|(id, payload)| id.content == content && !payload.is_empty());
+            wanted.try_for_each(|(id, payload)| take(*id, payload))
         }
     }
 }

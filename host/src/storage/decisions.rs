@@ -84,7 +84,7 @@ impl Decisions {
     /// ran it until now cannot decide anything any more.
     pub fn claim(
         store: &Store,
-        start: impl Fn(Option<&Record>) -> Result<Option<ManifestRef>, Fault>,
+        mut start: impl FnMut(Option<&Record>) -> Result<Option<ManifestRef>, Fault>,
     ) -> Result<(Self, Option<ManifestRef>), Fault> {
         loop {
             let before = last(store)?;

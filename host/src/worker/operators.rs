@@ -27,27 +27,30 @@ pub fn sandboxed(plan: &Plan, node: &Node, process: &ProcessPlan) -> Result<Box<
     Ok(Box::new(function.map_err(|error| Fault::plugin(error).at(&node.uid))?))
 }
 
+/// A start of a job.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    pub plan: &'a Plan,
+    pub make: MakeProcess,
+    /// Counts the starts of a job that has checkpoints; other jobs have no other start.
+    pub incarnation: Option<u64>,
+}
+
 /// What `node` does in `slot`; `gates` are the channels and chain links that lead to it there.
-pub fn start(
-    plan: &Plan,
-    node: &Node,
-    slot: Slot,
-    gates: usize,
-    backend: &Backend,
-    make: MakeProcess,
-) -> Result<Work, Fault> {
+pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gates: usize) -> Result<Work, Fault> {
+    let Start { plan, .. } = *start;
     let (operator, time): (Box<dyn Operator>, Option<TimePlan>) = match &node.kind {
         NodeKind::Source(source) => {
             let splits = connectors::open_source(source, slot, node.parallelism)?;
             return Ok(Work::Source(Box::new(Source::new(node.uid.clone(), source, splits, &plan.limits))));
         }
         NodeKind::Process(process) => {
-            (Box::new(start_process(plan, node, slot, process, backend, make)?), process.time.clone())
+            (Box::new(start_process(start, backend, node, slot, process)?), process.time.clone())
         }
         NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
         NodeKind::Sink(sink) => {
-            let writer = connectors::open_sink(sink, &node.input_schema, slot)?;
-            (Box::new(Sink::new(writer, plan.checkpoints.is_some())), None)
+            let writer = connectors::open_sink(sink, &node.input_schema, slot, start.incarnation)?;
+            (Box::new(Sink::new(writer, start.incarnation.is_some())), None)
         }
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));
@@ -55,13 +58,13 @@ pub fn start(
 }
 
 fn start_process(
-    plan: &Plan,
+    start: &Start<'_>,
+    backend: &Backend,
     node: &Node,
     slot: Slot,
     process: &ProcessPlan,
-    backend: &Backend,
-    make: MakeProcess,
 ) -> Result<ProcessOperator, Fault> {
+    let Start { plan, make, .. } = *start;
     let limits = plan.limits.plugin;
     let descriptor = &process.descriptor;
     let function = make(plan, node, process)?;

@@ -1,11 +1,15 @@
-//! A slot: a thread that steps its tasks in turn, and sleeps when none of them has anything to do.
+//! A slot: a thread that steps its tasks in turn, does what it is told, and sleeps when there is nothing to do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::dataplane::snapshot::{Restored, TaskSnapshot};
 use crate::dataplane::task::{Progress, Task};
+use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
+use crate::model::id::Slot;
 use crate::model::time::Timestamp;
 
 use super::channel::Waker;
@@ -16,23 +20,30 @@ const BUDGET: usize = 16;
 /// A slot looks for orders this often, however idle.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
 
-/// What everybody tells the slots of a job.
-#[derive(Debug, Default)]
-pub struct Orders {
-    drain: AtomicBool,
-    abort: AtomicBool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Sources stop reading; what is in flight is finished.
+    Drain,
+    /// Begin a checkpoint.
+    Checkpoint(Barrier),
+    /// Stop where you are. Without senders it is the same.
+    Stop,
 }
 
-impl Orders {
-    /// Sources stop reading; what is in flight is finished.
-    pub fn drain(&self) {
-        self.drain.store(true, Relaxed);
-    }
+/// A task of a job: the slot, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    pub slot: Slot,
+    pub task: usize,
+}
 
-    /// Stop where you are.
-    pub fn abort(&self) {
-        self.abort.store(true, Relaxed);
-    }
+/// What a slot has to say; called on its thread.
+pub trait Reports: Send {
+    /// A barrier has passed this task.
+    fn snapshot(&mut self, task: TaskId, snapshot: TaskSnapshot);
+
+    /// Every task of the slot is done. Whether it waits for orders all the same: there may be checkpoints to come.
+    fn done(&mut self, slot: Slot) -> bool;
 }
 
 /// Where a task's time went, in nanoseconds.
@@ -59,43 +70,103 @@ impl SlotTask {
         self.progress = self.task.step(now, budget)?;
         Ok(self.progress)
     }
+
+    pub fn task(&mut self) -> &mut Task {
+        &mut self.task
+    }
 }
 
-/// Runs until every task is done, one fails, or the job is aborted.
-pub fn run(mut tasks: Vec<SlotTask>, orders: &Orders, me: &Waker) -> Result<(), Fault> {
-    me.is_me();
-    let mut drained = false;
-    let mut clock = Clock::start();
-    while !orders.abort.load(Relaxed) {
-        if !drained && orders.drain.load(Relaxed) {
-            drained = true;
-            tasks.iter_mut().for_each(|slot| slot.task.drain());
-        }
-        let (mut worked, mut done) = (false, true);
-        let mut wake_at = Timestamp::MAX;
-        for slot in &mut tasks {
-            match slot.step(clock.now(), BUDGET)? {
-                Progress::Worked => {
-                    worked = true;
-                    slot.time.busy.fetch_add(clock.lap(), Relaxed);
+/// The tasks of one slot, and who is told of them.
+pub struct SlotLoop<R> {
+    pub slot: Slot,
+    pub tasks: Vec<SlotTask>,
+    pub orders: Receiver<Order>,
+    pub reports: R,
+}
+
+impl<R: Reports> SlotLoop<R> {
+    /// Runs until every task is done and nothing is waited for, one fails, or the slot is told to stop.
+    pub fn run(mut self, from: Option<&dyn Restored>, me: &Waker) -> Result<(), Fault> {
+        me.is_me();
+        self.restore(from)?;
+        let mut clock = Clock::start();
+        let mut is_done = false;
+        while self.obey()? {
+            let round = self.round(&mut clock)?;
+            if round.done && !is_done {
+                is_done = true;
+                if !self.reports.done(self.slot) {
+                    return Ok(());
                 }
-                Progress::Waiting(until) => wake_at = wake_at.min(until),
-                Progress::Blocked | Progress::Done => {}
             }
-            done &= slot.progress == Progress::Done;
+            if !round.worked {
+                std::thread::park_timeout(clock.until(round.wake_at).min(SLEEP_MAX));
+                let slept = clock.lap();
+                for slot in self.tasks.iter().filter(|slot| slot.progress == Progress::Blocked) {
+                    slot.time.backpressured.fetch_add(slept, Relaxed);
+                }
+            }
         }
-        if done {
-            return Ok(());
-        }
-        if !worked {
-            std::thread::park_timeout(clock.until(wake_at).min(SLEEP_MAX));
-            let slept = clock.lap();
-            for slot in tasks.iter().filter(|slot| slot.progress == Progress::Blocked) {
-                slot.time.backpressured.fetch_add(slept, Relaxed);
+        Ok(())
+    }
+
+    /// Takes over what a checkpoint holds; before anything else.
+    pub fn restore(&mut self, from: Option<&dyn Restored>) -> Result<(), Fault> {
+        let Some(from) = from else { return Ok(()) };
+        let remembers = self.slot == Slot(0);
+        self.tasks.iter_mut().try_for_each(|slot| slot.task.restore(from, remembers))
+    }
+
+    /// Does what was ordered; whether to go on.
+    pub fn obey(&mut self) -> Result<bool, Fault> {
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Drain) => self.tasks.iter_mut().for_each(|slot| slot.task.drain()),
+                Ok(Order::Checkpoint(barrier)) => {
+                    for slot in &mut self.tasks {
+                        slot.task.begin_checkpoint(barrier)?;
+                    }
+                    self.report_snapshots();
+                }
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return Ok(false),
+                Err(TryRecvError::Empty) => return Ok(true),
             }
         }
     }
-    Ok(())
+
+    /// A step of every task.
+    fn round(&mut self, clock: &mut Clock) -> Result<Round, Fault> {
+        let mut round = Round { worked: false, done: true, wake_at: Timestamp::MAX };
+        for slot in &mut self.tasks {
+            match slot.step(clock.now(), BUDGET)? {
+                Progress::Worked => {
+                    round.worked = true;
+                    slot.time.busy.fetch_add(clock.lap(), Relaxed);
+                }
+                Progress::Waiting(until) => round.wake_at = round.wake_at.min(until),
+                Progress::Blocked | Progress::Done => {}
+            }
+            round.done &= slot.progress == Progress::Done;
+        }
+        self.report_snapshots();
+        Ok(round)
+    }
+
+    /// Tells of the barriers that have passed.
+    pub fn report_snapshots(&mut self) {
+        for (number, slot) in self.tasks.iter_mut().enumerate() {
+            if let Some(snapshot) = slot.task.take_snapshot() {
+                self.reports.snapshot(TaskId { slot: self.slot, task: number }, snapshot);
+            }
+        }
+    }
+}
+
+/// What a step of every task came to.
+struct Round {
+    worked: bool,
+    done: bool,
+    wake_at: Timestamp,
 }
 
 /// Processing time, read once a step; it never falls.

@@ -18,7 +18,7 @@ use crate::plan::graph::{Exchange, Input, Node, NodeIndex, NodeKind, Plan};
 
 use super::backend::Backend;
 use super::channel::{Waker, channel};
-use super::operators::{self, MakeProcess};
+use super::operators::{self, Start};
 use super::slot::{SlotTask, TaskTime};
 
 /// A job that is ready to run.
@@ -39,8 +39,8 @@ pub struct WiredSlot {
 type EdgeId = (NodeIndex, usize);
 
 struct Wiring<'a> {
+    start: Start<'a>,
     plan: &'a Plan,
-    make: MakeProcess,
     backend: Backend,
     /// The first node of the task of each node.
     heads: Vec<NodeIndex>,
@@ -54,11 +54,12 @@ struct Wiring<'a> {
 }
 
 /// Opens every connector and plugin: when this returns, the job can start.
-pub fn wire(plan: &Plan, make: MakeProcess) -> Result<Wired, Fault> {
+pub fn wire(start: Start<'_>) -> Result<Wired, Fault> {
+    let plan = start.plan;
     let nodes = plan.nodes.len();
     let mut wiring = Wiring {
+        start,
         plan,
-        make,
         backend: Backend::start(&plan.state)?,
         heads: task_heads(plan),
         wakers: plan.slots.slots().map(|_| Waker::default()).collect(),
@@ -154,7 +155,7 @@ impl Wiring<'_> {
             NodeKind::Process(process) => process.descriptor.counters.len(),
             _ => 0,
         };
-        let work = operators::start(plan, node, slot, gates, &self.backend, self.make)?;
+        let work = operators::start(&self.start, &self.backend, node, slot, gates)?;
         let uid = node.uid.clone();
         let metrics = Arc::new(NodeMetrics::new(counters));
         self.metrics[index.0].push(Arc::clone(&metrics));

@@ -9,7 +9,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, UInt64Array};
 use wasmill::control::environment::HostEnvironment;
-use wasmill::control::job::Job;
+use wasmill::control::job::{Job, Options};
 use wasmill::dataplane::function::{BatchCall, CallFailure, DueCall, PortRows, ProcessFunction, Step};
 use wasmill::model::id::Parallelism;
 use wasmill::model::value::{Layout, Values};
@@ -18,7 +18,8 @@ use wasmill::plan::load::load;
 pub fn run(job: &Path, set: &[String]) -> Result<()> {
     let text = std::fs::read_to_string(job).with_context(|| format!("cannot read {}", job.display()))?;
     let plan = load(job, &text, set, Parallelism::ONE, &mut HostEnvironment)?;
-    let mut job = Job::start_with(plan, |_, _, _| Ok(Box::new(CountEvents)))?;
+    let mut job =
+        Job::start(Arc::new(plan), &Options { make: |_, _, _| Ok(Box::new(CountEvents)), ..Options::default() })?;
     tokio::runtime::Builder::new_current_thread().build()?.block_on(job.end())?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Files: read in splits or followed as they grow, and written whole.
 
+pub mod commit;
+pub mod parts;
 pub mod sink;
 
 mod follow;

@@ -47,7 +47,7 @@ impl FileWriter {
     }
 }
 
-fn extension(format: SinkFormat) -> &'static str {
+pub fn extension(format: SinkFormat) -> &'static str {
     match format {
         SinkFormat::Json => "jsonl",
         SinkFormat::Csv => "csv",
@@ -55,7 +55,7 @@ fn extension(format: SinkFormat) -> &'static str {
 }
 
 /// Results of an earlier run are neither mixed with new ones nor overwritten.
-fn refuse_earlier(directory: &Path, is_earlier: impl Fn(&str) -> bool) -> Result<(), Fault> {
+pub fn refuse_earlier(directory: &Path, is_earlier: impl Fn(&str) -> bool) -> Result<(), Fault> {
     let fault = |error| unavailable("list", directory, &error);
     for entry in fs::read_dir(directory).map_err(fault)? {
         let found = entry.map_err(fault)?.path();

@@ -50,7 +50,7 @@ impl GeneratedSplit {
 
     /// Goes on with the event of this number, which a checkpoint says.
     pub fn go_on_at(&mut self, position: &Position) -> Result<(), Fault> {
-        let next = position.as_u64().filter(|next| *next >= self.next && (*next - self.next) % self.step == 0);
+        let next = position.as_u64().filter(|next| *next >= self.next && (*next - self.next).is_multiple_of(self.step));
         let Some(next) = next else {
             return Err(Fault::invalid(format!(
                 "the checkpoint says that split `{}` goes on with event {position}, which is none of its {} splits' \

@@ -34,7 +34,7 @@ pub struct FrozenInstance {
 
 impl Frozen for FrozenInstance {
     fn write(self: Box<Self>, chunks: &mut dyn ChunkSink) -> Result<(), Fault> {
-        let lasting = self.files()?.into_iter().filter(|name| is_table(name)).collect();
+        let lasting = self.files()?.into_iter().filter(|name| NativeForm::RocksDb1.never_changes(name)).collect();
         let mut options = self.host.shared.options();
         // Nothing that is thrown away at once.
         options.set_disable_auto_compactions(true);
@@ -86,14 +86,9 @@ fn files(folder: &Path) -> io::Result<BTreeSet<String>> {
     fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// A file of entries: it never changes.
-fn is_table(name: &str) -> bool {
-    name.ends_with(".sst")
-}
-
 /// The others are notes, locks and the empty log.
 fn belongs_to_instance(name: &str) -> bool {
-    is_table(name) || name == "CURRENT" || name.starts_with("MANIFEST-")
+    NativeForm::RocksDb1.never_changes(name) || name == "CURRENT" || name.starts_with("MANIFEST-")
 }
 
 /// All rows, as the memory backend writes them too.

@@ -1,0 +1,152 @@
+//! Whether a job can go on from a checkpoint: what of its state is taken over, dropped or cannot be read.
+
+use std::fmt;
+
+use crate::model::id::Uid;
+use crate::plan::graph::Plan;
+use crate::storage::manifest::{Manifest, NodeRecord, Shape, StateRecord};
+
+use super::record::shape;
+
+/// What becomes of a part of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub uid: Uid,
+    /// Such as ``state `count` ``.
+    pub what: String,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Compatible,
+    /// The job has something that the checkpoint does not know: it starts empty.
+    New,
+    /// The job has no place for it.
+    Dropped,
+    /// Why it cannot be read.
+    Incompatible(String),
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {} ", self.uid, self.what)?;
+        match &self.verdict {
+            Verdict::Compatible => f.write_str("goes on"),
+            Verdict::New => f.write_str("is new, and starts empty"),
+            Verdict::Dropped => f.write_str("is dropped: the job has no place for it"),
+            Verdict::Incompatible(why) => write!(f, "cannot be taken over: {why}"),
+        }
+    }
+}
+
+/// What taking `manifest` over means for each part of the job and of the checkpoint.
+pub fn compare(plan: &Plan, manifest: &Manifest) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for node in &plan.nodes {
+        let now = shape(node);
+        match manifest.node(&node.uid) {
+            None => findings.extend(parts(&now).map(|what| finding(&node.uid, what, Verdict::New))),
+            Some(then) => compare_node(&node.uid, then, &now, &mut findings),
+        }
+    }
+    for then in manifest.nodes.iter().filter(|then| plan.nodes.iter().all(|node| node.uid != then.uid)) {
+        findings.extend(parts(&then.shape).map(|what| finding(&then.uid, what, Verdict::Dropped)));
+    }
+    if plan.max_parallelism != manifest.max_parallelism {
+        let why = format!(
+            "it is laid out in {} key groups (`max_parallelism`), and the job has {}",
+            manifest.max_parallelism, plan.max_parallelism
+        );
+        let uid = Uid::from(manifest.job.as_str());
+        findings.push(finding(&uid, "state".to_owned(), Verdict::Incompatible(why)));
+    }
+    findings
+}
+
+fn finding(uid: &Uid, what: String, verdict: Verdict) -> Finding {
+    Finding { uid: uid.clone(), what, verdict }
+}
+
+/// What a node of this shape remembers.
+fn parts(shape: &Shape) -> impl Iterator<Item = String> {
+    let parts = match shape {
+        Shape::Source => vec!["position".to_owned()],
+        Shape::Sink => Vec::new(),
+        Shape::Window { .. } => vec!["windows".to_owned()],
+        Shape::Process { states, timers, .. } => {
+            let states = states.iter().map(|state| format!("state `{}`", state.value.name));
+            states.chain(timers.iter().map(|timer| format!("timer `{timer}`"))).collect()
+        }
+    };
+    parts.into_iter()
+}
+
+fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Finding>) {
+    let mut add = |what: String, verdict| findings.push(finding(uid, what, verdict));
+    match (&then.shape, now) {
+        (Shape::Source, Shape::Source) => add("position".to_owned(), Verdict::Compatible),
+        (Shape::Sink, Shape::Sink) => {}
+        (
+            Shape::Process { key: then_key, states: then_states, timers: then_timers, .. },
+            Shape::Process { key, states, timers, .. },
+        ) => {
+            let types = |key: &[crate::storage::manifest::FieldRecord]| -> Vec<String> {
+                key.iter().map(|field| field.data_type.clone()).collect()
+            };
+            if types(then_key) != types(key) {
+                let why =
+                    format!("its keys were ({}), and are ({})", types(then_key).join(", "), types(key).join(", "));
+                parts(&then.shape).for_each(|what| add(what, Verdict::Incompatible(why.clone())));
+                return;
+            }
+            for state in then_states {
+                let now = states.iter().find(|now| now.value.name == state.value.name);
+                add(
+                    format!("state `{}`", state.value.name),
+                    now.map_or(Verdict::Dropped, |now| compare_state(state, now)),
+                );
+            }
+            for state in states.iter().filter(|now| then_states.iter().all(|then| then.value.name != now.value.name)) {
+                add(format!("state `{}`", state.value.name), Verdict::New);
+            }
+            for timer in then_timers {
+                let verdict = if timers.contains(timer) { Verdict::Compatible } else { Verdict::Dropped };
+                add(format!("timer `{timer}`"), verdict);
+            }
+        }
+        (
+            Shape::Window { key: then_key, window: then_window, aggregates: then_aggregates },
+            Shape::Window { key, window, aggregates },
+        ) => {
+            let why = match () {
+                () if then_key != key => "its key has changed",
+                () if then_window != window => "its windows have another size, slide or offset",
+                () if then_aggregates != aggregates => "its aggregates have changed",
+                () => return add("windows".to_owned(), Verdict::Compatible),
+            };
+            add("windows".to_owned(), Verdict::Incompatible(why.to_owned()));
+        }
+        (then, _) => {
+            let why = "the node is of another kind now".to_owned();
+            parts(then).for_each(|what| add(what, Verdict::Incompatible(why.clone())));
+        }
+    }
+}
+
+fn compare_state(then: &StateRecord, now: &StateRecord) -> Verdict {
+    if then == now {
+        return Verdict::Compatible;
+    }
+    let why = if then.state_kind != now.state_kind {
+        format!("it was of kind {}, and is of kind {}", then.state_kind, now.state_kind)
+    } else if then.value.data_type != now.value.data_type {
+        format!("its values were {}, and are {}", then.value.data_type, now.value.data_type)
+    } else if then.version != now.version {
+        format!("it was of version {}, and is of version {}", then.version, now.version)
+    } else {
+        // Other defaults matter to values that are yet to be read from an older schema.
+        return Verdict::Compatible;
+    };
+    Verdict::Incompatible(why)
+}

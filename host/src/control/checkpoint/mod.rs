@@ -1,0 +1,11 @@
+//! Checkpoints of a running job. The coordinator is pure: events in, actions out. The driver is a thread that feeds it
+//! and performs the actions; writers put frozen state into files.
+
+pub mod claim;
+pub mod compatibility;
+pub mod coordinator;
+pub mod driver;
+pub mod record;
+pub mod restore;
+pub mod retention;
+pub mod writer;

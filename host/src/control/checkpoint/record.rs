@@ -1,0 +1,224 @@
+//! What a checkpoint writes down of a job: of each member of a task, then of each node of the plan.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use crate::dataplane::sink_writer::Committable;
+use crate::dataplane::snapshot::{SourceSplit, Watermarks};
+use crate::model::fault::Fault;
+use crate::model::id::{Slot, Uid};
+use crate::model::time::Timestamp;
+use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, WindowPlan};
+use crate::state::snapshot::NativeForm;
+use crate::storage::decisions::Decisions;
+use crate::storage::manifest::{
+    AggregateRecord, FieldRecord, FileRecord, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape, SlotRecord,
+    StateRecord,
+};
+
+use super::coordinator::Complete;
+
+/// A file of state in the job's store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StateFile {
+    pub key: String,
+    pub bytes: u64,
+}
+
+/// A member of a task in one slot, written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberRecord {
+    pub uid: Uid,
+    pub slot: Slot,
+    pub progress: Watermarks,
+    pub splits: Vec<SourceSplit>,
+    pub committables: Vec<Committable>,
+    /// The file holds what has changed since the base.
+    pub is_incremental: bool,
+    pub written: Result<Written, Fault>,
+}
+
+/// The state of a member in one slot, in the job's store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Absent: there were no chunks.
+    pub file: Option<StateFile>,
+    pub native: Option<NativeState>,
+}
+
+/// Files of a backend's own, some of which other checkpoints may have too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeState {
+    pub form: NativeForm,
+    pub groups: Range<u16>,
+    /// By the name that the backend gives them.
+    pub files: BTreeMap<String, NativeFile>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeFile {
+    pub file: StateFile,
+    pub checksum: Option<u64>,
+}
+
+impl Written {
+    pub fn files(&self) -> impl Iterator<Item = &StateFile> {
+        let native = self.native.iter().flat_map(|native| native.files.values());
+        self.file.iter().chain(native.map(|file| &file.file))
+    }
+}
+
+/// Where a member's state is: what chunks stand in, from the oldest file to the newest, and a backend's own files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chain {
+    pub files: Vec<StateFile>,
+    pub native: Option<NativeState>,
+}
+
+impl Chain {
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.native.is_none()
+    }
+
+    pub fn all_files(&self) -> impl Iterator<Item = &StateFile> {
+        let native = self.native.iter().flat_map(|native| native.files.values());
+        self.files.iter().chain(native.map(|file| &file.file))
+    }
+}
+
+/// Of a start of a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Incarnation {
+    pub job_id: Uuid,
+    pub number: u64,
+}
+
+impl Incarnation {
+    pub fn of(decisions: &Decisions) -> Self {
+        Self { job_id: decisions.job_id(), number: decisions.incarnation() }
+    }
+
+    /// Where a checkpoint's files go in the job's store. The incarnation is part of it: a host that was taken for dead
+    /// writes into no one else's folder.
+    pub fn folder(self, checkpoint: u64) -> String {
+        format!("{CHECKPOINTS}/{}-{checkpoint}", self.number)
+    }
+}
+
+pub const CHECKPOINTS: &str = "checkpoints";
+
+/// The manifest of a checkpoint in `Incarnation::folder`.
+pub fn manifest(plan: &Plan, incarnation: Incarnation, complete: &Complete, now: Timestamp) -> Manifest {
+    let (job_id, number) = (incarnation.job_id, incarnation.number);
+    let mut manifest = Manifest::new(&plan.name, job_id, number, complete.checkpoint, plan.max_parallelism);
+    manifest.created = now.0;
+    manifest.is_finished = complete.is_finished;
+    let folder = incarnation.folder(complete.checkpoint.0);
+    manifest.nodes = plan.nodes.iter().map(|node| node_record(node, complete, &folder)).collect();
+    manifest
+}
+
+fn node_record(node: &Node, complete: &Complete, folder: &str) -> NodeRecord {
+    let members: Vec<&MemberRecord> = complete.members.iter().filter(|member| member.uid == node.uid).collect();
+    let watermark = members.iter().map(|member| member.progress.input).min().filter(|at| *at > Timestamp::MIN);
+    let latest = members.iter().filter_map(|member| member.progress.latest).min().filter(|at| *at > Timestamp::MIN);
+    // A split that had ended before the job was restored is known to one slot, but a slot more does no harm.
+    let splits: BTreeMap<_, _> = members.iter().flat_map(|member| &member.splits).map(|s| (&s.split.name, s)).collect();
+    let chains = complete.chains.iter().filter(|((uid, _), chain)| *uid == node.uid && !chain.is_empty());
+    NodeRecord {
+        uid: node.uid.clone(),
+        shape: shape(node),
+        watermark: watermark.map(|at| at.0),
+        latest: latest.map(|at| at.0),
+        splits: splits.into_values().cloned().collect(),
+        slots: chains.map(|((_, slot), chain)| slot_record(*slot, chain, folder)).collect(),
+        committables: complete.committables.get(&node.uid).cloned().unwrap_or_default(),
+    }
+}
+
+fn slot_record(slot: Slot, chain: &Chain, folder: &str) -> SlotRecord {
+    let record = |file: &StateFile| FileRecord { path: relative(&file.key, folder), bytes: file.bytes };
+    let native_file = |(name, native): (&String, &NativeFile)| NativeFileRecord {
+        name: name.clone(),
+        file: record(&native.file),
+        checksum: native.checksum.map(|checksum| format!("{checksum:016x}")),
+    };
+    let native = chain.native.as_ref().map(|native| NativeRecord {
+        form: native.form,
+        groups: native.groups.clone(),
+        files: native.files.iter().map(native_file).collect(),
+    });
+    SlotRecord { slot: slot.0, files: chain.files.iter().map(record).collect(), native }
+}
+
+/// A key of the folder, or of one beside it, as a path from the folder.
+fn relative(key: &str, folder: &str) -> String {
+    let beside = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+    match (key.strip_prefix(folder), key.strip_prefix(beside)) {
+        (Some(inside), _) if inside.starts_with('/') => inside[1..].to_owned(),
+        (_, Some(other)) if other.starts_with('/') => format!("..{other}"),
+        _ => format!("../../{key}"),
+    }
+}
+
+/// What a node is, as far as its state depends on it.
+pub fn shape(node: &Node) -> Shape {
+    match &node.kind {
+        NodeKind::Source(_) => Shape::Source,
+        NodeKind::Sink(_) => Shape::Sink,
+        NodeKind::Process(process) => Shape::Process {
+            plugin: process.plugin.digest.as_str().to_owned(),
+            operator: process.plugin.operator.clone(),
+            key: process.key.iter().flatten().map(|i| FieldRecord::from(&node.input_schema.fields()[*i])).collect(),
+            states: process.descriptor.states.iter().map(StateRecord::from).collect(),
+            timers: process.descriptor.timers.iter().map(|timer| timer.name.clone()).collect(),
+        },
+        NodeKind::Window(window) => Shape::Window {
+            key: window.key.iter().map(|i| FieldRecord::from(&node.input_schema.fields()[*i])).collect(),
+            window: describe_window(window),
+            aggregates: window.aggregates.iter().map(|aggregate| aggregate_record(aggregate, node)).collect(),
+        },
+    }
+}
+
+fn describe_window(plan: &WindowPlan) -> String {
+    let window = plan.window;
+    format!("{} us every {} us from {} us", window.size.0, window.slide.0, window.offset.0)
+}
+
+fn aggregate_record(aggregate: &AggregatePlan, node: &Node) -> AggregateRecord {
+    let column = |i: usize| &node.input_schema.fields()[i];
+    match aggregate {
+        AggregatePlan::Native { name, function } => {
+            let function = match function {
+                NativeAggregate::Count { .. } => "count".to_owned(),
+                NativeAggregate::Sum { column: i } => format!("sum({})", column(*i).data_type),
+                NativeAggregate::Avg { column: i } => format!("avg({})", column(*i).data_type),
+                NativeAggregate::Min { column: i } => format!("min({})", column(*i).data_type),
+                NativeAggregate::Max { column: i } => format!("max({})", column(*i).data_type),
+            };
+            AggregateRecord { name: name.clone(), function }
+        }
+        AggregatePlan::Plugin { name, plugin, descriptor } => {
+            let accumulator = &descriptor.states[0];
+            let function =
+                format!("{}: {} of version {}", plugin.operator, accumulator.value.data_type, accumulator.version);
+            AggregateRecord { name: name.clone(), function }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_as_seen_from_their_manifest() {
+        assert_eq!(relative("checkpoints/1-2/a.state", "checkpoints/1-2"), "a.state");
+        assert_eq!(relative("checkpoints/1-1/a.state", "checkpoints/1-2"), "../1-1/a.state");
+        assert_eq!(relative("checkpoints/1-23/a.state", "checkpoints/1-2"), "../1-23/a.state");
+        assert_eq!(relative("else/a.state", "checkpoints/1-2"), "../../else/a.state");
+    }
+}
