@@ -125,3 +125,85 @@ impl ChunkSink for MemberFiles<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::dataplane::snapshot::Watermarks;
+    use crate::model::key::Keys;
+    use crate::model::key_group::KeyHash;
+    use crate::model::time::Timestamp;
+    use crate::model::value::Values;
+    use crate::plan::fault_tolerance::Location;
+    use crate::plan::state_backend::RocksDbPlan;
+    use crate::state::KeyedState;
+    use crate::storage::rocksdb::{RocksDb, Scope};
+
+    /// Gives these keys a value.
+    fn put(state: &mut dyn KeyedState, numbers: std::ops::Range<u32>) {
+        let mut keys = Keys::default();
+        numbers.for_each(|number| keys.push(&number.to_be_bytes(), KeyHash::of(&number.to_be_bytes())));
+        let mut states = [Values::new(Some(4))];
+        state.load(&keys, &mut states).unwrap();
+        states[0].clear();
+        (0..keys.len()).for_each(|_| states[0].push(Some(&[1; 4])));
+        state.store(&keys, &states).unwrap();
+    }
+
+    /// The keys of what the checkpoint consists of.
+    fn checkpoint(
+        writer: &mut Writer,
+        state: &mut dyn KeyedState,
+        checkpoint: u64,
+        base: Option<u64>,
+    ) -> BTreeSet<String> {
+        let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base: base.map(CheckpointId), stops: false };
+        let frozen = vec![state.snapshot(&barrier).unwrap()];
+        let state = OperatorSnapshot { frozen, is_incremental: base.is_some(), ..OperatorSnapshot::default() };
+        let progress = Watermarks { input: Timestamp::MIN, latest: None };
+        let members = vec![MemberSnapshot { uid: Uid::from("op"), progress, state, splits: Vec::new() }];
+        let task = TaskId { slot: Slot(0), task: 0 };
+        let Notice::Written(_, _, members) = writer.write(task, TaskSnapshot { barrier, members }) else { panic!() };
+        let written = members[0].written.as_ref().unwrap();
+        let files: BTreeSet<String> = written.files().map(|file| file.key.clone()).collect();
+        for file in written.files() {
+            assert_eq!(writer.store.bytes_of(&file.key).unwrap(), file.bytes);
+        }
+        files
+    }
+
+    fn tables(files: &BTreeSet<String>) -> BTreeSet<String> {
+        files.iter().filter(|key| key.ends_with(".sst")).cloned().collect()
+    }
+
+    #[test]
+    fn a_checkpoint_has_the_files_that_its_base_has_and_only_those() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Folder(folder.path().join("store"))).unwrap();
+        let mut plan = RocksDbPlan::new(folder.path().join("state"));
+        plan.cache_bytes_max = 1 << 10;
+        let rocksdb = RocksDb::start(&plan).unwrap();
+        let scope = Scope { widths: vec![Some(4)], groups: 0..8, max_parallelism: 8, is_native: true };
+        let mut state = rocksdb.open(&Uid::from("op"), Slot(0), scope).unwrap();
+        let mut writer = Writer::new(store, Incarnation { job_id: Uuid::nil(), number: 1 });
+        put(&mut state, 0..100);
+        put(&mut state, 100..200);
+        let first = checkpoint(&mut writer, &mut state, 1, None);
+        put(&mut state, 200..210);
+        let second = checkpoint(&mut writer, &mut state, 2, Some(1));
+        put(&mut state, 210..220);
+        // The second did not become complete.
+        let third = checkpoint(&mut writer, &mut state, 3, Some(1));
+        let whole = checkpoint(&mut writer, &mut state, 4, None);
+        let shared = |files: &BTreeSet<String>, with: &BTreeSet<String>| tables(files).intersection(with).count();
+        // What stood in the cache alone is in a file that no other checkpoint has.
+        assert_eq!((tables(&first).len(), shared(&second, &first)), (2, 1));
+        assert_eq!((shared(&third, &first), shared(&third, &second)), (1, 1), "{first:?} {second:?} {third:?}");
+        assert_eq!((shared(&whole, &first), shared(&whole, &second), shared(&whole, &third)), (0, 0, 0));
+        assert!(second.iter().any(|key| key.contains("MANIFEST")), "{second:?}");
+    }
+}

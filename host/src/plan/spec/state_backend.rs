@@ -20,8 +20,12 @@ const BACKENDS: [(&str, Backend); 2] = [("memory", Backend::Memory), ("rocksdb",
 /// else beside its file, in `folder`.
 pub fn read(job: &mut Reader, folder: &Path, name: &str, checkpoints: Option<&Location>) -> StateBackend {
     let Some(mut fields) = job.table("state") else { return StateBackend::Memory };
-    let backend = fields.choice("backend", &BACKENDS).map_or(Backend::Memory, |backend| backend.value);
-    if backend == Backend::Memory {
+    let backend = fields.choice("backend", &BACKENDS);
+    if fields.has("backend") && backend.is_none() {
+        // Which settings belong to it cannot be said.
+        return StateBackend::Memory;
+    }
+    if backend.is_none_or(|backend| backend.value == Backend::Memory) {
         fields.finish(|name| {
             let names = ["path", "block_cache_bytes_max", "write_buffer_bytes_max", "cache_bytes_max"];
             names.contains(&name).then(|| "it belongs to the backend `rocksdb`".to_owned())

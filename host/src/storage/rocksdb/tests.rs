@@ -17,7 +17,7 @@ use crate::model::value::Values;
 use crate::plan::state_backend::RocksDbPlan;
 use crate::state::memory::MemoryState;
 use crate::state::snapshot::testing::Chunks;
-use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, NativeFiles, NativeForm, NativeSnapshot};
+use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, NativeFiles, NativeForm, NativeSnapshot, Take};
 use crate::state::{FormerState, KeyedState};
 
 const GROUPS: u16 = 8;
@@ -77,14 +77,10 @@ struct Seen<'a> {
 }
 
 impl ChunkSource for Seen<'_> {
-    fn read(
-        &mut self,
-        content: Content,
-        take: &mut dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
         let chunks =
             self.kept.chunks.0.iter().filter(|(id, _)| id.content == content && self.groups.contains(&id.group.0));
-        chunks.map(|(id, payload)| take(*id, payload)).collect()
+        chunks.into_iter().try_for_each(|(id, payload)| take(*id, payload))
     }
 
     fn native(&self) -> Vec<&dyn NativeFiles> {
