@@ -5,4 +5,5 @@ mod bad_events;
 mod clicks;
 mod exchange;
 mod hostile;
+mod recovery;
 mod state_backends;

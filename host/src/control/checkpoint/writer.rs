@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, OperatorSnapshot, TaskSnapshot};
 use crate::model::checkpoint::{Barrier, CheckpointId};
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::state::snapshot::{ChunkId, ChunkSink, NativeSnapshot};
@@ -90,6 +91,9 @@ impl MemberFiles<'_> {
     fn finish(self) -> (Result<Written, Fault>, BTreeMap<String, NativeFile>) {
         let key = format!("{}.state", self.key);
         let file = self.chunks.map(|chunks| Ok(StateFile { bytes: chunks.finish()?, key })).transpose();
+        if file.as_ref().is_ok_and(Option::is_some) || self.native.is_some() {
+            fail_point::reach("upload.middle");
+        }
         (file.map(|file| Written { file, native: self.native }), self.new)
     }
 

@@ -52,7 +52,7 @@ impl RocksDb {
         let folder = self.host.folder.path().join(format!("{uid}.{}", slot.0));
         let instance = Instance::open(&folder, &self.host.shared.options())?;
         Ok(RocksDbState {
-            cache: RowCache::new(self.host.cache_bytes_max),
+            cache: RowCache::new(self.host.cache_bytes_max, scope.max_parallelism),
             counts: vec![0; scope.max_parallelism.into()],
             layout: RowLayout::new(scope.widths),
             max_parallelism: scope.max_parallelism,
@@ -174,7 +174,7 @@ impl RocksDbState {
     /// What the cache must forget for `keys` more goes to RocksDB.
     fn make_room(&mut self, keys: usize) -> Result<(), Fault> {
         let instance = open_instance(&mut self.instance)?;
-        self.cache.make_room(keys, |hash, key, row| instance.put_row(hash.group(self.max_parallelism), key, row))?;
+        self.cache.make_room(keys, |group, key, row| instance.put_row(group, key, row))?;
         instance.write()
     }
 }
