@@ -1,6 +1,7 @@
 //! Puts frozen state into files, beside the stream.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, OperatorSnapshot, TaskSnapshot};
@@ -13,7 +14,7 @@ use crate::storage::state_file::StateFileWriter;
 use crate::storage::store::Store;
 use crate::worker::slot::TaskId;
 
-use super::driver::Notice;
+use super::driver::{Notice, panicked};
 use super::record::{Incarnation, MemberRecord, NativeFile, NativeState, StateFile, Written};
 
 /// Threads that write: more only share the disk.
@@ -37,7 +38,10 @@ impl Writer {
     /// Writes what comes until nobody is left who could send more.
     pub fn run(mut self, tasks: &Receiver<(TaskId, TaskSnapshot)>, notices: &Sender<Notice>) {
         for (task, snapshot) in tasks {
-            if notices.send(self.write(task, snapshot)).is_err() {
+            let written = catch_unwind(AssertUnwindSafe(|| self.write(task, snapshot)));
+            let notice =
+                written.unwrap_or_else(|panic| Notice::Failed(panicked("writing a checkpoint", panic.as_ref())));
+            if notices.send(notice).is_err() {
                 return;
             }
         }
