@@ -22,10 +22,9 @@ impl WorkingFolder {
         remove_abandoned(parent);
         let path = parent.join(Uuid::new_v4().to_string());
         let create = || {
-            fs::create_dir_all(parent)?;
             // Locked before it has its name: nobody must find it without an owner.
             let staged = parent.join(format!(".{}", Uuid::new_v4()));
-            fs::create_dir(&staged)?;
+            fs::create_dir_all(&staged)?;
             let lock = File::create_new(staged.join(LOCK))?;
             lock.try_lock().map_err(std::io::Error::from)?;
             fs::rename(&staged, &path)?;
@@ -49,6 +48,8 @@ impl Drop for WorkingFolder {
     fn drop(&mut self) {
         // What is left, the next start removes.
         let _ = fs::remove_dir_all(&self.path);
+        // It stays if it holds anything else.
+        let _ = self.path.parent().map(fs::remove_dir);
     }
 }
 
@@ -81,6 +82,9 @@ mod tests {
         assert!(used.path().exists() && second.path().exists() && not_ours.exists() && !abandoned.exists());
         let path = used.path().to_owned();
         drop(used);
-        assert!(!path.exists());
+        assert!(!path.exists() && second.path().exists());
+        fs::remove_dir(not_ours).unwrap();
+        drop(second);
+        assert!(!parent.path().exists());
     }
 }
