@@ -111,9 +111,7 @@ impl KeyedState for MemoryState {
         chunks.read(Content::Rows, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (key, row) = entry?;
-                let row = transposition
-                    .as_ref()
-                    .map_or_else(|| Row::from_slice(row), |transposition| transposition.apply(row));
+                let row = transposition.apply(row)?;
                 if !row.is_empty() {
                     self.groups[id.group.0 as usize].insert(key, KeyHash::of(key), row);
                 }

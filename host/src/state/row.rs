@@ -3,9 +3,11 @@
 
 use smallvec::SmallVec;
 
+use crate::model::fault::Fault;
 use crate::model::value::{Layout, Values};
 
 use super::FormerState;
+use super::snapshot::cut_short;
 
 /// Short ones stand in their table entry.
 pub type Row = SmallVec<[u8; 24]>;
@@ -81,15 +83,36 @@ impl RowLayout {
         }
     }
 
-    /// How rows of a checkpoint become this operator's; `None` = they are as they should be.
-    pub fn transposition(&self, former: &[FormerState]) -> Option<Transposition> {
-        let wanted = self.widths.iter().enumerate().map(|(i, width)| FormerState { width: *width, number: Some(i) });
+    /// Whether `decode` can read a row, which may be anything but empty.
+    pub fn is_whole(&self, mut row: &[u8]) -> bool {
+        let mut value = |width: &Option<usize>| {
+            let (tag, mut rest) = row.split_first()?;
+            if *tag != ABSENT {
+                let length = match width {
+                    Some(width) => *width,
+                    None => {
+                        let (length, behind) = rest.split_first_chunk::<4>()?;
+                        rest = behind;
+                        u32::from_le_bytes(*length) as usize
+                    }
+                };
+                rest = rest.split_at_checked(length)?.1;
+            }
+            row = rest;
+            Some(())
+        };
+        self.widths.iter().all(|width| value(width).is_some()) && row.is_empty()
+    }
+
+    /// How rows of a checkpoint become this operator's.
+    pub fn transposition(&self, former: &[FormerState]) -> Transposition {
+        let now = self.widths.iter().enumerate().map(|(i, width)| FormerState { width: *width, number: Some(i) });
         let from = |number| former.iter().position(|state| state.number == Some(number));
-        (!former.iter().copied().eq(wanted)).then(|| Transposition {
+        Transposition {
             read: Self::new(former.iter().map(|state| state.width).collect()),
             write: self.clone(),
-            sources: (0..self.widths.len()).map(from).collect(),
-        })
+            sources: (!former.iter().copied().eq(now)).then(|| (0..self.widths.len()).map(from).collect()),
+        }
     }
 }
 
@@ -98,20 +121,29 @@ impl RowLayout {
 pub struct Transposition {
     read: RowLayout,
     write: RowLayout,
-    /// For each state of the operator the one of the checkpoint.
-    sources: Vec<Option<usize>>,
+    /// For each state of the operator the one of the checkpoint; `None` = rows are as they should be.
+    sources: Option<Vec<Option<usize>>>,
 }
 
 impl Transposition {
+    /// Rows stay as they are.
+    pub fn is_identity(&self) -> bool {
+        self.sources.is_none()
+    }
+
     /// Empty if none of the operator's states has a value.
-    pub fn apply(&self, row: &[u8]) -> Row {
+    pub fn apply(&self, row: &[u8]) -> Result<Row, Fault> {
+        if !self.read.is_whole(row) {
+            return Err(cut_short("a row"));
+        }
+        let Some(sources) = &self.sources else { return Ok(Row::from_slice(row)) };
         let (mut read, mut states) = (self.read.columns(), self.write.columns());
         self.read.decode(row, &mut read);
-        for (values, source) in states.iter_mut().zip(&self.sources) {
+        for (values, source) in states.iter_mut().zip(sources) {
             values.push(source.and_then(|source| read[source].get(0)));
         }
         let mut row = Row::new();
         self.write.encode(&states, 0, &mut row);
-        row
+        Ok(row)
     }
 }

@@ -12,7 +12,7 @@ use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::value::Values;
 use crate::plan::state_backend::RocksDbPlan;
 use crate::state::row::{Row, RowLayout};
-use crate::state::snapshot::{ChunkSource, Frozen};
+use crate::state::snapshot::{ChunkSource, Frozen, cut_short};
 use crate::state::table::Position;
 use crate::state::{FormerState, KeyedState};
 
@@ -166,8 +166,12 @@ impl RocksDbState {
         let mut missing = self.misses.keys.iter();
         instance.get_many(self.misses.encoded(), |row| {
             let i = *missing.next().expect("a value for each key");
+            if row.is_some_and(|row| !self.layout.is_whole(row)) {
+                return Err(cut_short("a row"));
+            }
             let row = Row::from_slice(row.unwrap_or_default());
             self.positions[i] = self.cache.insert(keys.get(i), keys.hash(i), row);
+            Ok(())
         })
     }
 
@@ -235,7 +239,7 @@ impl KeyedState for RocksDbState {
         // Its folder is the one that files are fetched into.
         self.instance = None;
         let options = self.host.shared.options();
-        let restored = restore::restore(chunks, transposition.as_ref(), &self.groups, &self.folder, &options)?;
+        let restored = restore::restore(chunks, &transposition, &self.groups, &self.folder, &options)?;
         self.counts.fill(0);
         for (group, keys) in restored.counts {
             self.counts[usize::from(group.0)] += keys;

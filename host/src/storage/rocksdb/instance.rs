@@ -40,11 +40,11 @@ impl Instance {
     pub fn get_many<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a [u8]>,
-        mut take: impl FnMut(Option<&[u8]>),
+        mut take: impl FnMut(Option<&[u8]>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let family = self.db.cf_handle(FAMILY).ok_or_else(|| Fault::internal("an instance has no column family"))?;
         for value in self.db.batched_multi_get_cf(&family, keys, false) {
-            take(value.map_err(|error| self.fault(&error))?.as_deref());
+            take(value.map_err(|error| self.fault(&error))?.as_deref())?;
         }
         Ok(())
     }

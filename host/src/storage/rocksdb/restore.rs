@@ -25,7 +25,7 @@ pub struct Restored {
 /// Makes the instance in `folder` one of what `chunks` have of `groups`, with rows as `transposition` says.
 pub fn restore(
     chunks: &mut dyn ChunkSource,
-    transposition: Option<&Transposition>,
+    transposition: &Transposition,
     groups: &Range<u16>,
     folder: &Path,
     options: &Options,
@@ -35,8 +35,8 @@ pub fn restore(
         native.into_iter().filter(|files| !common(&files.groups(), groups).is_empty()).collect();
     former.sort_by_key(|files| std::cmp::Reverse(common(&files.groups(), groups).len()));
     empty(folder)?;
-    let (base, others) = match (former.split_first(), transposition) {
-        (Some((base, others)), None) => (Some(base), others),
+    let (base, others) = match former.split_first() {
+        Some((base, others)) if transposition.is_identity() => (Some(base), others),
         // Every row must be written anew.
         _ => (None, &former[..]),
     };
@@ -93,6 +93,7 @@ fn open_base(
         let group = KeyGroup(kept.next().unwrap_or_default());
         let count = count.and_then(|count| count.first_chunk()).map_or(0, |count| u64::from_le_bytes(*count));
         counts.push((group, count));
+        Ok(())
     })?;
     Ok(instance)
 }
@@ -102,7 +103,7 @@ impl Restored {
     fn copy(
         &mut self,
         files: &dyn NativeFiles,
-        transposition: Option<&Transposition>,
+        transposition: &Transposition,
         groups: &Range<u16>,
         beside: &Path,
         options: &Options,
@@ -114,8 +115,7 @@ impl Restored {
         let mut copied = SortedFile::create(&beside.join("copied"), options)?;
         former.scan(&common(&files.groups(), groups), |entry, row| {
             let Entry::Row(group, key) = entry else { return Ok(()) };
-            let transposed = transposition.map(|transposition| transposition.apply(row));
-            let row = transposed.as_deref().unwrap_or(row);
+            let row = transposition.apply(row)?;
             if row.is_empty() {
                 return Ok(());
             }
@@ -123,7 +123,7 @@ impl Restored {
                 Some((last, count)) if *last == group => *count += 1,
                 _ => self.counts.push((group, 1)),
             }
-            copied.put_row(group, key, row)
+            copied.put_row(group, key, &row)
         })?;
         copied.move_into(&self.instance)?;
         drop(former);
@@ -133,15 +133,14 @@ impl Restored {
     }
 
     /// Takes over rows in the form that every backend reads.
-    fn read(&mut self, chunks: &mut dyn ChunkSource, transposition: Option<&Transposition>) -> Result<(), Fault> {
+    fn read(&mut self, chunks: &mut dyn ChunkSource, transposition: &Transposition) -> Result<(), Fault> {
         chunks.read(Content::Rows, &mut |id, payload| {
             let mut count = 0;
             for entry in snapshot::entries(payload) {
                 let (key, row) = entry?;
-                let transposed = transposition.map(|transposition| transposition.apply(row));
-                let row = transposed.as_deref().unwrap_or(row);
+                let row = transposition.apply(row)?;
                 if !row.is_empty() {
-                    self.instance.put_row(id.group, key, row)?;
+                    self.instance.put_row(id.group, key, &row)?;
                     count += 1;
                 }
             }
