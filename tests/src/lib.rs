@@ -13,6 +13,8 @@ mod layers;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod processing_time;
+#[cfg(test)]
 mod scaffold;
 #[cfg(test)]
 mod simulation;

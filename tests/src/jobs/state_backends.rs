@@ -139,14 +139,13 @@ fn memory_refuses_rocksdbs_own_files() {
 fn a_full_disk_is_told_with_its_folder() {
     let folder = Folder::new();
     let job = on_rocksdb().replace("write_buffer_bytes_max = \"256KiB\"", "write_buffer_bytes_max = \"64MiB\"");
+    let job =
+        job.replace("connector = \"file\"\n    path = \"out\"\n    format = \"json\"", "connector = \"blackhole\"");
     folder.write("job.toml", job.replace("count = 100000", "count = 3000000").replace("keys = 5000", "keys = 1000000"));
     let program = crate::harness::wasmill();
     let mut command = std::process::Command::new("sh");
     // Blocks of 512 bytes. A process that ignores the signal gets the error.
-    command.args([
-        "-c",
-        "trap '' XFSZ; ulimit -f 8192; exec \"$0\" run job.toml --set sinks.out.connector=blackhole -p 1",
-    ]);
+    command.args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" run job.toml -p 1"]);
     let output = command.arg(program.get_program()).current_dir(folder.path()).output().unwrap();
     let ran = crate::harness::Ran::from(output);
     let error = ran.error();

@@ -22,7 +22,7 @@ use super::layout;
 use super::options::Shared;
 use super::restore;
 use super::snapshot::FrozenInstance;
-use super::working_folder::WorkingFolder;
+use super::working_folder::{WorkingFolder, beside};
 
 /// Keys whose entries are brought near at once; see the memory backend.
 const NEAR_KEYS: usize = 256;
@@ -220,7 +220,7 @@ impl KeyedState for RocksDbState {
     /// The stream waits for what RocksDB has in its write buffer to be written to a file; the rest is done by `write`.
     fn snapshot(&mut self, barrier: &Barrier) -> Result<Box<dyn Frozen>, Fault> {
         let instance = open_instance(&mut self.instance)?;
-        let folder = snapshot_folder(&self.folder, barrier);
+        let folder = beside(&self.folder, &format!("checkpoint-{}", barrier.checkpoint));
         instance.checkpoint(&folder)?;
         let counts = self.groups.clone().map(|group| (KeyGroup(group), self.counts[usize::from(group)])).collect();
         Ok(Box::new(FrozenInstance {
@@ -247,10 +247,4 @@ impl KeyedState for RocksDbState {
         self.instance = Some(restored.instance);
         Ok(())
     }
-}
-
-fn snapshot_folder(instance: &std::path::Path, barrier: &Barrier) -> PathBuf {
-    let mut name = instance.as_os_str().to_owned();
-    name.push(format!(".checkpoint-{}", barrier.checkpoint));
-    name.into()
 }

@@ -15,6 +15,7 @@ use crate::state::snapshot::{self, ChunkSource, Content, NativeFiles, NativeForm
 use super::instance::Instance;
 use super::layout::{self, Entry};
 use super::sorted_file::SortedFile;
+use super::working_folder::beside;
 
 pub struct Restored {
     pub instance: Instance,
@@ -46,8 +47,8 @@ pub fn restore(
         Some(base) => open_base(*base, groups, folder, options, &mut counts)?,
     };
     let mut restored = Restored { instance, counts };
+    let beside = beside(folder, "former");
     for files in others {
-        let beside = folder.with_extension("former");
         restored.copy(*files, transposition, groups, &beside, options)?;
     }
     restored.read(chunks, transposition)?;

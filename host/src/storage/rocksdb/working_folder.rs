@@ -53,6 +53,14 @@ impl Drop for WorkingFolder {
     }
 }
 
+/// A folder beside that of an instance, for something of it.
+pub fn beside(instance: &Path, what: &str) -> PathBuf {
+    // Not `with_extension`: the name ends with a slot's number behind a point.
+    let mut name = instance.as_os_str().to_owned();
+    name.push(format!(".{what}"));
+    name.into()
+}
+
 /// Removes the folders of starts that are no more. One that cannot be removed costs room and nothing else.
 fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
