@@ -2,6 +2,7 @@
 //! are not resolved here; see `resolve`.
 
 mod fault_tolerance;
+mod kafka;
 mod limits;
 mod operator;
 mod reader;
@@ -22,7 +23,7 @@ use super::state_backend::StateBackend;
 pub use operator::{
     AggregateCall, AggregateSpec, Function, OperatorKindSpec, OperatorSpec, PluginSpec, ProcessSpec, WindowSpec,
 };
-pub use sink::SinkSpec;
+pub use sink::{ColumnRole, SinkSpec};
 pub use source::{EventTimeSpec, SourceSpec, TimeSpec, WatermarkSpec};
 
 use reader::{Reader, nowhere};
