@@ -19,11 +19,12 @@ const LAYERS: &[(&str, u8)] = &[
     ("cli", 6),
 ];
 
-/// What only some folders may name, and those folders.
+/// What only some folders may name, and those folders, as paths begin.
 const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime::", &["sandbox"]),
     ("tokio::", &["storage", "control", "cli"]),
     ("object_store::", &["storage", "connectors"]),
+    ("use rocksdb::", &["storage/rocksdb"]),
     ("clap::", &["cli"]),
     ("std::fs", &["sandbox", "connectors", "storage", "toolchain", "cli"]),
     ("std::net", &["connectors", "control"]),

@@ -6,3 +6,4 @@ pub mod clicks;
 mod exchange;
 mod hostile;
 mod recovery;
+mod state_backends;

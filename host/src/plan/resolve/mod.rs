@@ -71,6 +71,7 @@ pub fn resolve(job: &JobSpec, cores: Parallelism, env: &mut dyn Environment, err
         dead_letters: job.dead_letters.clone(),
         checkpoints: job.checkpoints.clone(),
         restart: job.restart,
+        state: job.state.clone(),
         limits: job.limits,
     })
 }
