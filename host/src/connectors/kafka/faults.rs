@@ -67,6 +67,8 @@ pub fn is_transient(error: &KafkaError) -> bool {
                     | Code::BrokerNotAvailable
                     | Code::LeaderNotAvailable
                     | Code::NotLeaderForPartition
+                    // A partition that metadata knows and its broker does not: it is new, and the broker will.
+                    | Code::UnknownTopicOrPartition
                     | Code::CoordinatorLoadInProgress
                     | Code::CoordinatorNotAvailable
                     | Code::NotCoordinator
