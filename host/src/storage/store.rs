@@ -399,11 +399,19 @@ struct Staged {
 impl Staged {
     fn create(target: &Path) -> io::Result<Self> {
         let folder = target.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         // Another host may be writing the same object.
         let path = folder.join(format!(".{name}.{}", uuid::Uuid::new_v4()));
-        Ok(Self { file: File::create_new(&path)?, path })
+        fs::create_dir_all(folder)?;
+        let file = match File::create_new(&path) {
+            // Its sweep has removed the folder while it was empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(folder)?;
+                File::create_new(&path)
+            }
+            created => created,
+        };
+        Ok(Self { file: file?, path })
     }
 
     fn replace(self, target: &Path) -> io::Result<()> {
