@@ -75,13 +75,32 @@ pub fn claim_in(
         origin.as_ref().map_or(Ok(()), |origin| origin.check(plan, may_drop_state))?;
         Ok(start)
     })?;
+    let settled = settle(&store, plan, &checkpoints, from, origin.as_ref());
+    let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault, &plan.name))?;
+    Ok(Claimed { plan: checkpoints, store, decisions, origin, committers, first, kept })
+}
+
+/// What is left of earlier starts of the job.
+struct Settled {
+    committers: BTreeMap<Uid, Box<dyn Committer>>,
+    first: CheckpointId,
+    kept: Vec<retention::Kept>,
+}
+
+/// Publishes what was decided on and perhaps not done, and sweeps the rest.
+fn settle(
+    store: &Store,
+    plan: &Plan,
+    checkpoints: &CheckpointPlan,
+    from: &StartFrom,
+    origin: Option<&Origin>,
+) -> Result<Settled, Fault> {
     fail_point::reach("claim.after");
     let mut committers = BTreeMap::new();
     for node in &plan.nodes {
         let NodeKind::Sink(sink) = &node.kind else { continue };
         let Some(mut committer) = connectors::open_committer(sink) else { continue };
-        // Decided on, and perhaps not done.
-        if let Some(record) = origin.as_ref().and_then(|origin| origin.manifest.node(&node.uid)) {
+        if let Some(record) = origin.and_then(|origin| origin.manifest.node(&node.uid)) {
             fail_point::reach("followers.replay");
             let patience = checkpoints.timeout.into();
             commit(committer.as_mut(), &record.committables, patience).map_err(|fault| fault.at(&node.uid))?;
@@ -89,10 +108,10 @@ pub fn claim_in(
         committer.sweep(origin.is_none()).map_err(|fault| fault.at(&node.uid))?;
         committers.insert(node.uid.clone(), committer);
     }
-    let started_from = origin.as_ref().map_or(0, |origin| origin.manifest.checkpoint);
+    let started_from = origin.map_or(0, |origin| origin.manifest.checkpoint);
     // What is newer than the last complete one was never decided on. Where a person chose another, all may be needed.
     let last = if matches!(from, StartFrom::Latest) { started_from } else { u64::MAX };
-    let swept = retention::sweep(&store, last, checkpoints.retained)?;
+    let swept = retention::sweep(store, last, checkpoints.retained)?;
     let first = CheckpointId(swept.highest.max(started_from) + 1);
-    Ok(Claimed { plan: checkpoints, store, decisions, origin, committers, first, kept: swept.kept })
+    Ok(Settled { committers, first, kept: swept.kept })
 }

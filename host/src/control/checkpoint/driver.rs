@@ -118,8 +118,8 @@ pub fn run(means: Means, notices: &Receiver<Notice>, own: &Sender<Notice>) -> Re
             let wait = driver.wake_at().0.saturating_sub(now().0).max(0).unsigned_abs();
             match notices.recv_timeout(Duration::from_micros(wait).min(SLEEP_MAX)) {
                 Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(notice) => driver.hear(notice, now())?,
-                Err(RecvTimeoutError::Timeout) => driver.tick(now())?,
+                Ok(notice) => driver.hear(notice, now()).map_err(|fault| driver.explain(fault))?,
+                Err(RecvTimeoutError::Timeout) => driver.tick(now()).map_err(|fault| driver.explain(fault))?,
             }
         }
         Ok(())
@@ -149,6 +149,11 @@ impl<W: Writers> Driver<W> {
     /// The last checkpoint is complete, and the slots have been told to stop.
     pub fn is_over(&self) -> bool {
         self.is_over
+    }
+
+    /// What to tell of a fault: where another host has taken the job over, that is why.
+    fn explain(&self, fault: Fault) -> Fault {
+        self.means.decisions.explain(fault, &self.means.plan.name)
     }
 
     /// When `tick` is wanted.
