@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use crate::connectors::{self, Committer};
 use crate::dataplane::metrics::NodeMetrics;
@@ -16,26 +18,33 @@ use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
-use crate::storage::decisions::Decisions;
+use crate::storage::decisions::{Decisions, Record};
+use crate::storage::manifest::Kind;
 use crate::storage::store::Store;
 use crate::worker::operators::{self, MakeProcess, Start};
 use crate::worker::slot::{Order, Reports, SlotLoop, TaskId, TaskTime};
-use crate::worker::wiring::{WiredSlot, wire};
+use crate::worker::wiring::{Wired, WiredSlot, wire};
 
 use super::checkpoint::driver::{Driver, Mailbox, Notice, commit};
+use super::checkpoint::intent::Intent;
+use super::checkpoint::progress::CheckpointProgress;
 use super::checkpoint::restore::Origin;
 use super::checkpoint::retention;
+use super::checkpoint::savepoint::SavepointOrder;
 
 pub struct Job {
     pub plan: Arc<Plan>,
-    /// The number of the checkpoint that it started from.
-    pub started_from: Option<CheckpointId>,
+    /// The checkpoint that it started from.
+    pub started_from: Option<StartedFrom>,
+    /// The last start of the job was to be stopped, and was not.
+    pub unfinished_stop: Option<Intent>,
     /// By node, then by slot.
     pub metrics: Vec<Vec<Arc<NodeMetrics>>>,
     pub times: Vec<Vec<Arc<TaskTime>>>,
     slots: Arc<Vec<Mailbox>>,
     /// `None` = the job makes no checkpoints.
     checkpoints: Option<Sender<Notice>>,
+    checkpoint_progress: watch::Receiver<CheckpointProgress>,
     /// One message for each thread that ended.
     ended: UnboundedReceiver<Result<(), Fault>>,
     running: usize,
@@ -51,6 +60,31 @@ pub enum StartFrom {
     Path(String),
     /// From nothing, although there may be a checkpoint.
     Nothing,
+}
+
+/// A checkpoint that a job has started from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartedFrom {
+    pub checkpoint: CheckpointId,
+    pub kind: Kind,
+    /// Its folder or URL.
+    pub path: String,
+    /// All had been read and every window had fired: nothing was started.
+    pub is_finished: bool,
+}
+
+impl fmt::Display for StartedFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { checkpoint, kind, path, is_finished } = self;
+        match is_finished {
+            false => write!(f, "going on from {kind} {checkpoint} in {path}"),
+            true => write!(
+                f,
+                "the job had finished with {kind} {checkpoint} in {path}: all was read or drained, and there is nothing to \
+                 do; `--fresh` runs it from nothing"
+            ),
+        }
+    }
 }
 
 /// How a job is started.
@@ -73,6 +107,7 @@ struct Claimed {
     store: Store,
     decisions: Decisions,
     origin: Option<Origin>,
+    unfinished_stop: Option<Intent>,
     committers: BTreeMap<Uid, Box<dyn Committer>>,
     /// The number of its first checkpoint.
     first: CheckpointId,
@@ -80,11 +115,16 @@ struct Claimed {
 }
 
 impl Job {
-    /// Opens everything that the plan names, then starts the threads. Blocks while it reads the checkpoint's manifest.
+    /// Opens everything that the plan names, then starts the threads. Blocks while it reads the checkpoint's manifest. A
+    /// job that had finished (`StartedFrom::is_finished`) ends at once: what it has decided on is published, no more.
     pub fn start(plan: Arc<Plan>, options: &Options) -> Result<Self, Fault> {
         let claimed = plan.checkpoints.clone().map(|checkpoints| claim(&plan, checkpoints, options)).transpose()?;
         let incarnation = claimed.as_ref().map(|claimed| claimed.decisions.incarnation());
-        let wired = wire(Start { plan: &plan, make: options.make, incarnation })?;
+        let started_from = claimed.as_ref().and_then(|claimed| claimed.origin.as_ref()).map(StartedFrom::from);
+        let wired = match started_from.as_ref().is_some_and(|started_from| started_from.is_finished) {
+            true => Wired::nothing(&plan),
+            false => wire(Start { plan: &plan, make: options.make, incarnation })?,
+        };
         let mut orders = Vec::new();
         let mailbox = |slot: &WiredSlot| {
             let (sender, receiver) = channel();
@@ -99,21 +139,23 @@ impl Job {
             .flat_map(|(slot, number)| (0..slot.tasks.len()).map(move |task| TaskId { slot: Slot(number), task }));
         let tasks: BTreeSet<TaskId> = tasks.collect();
         let (ends, ended) = unbounded_channel();
+        let (progress, checkpoint_progress) = watch::channel(CheckpointProgress::default());
         let mut job = Self {
-            started_from: None,
+            started_from,
+            unfinished_stop: claimed.as_ref().and_then(|claimed| claimed.unfinished_stop.clone()),
             metrics: wired.metrics,
             times: wired.times,
             slots,
             checkpoints: None,
+            checkpoint_progress,
             ended,
             running: 0,
             plan,
         };
         let origin = match claimed {
-            None => None,
-            Some(claimed) => job.make_checkpoints(claimed, tasks, &ends)?,
+            Some(claimed) if !wired.slots.is_empty() => job.make_checkpoints(claimed, tasks, progress, &ends)?,
+            _ => None,
         };
-        job.started_from = origin.as_ref().map(|origin| CheckpointId(origin.manifest.checkpoint));
         for ((number, slot), orders) in (0..).zip(wired.slots).zip(orders) {
             job.run_slot(Slot(number), slot, orders, origin.as_ref(), ends.clone())?;
         }
@@ -125,6 +167,7 @@ impl Job {
         &mut self,
         claimed: Claimed,
         tasks: BTreeSet<TaskId>,
+        progress: watch::Sender<CheckpointProgress>,
         ends: &UnboundedSender<Result<(), Fault>>,
     ) -> Result<Option<Origin>, Fault> {
         let (sender, notices) = channel();
@@ -138,6 +181,7 @@ impl Job {
             committers: claimed.committers,
             first: claimed.first,
             kept: claimed.kept,
+            progress,
         };
         let own = sender.clone();
         self.spawn("checkpoints".to_owned(), ends.clone(), move || driver.run(&notices, &own))?;
@@ -209,6 +253,26 @@ impl Job {
         }
     }
 
+    /// The same, after the sources have ended as if all had been read: the last watermark passes, windows fire.
+    pub fn drain(&self) {
+        match &self.checkpoints {
+            Some(notices) => drop(notices.send(Notice::Drain)),
+            None => self.slots.iter().for_each(|slot| slot.send(Order::Drain)),
+        }
+    }
+
+    /// Whoever ordered it is answered when the savepoint is complete, or has failed; dropped, the job is over.
+    pub fn savepoint(&self, order: SavepointOrder) {
+        match &self.checkpoints {
+            Some(notices) => drop(notices.send(Notice::Savepoint(order))),
+            None => drop(order.answer.send(Err(no_checkpoints(&self.plan.name)))),
+        }
+    }
+
+    pub fn checkpoint_progress(&self) -> CheckpointProgress {
+        self.checkpoint_progress.borrow().clone()
+    }
+
     pub fn abort(&self) {
         if let Some(notices) = &self.checkpoints {
             let _ = notices.send(Notice::Abort);
@@ -223,6 +287,29 @@ impl Drop for Job {
     }
 }
 
+impl From<&Origin> for StartedFrom {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            checkpoint: CheckpointId(origin.manifest.checkpoint),
+            kind: origin.manifest.kind,
+            path: origin.path(),
+            is_finished: origin.manifest.is_finished,
+        }
+    }
+}
+
+/// What to say where something of a job is asked for that only checkpoints give.
+pub fn no_checkpoints(name: &str) -> Fault {
+    Fault::invalid(format!("the job `{name}` makes no checkpoints: give it a table `[checkpoints]`"))
+}
+
+/// What the last start of the job was told and had not done when it ended.
+fn unfinished_stop(store: &Store, last: Option<&Record>, origin: Option<&Origin>) -> Result<Option<Intent>, Fault> {
+    let intent = Intent::read(store)?;
+    let stopped = origin.is_some_and(|origin| origin.manifest.stops);
+    Ok(intent.filter(|intent| !stopped && last.is_some_and(|last| last.incarnation == intent.incarnation)))
+}
+
 /// Makes this process the one that runs the job, and finishes what the last start of it has left.
 fn claim(plan: &Plan, checkpoints: CheckpointPlan, options: &Options) -> Result<Claimed, Fault> {
     let store = Store::open(&checkpoints.location)?.under(&plan.name);
@@ -230,7 +317,7 @@ fn claim(plan: &Plan, checkpoints: CheckpointPlan, options: &Options) -> Result<
         StartFrom::Path(path) => Some(Origin::find(path)?),
         StartFrom::Latest | StartFrom::Nothing => None,
     };
-    let mut origin = None;
+    let (mut origin, mut unfinished) = (None, None);
     let (decisions, _) = Decisions::claim(&store, |last| {
         let start = match options.from {
             StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
@@ -238,9 +325,16 @@ fn claim(plan: &Plan, checkpoints: CheckpointPlan, options: &Options) -> Result<
             StartFrom::Nothing => None,
         };
         origin = start.as_ref().map(|start| Origin::load(&store, start)).transpose()?;
-        origin.as_ref().map_or(Ok(()), |origin| origin.check(plan, options.may_drop_state))?;
+        if let Some(origin) = &origin {
+            origin.check(plan, options.may_drop_state)?;
+            if origin.manifest.is_finished && named.is_some() {
+                return Err(origin.finished());
+            }
+        }
+        unfinished = unfinished_stop(&store, last, origin.as_ref())?;
         Ok(start)
     })?;
+    Intent::delete(&store)?;
     let mut committers = BTreeMap::new();
     for node in &plan.nodes {
         let NodeKind::Sink(sink) = &node.kind else { continue };
@@ -258,7 +352,16 @@ fn claim(plan: &Plan, checkpoints: CheckpointPlan, options: &Options) -> Result<
     let last = if matches!(options.from, StartFrom::Latest) { started_from } else { u64::MAX };
     let swept = retention::sweep(&store, last, checkpoints.retained)?;
     let first = CheckpointId(swept.highest.max(started_from) + 1);
-    Ok(Claimed { plan: checkpoints, store, decisions, origin, committers, first, kept: swept.kept })
+    Ok(Claimed {
+        plan: checkpoints,
+        store,
+        decisions,
+        origin,
+        unfinished_stop: unfinished,
+        committers,
+        first,
+        kept: swept.kept,
+    })
 }
 
 /// Tells the driver, if there is one.

@@ -57,6 +57,14 @@ impl Store {
         }
     }
 
+    /// The same for what is only to be read: a folder is not created. `None` = there is none.
+    pub fn open_existing(location: &Location) -> Result<Option<Self>, Fault> {
+        match location {
+            Location::Folder(path) if !path.is_dir() => Ok(None),
+            location => Self::open(location).map(Some),
+        }
+    }
+
     fn remote(url: &str, options: &[(String, String)]) -> Result<Self, Fault> {
         let refused = |error: &dyn std::fmt::Display| Fault::invalid(format!("cannot open the store `{url}`: {error}"));
         let parsed = url::Url::parse(url).map_err(|error| refused(&error))?;

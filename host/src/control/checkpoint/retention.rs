@@ -7,7 +7,7 @@ use crate::model::fault::Fault;
 use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef};
 use crate::storage::store::Store;
 
-use super::record::{CHECKPOINTS, StateFile};
+use super::record::{CHECKPOINTS, SAVEPOINTS, StateFile};
 
 /// A checkpoint of an earlier start.
 pub struct Kept {
@@ -19,8 +19,26 @@ pub struct Kept {
 pub struct Swept {
     /// The newest last.
     pub kept: Vec<Kept>,
-    /// The largest number of a checkpoint that was there; 0 = none was.
+    /// The largest number of a checkpoint or savepoint that was there; 0 = none was.
     pub highest: u64,
+}
+
+/// Savepoints are the user's; but of one whose host died before it had a manifest, nobody has heard. Returns the largest
+/// number in use.
+fn sweep_savepoints(store: &Store) -> Result<u64, Fault> {
+    let keys = store.list(SAVEPOINTS)?;
+    let folders: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('/').nth(1)).collect();
+    let mut highest = 0;
+    for folder in folders {
+        let Ok(number) = folder.parse::<u64>() else { continue };
+        highest = highest.max(number);
+        let folder = format!("{SAVEPOINTS}/{folder}/");
+        let own: Vec<&String> = keys.iter().filter(|key| key.starts_with(&folder)).collect();
+        if own.iter().all(|key| !key.ends_with(MANIFEST)) {
+            own.into_iter().try_for_each(|key| store.delete(key))?;
+        }
+    }
+    Ok(highest)
 }
 
 /// Deletes every file under `checkpoints/` that belongs to none of the newest `retained` complete checkpoints. `last`
@@ -28,7 +46,7 @@ pub struct Swept {
 /// might be another host's.
 pub fn sweep(store: &Store, last: u64, retained: usize) -> Result<Swept, Fault> {
     let keys = store.list(CHECKPOINTS)?;
-    let (mut kept, mut highest) = (Vec::new(), 0);
+    let (mut kept, mut highest) = (Vec::new(), sweep_savepoints(store)?);
     for key in keys.iter().filter(|key| key.ends_with(&format!("/{MANIFEST}"))) {
         let Some(bytes) = store.get(key)? else { continue };
         // One that cannot be read is left alone, and so are all files: it may name any of them.

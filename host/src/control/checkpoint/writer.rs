@@ -11,22 +11,17 @@ use crate::storage::store::Store;
 use crate::worker::slot::TaskId;
 
 use super::driver::Notice;
-use super::record::{Incarnation, MemberRecord, StateFile};
+use super::record::{MemberRecord, Place, StateFile};
 
 /// Threads that write: more only share the disk.
 pub const WRITERS: usize = 2;
 
 /// Writes what comes until nobody is left who could send more.
-pub fn run(
-    store: &Store,
-    incarnation: Incarnation,
-    tasks: &Receiver<(TaskId, TaskSnapshot)>,
-    notices: &Sender<Notice>,
-) {
-    for (task, snapshot) in tasks {
+pub fn run(tasks: &Receiver<(TaskId, TaskSnapshot, Place)>, notices: &Sender<Notice>) {
+    for (task, snapshot, place) in tasks {
         let checkpoint = snapshot.barrier.checkpoint;
-        let folder = incarnation.folder(checkpoint.0);
-        let members = snapshot.members.into_iter().map(|member| write(store, &folder, task.slot, member)).collect();
+        let members = snapshot.members.into_iter();
+        let members = members.map(|member| write(&place.store, &place.folder, task.slot, member)).collect();
         if notices.send(Notice::Written(task, checkpoint, members)).is_err() {
             return;
         }
