@@ -19,13 +19,13 @@ const LAYERS: &[(&str, u8)] = &[
     ("cli", 6),
 ];
 
-/// What only some folders may name, and those folders.
+/// What only some folders may name, and those folders, or parts of them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime::", &["sandbox"]),
     ("tokio::", &["storage", "control", "cli"]),
     ("object_store::", &["storage", "connectors"]),
     ("clap::", &["cli"]),
-    ("std::fs", &["sandbox", "connectors", "storage", "toolchain", "cli"]),
+    ("std::fs", &["sandbox", "connectors", "storage", "toolchain", "control/socket", "cli"]),
     ("std::net", &["connectors", "control"]),
     ("std::thread", &["sandbox", "connectors", "worker", "control", "cli"]),
     ("std::sync::Mutex", &["sandbox", "connectors", "control"]),
@@ -98,9 +98,9 @@ fn arrows_point_down() {
 #[test]
 fn what_is_confined_stays_where_it_belongs() {
     let mut wrong = Vec::new();
-    each_line(|folder, place, line| {
+    each_line(|_, place, line| {
         for (name, allowed) in CONFINED {
-            if line.contains(name) && !allowed.contains(&folder) {
+            if line.contains(name) && !allowed.iter().any(|allowed| place.starts_with(&format!("{allowed}/"))) {
                 wrong.push(format!("{place}: `{name}` belongs in {allowed:?}"));
             }
         }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use crate::dataplane::metrics::NodeMetrics;
 use crate::model::id::Uid;
 use crate::model::time::{Micros, Timestamp};
 use crate::plan::graph::NodeKind;
 
 use super::job::Job;
+use super::socket::protocol::{JobState, JobStatus, NodeStatus};
 
 /// One node since the last sample, all slots together.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,9 +75,7 @@ impl Sampler {
 
     fn node(&mut self, job: &Job, node: usize, seconds: f64) -> NodeProgress {
         let (metrics, times) = (&job.metrics[node], &job.times[node]);
-        let sum = |counter: fn(&crate::dataplane::metrics::NodeMetrics) -> u64| -> u64 {
-            metrics.iter().map(|slot| counter(slot)).sum()
-        };
+        let sum = |counter: fn(&NodeMetrics) -> u64| -> u64 { metrics.iter().map(|slot| counter(slot)).sum() };
         let counted = Counted {
             records_in: sum(|slot| slot.records_in.load(Relaxed)),
             busy: times.iter().map(|time| time.busy.load(Relaxed)).sum(),
@@ -116,4 +116,31 @@ pub fn totals(job: &Job) -> Totals {
         }
     }
     totals
+}
+
+/// The job as other processes are told of it.
+pub fn status(job: &Job, state: JobState, uptime: Duration, restarts: u32) -> JobStatus {
+    let nodes = job.plan.nodes.iter().zip(&job.metrics).map(|(node, slots)| {
+        let sum = |counter: fn(&NodeMetrics) -> u64| -> u64 { slots.iter().map(|slot| counter(slot)).sum() };
+        let watermark = slots.iter().map(|slot| slot.watermark()).min().unwrap_or(Timestamp::MIN);
+        let is_said = !matches!(watermark, Timestamp::MIN | Timestamp::MAX);
+        NodeStatus {
+            uid: node.uid.as_str().to_owned(),
+            records_in_total: sum(|slot| slot.records_in.load(Relaxed)),
+            records_out_total: sum(|slot| slot.records_out.load(Relaxed)),
+            late_records_total: sum(|slot| slot.late_records.load(Relaxed)),
+            dead_letters_total: sum(|slot| slot.dead_letters.load(Relaxed)),
+            current_watermark_ms: is_said.then(|| watermark.0.div_euclid(1_000)),
+        }
+    });
+    JobStatus {
+        job: job.plan.name.clone(),
+        state,
+        process_id: std::process::id(),
+        uptime_ms: uptime.as_millis() as u64,
+        restarts_total: restarts,
+        started_from: job.started_from.as_ref().map(|started_from| started_from.checkpoint.0),
+        checkpoints: job.checkpoint_progress(),
+        nodes: nodes.collect(),
+    }
 }
