@@ -4,6 +4,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod fault;
 pub mod id;
+pub mod json;
 pub mod key;
 pub mod key_group;
 pub mod message;
