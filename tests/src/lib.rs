@@ -15,4 +15,6 @@ mod oracle;
 #[cfg(test)]
 mod scaffold;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod worlds;

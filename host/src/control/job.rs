@@ -1,7 +1,7 @@
 //! A running job: its slot threads and the thread that makes its checkpoints, from one start to its end or a fault.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,26 +10,23 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::connectors::{self, Committer};
 use crate::dataplane::metrics::NodeMetrics;
 use crate::dataplane::snapshot::{Restored, TaskSnapshot};
 use crate::model::checkpoint::CheckpointId;
 use crate::model::fault::Fault;
-use crate::model::id::{Slot, Uid};
-use crate::plan::fault_tolerance::CheckpointPlan;
-use crate::plan::graph::{NodeKind, Plan};
-use crate::storage::decisions::{Decisions, Record};
+use crate::model::id::Slot;
+use crate::plan::graph::Plan;
 use crate::storage::manifest::Kind;
-use crate::storage::store::Store;
 use crate::worker::operators::{self, MakeProcess, Start};
 use crate::worker::slot::{Order, Reports, SlotLoop, TaskId, TaskTime};
 use crate::worker::wiring::{Wired, WiredSlot, wire};
 
-use super::checkpoint::driver::{Driver, Mailbox, Notice, commit};
+use super::checkpoint::claim::StartFrom;
+use super::checkpoint::claim::{self, Claimed};
+use super::checkpoint::driver::{self, Mailbox, Means, Notice};
 use super::checkpoint::intent::Intent;
 use super::checkpoint::progress::CheckpointProgress;
 use super::checkpoint::restore::Origin;
-use super::checkpoint::retention;
 use super::checkpoint::savepoint::SavepointOrder;
 
 pub struct Job {
@@ -48,18 +45,6 @@ pub struct Job {
     /// One message for each thread that ended.
     ended: UnboundedReceiver<Result<(), Fault>>,
     running: usize,
-}
-
-/// Where a job is to start.
-#[derive(Clone, Debug, Default)]
-pub enum StartFrom {
-    /// Its last complete checkpoint; without one, from nothing.
-    #[default]
-    Latest,
-    /// A checkpoint that a person names, see `Origin::find`.
-    Path(String),
-    /// From nothing, although there may be a checkpoint.
-    Nothing,
 }
 
 /// A checkpoint that a job has started from.
@@ -101,24 +86,15 @@ impl Default for Options {
     }
 }
 
-/// What a job that has checkpoints begins with.
-struct Claimed {
-    plan: CheckpointPlan,
-    store: Store,
-    decisions: Decisions,
-    origin: Option<Origin>,
-    unfinished_stop: Option<Intent>,
-    committers: BTreeMap<Uid, Box<dyn Committer>>,
-    /// The number of its first checkpoint.
-    first: CheckpointId,
-    kept: Vec<retention::Kept>,
-}
-
 impl Job {
     /// Opens everything that the plan names, then starts the threads. Blocks while it reads the checkpoint's manifest. A
     /// job that had finished (`StartedFrom::is_finished`) ends at once: what it has decided on is published, no more.
     pub fn start(plan: Arc<Plan>, options: &Options) -> Result<Self, Fault> {
-        let claimed = plan.checkpoints.clone().map(|checkpoints| claim(&plan, checkpoints, options)).transpose()?;
+        let claimed = plan
+            .checkpoints
+            .clone()
+            .map(|checkpoints| claim::claim(&plan, checkpoints, &options.from, options.may_drop_state))
+            .transpose()?;
         let incarnation = claimed.as_ref().map(|claimed| claimed.decisions.incarnation());
         let started_from = claimed.as_ref().and_then(|claimed| claimed.origin.as_ref()).map(StartedFrom::from);
         let wired = match started_from.as_ref().is_some_and(|started_from| started_from.is_finished) {
@@ -171,7 +147,7 @@ impl Job {
         ends: &UnboundedSender<Result<(), Fault>>,
     ) -> Result<Option<Origin>, Fault> {
         let (sender, notices) = channel();
-        let driver = Driver {
+        let means = Means {
             plan: Arc::clone(&self.plan),
             checkpoints: claimed.plan,
             store: claimed.store,
@@ -181,10 +157,9 @@ impl Job {
             committers: claimed.committers,
             first: claimed.first,
             kept: claimed.kept,
-            progress,
         };
         let own = sender.clone();
-        self.spawn("checkpoints".to_owned(), ends.clone(), move || driver.run(&notices, &own))?;
+        self.spawn("checkpoints".to_owned(), ends.clone(), move || driver::run(means, &notices, &own, progress))?;
         self.checkpoints = Some(sender);
         Ok(claimed.origin)
     }
@@ -301,67 +276,6 @@ impl From<&Origin> for StartedFrom {
 /// What to say where something of a job is asked for that only checkpoints give.
 pub fn no_checkpoints(name: &str) -> Fault {
     Fault::invalid(format!("the job `{name}` makes no checkpoints: give it a table `[checkpoints]`"))
-}
-
-/// What the last start of the job was told and had not done when it ended.
-fn unfinished_stop(store: &Store, last: Option<&Record>, origin: Option<&Origin>) -> Result<Option<Intent>, Fault> {
-    let intent = Intent::read(store)?;
-    let stopped = origin.is_some_and(|origin| origin.manifest.stops);
-    Ok(intent.filter(|intent| !stopped && last.is_some_and(|last| last.incarnation == intent.incarnation)))
-}
-
-/// Makes this process the one that runs the job, and finishes what the last start of it has left.
-fn claim(plan: &Plan, checkpoints: CheckpointPlan, options: &Options) -> Result<Claimed, Fault> {
-    let store = Store::open(&checkpoints.location)?.under(&plan.name);
-    let named = match &options.from {
-        StartFrom::Path(path) => Some(Origin::find(path)?),
-        StartFrom::Latest | StartFrom::Nothing => None,
-    };
-    let (mut origin, mut unfinished) = (None, None);
-    let (decisions, _) = Decisions::claim(&store, |last| {
-        let start = match options.from {
-            StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
-            StartFrom::Path(_) => named.clone(),
-            StartFrom::Nothing => None,
-        };
-        origin = start.as_ref().map(|start| Origin::load(&store, start)).transpose()?;
-        if let Some(origin) = &origin {
-            origin.check(plan, options.may_drop_state)?;
-            if origin.manifest.is_finished && named.is_some() {
-                return Err(origin.finished());
-            }
-        }
-        unfinished = unfinished_stop(&store, last, origin.as_ref())?;
-        Ok(start)
-    })?;
-    Intent::delete(&store)?;
-    let mut committers = BTreeMap::new();
-    for node in &plan.nodes {
-        let NodeKind::Sink(sink) = &node.kind else { continue };
-        let Some(mut committer) = connectors::open_committer(sink) else { continue };
-        // Decided on, and perhaps not done.
-        if let Some(record) = origin.as_ref().and_then(|origin| origin.manifest.node(&node.uid)) {
-            let patience = checkpoints.timeout.into();
-            commit(committer.as_mut(), &record.committables, patience).map_err(|fault| fault.at(&node.uid))?;
-        }
-        committer.sweep(origin.is_none()).map_err(|fault| fault.at(&node.uid))?;
-        committers.insert(node.uid.clone(), committer);
-    }
-    let started_from = origin.as_ref().map_or(0, |origin| origin.manifest.checkpoint);
-    // What is newer than the last complete one was never decided on. Where a person chose another, all may be needed.
-    let last = if matches!(options.from, StartFrom::Latest) { started_from } else { u64::MAX };
-    let swept = retention::sweep(&store, last, checkpoints.retained)?;
-    let first = CheckpointId(swept.highest.max(started_from) + 1);
-    Ok(Claimed {
-        plan: checkpoints,
-        store,
-        decisions,
-        origin,
-        unfinished_stop: unfinished,
-        committers,
-        first,
-        kept: swept.kept,
-    })
 }
 
 /// Tells the driver, if there is one.

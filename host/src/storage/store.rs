@@ -65,6 +65,18 @@ impl Store {
         }
     }
 
+    /// A store that is open already.
+    pub fn of(store: Arc<dyn ObjectStore>, name: &str) -> Result<Self, Fault> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("object-store")
+            .enable_all()
+            .build()
+            .map_err(|error| Fault::unavailable(format!("no thread for the object store: {error}")))?;
+        let root = object_store::path::Path::default();
+        Ok(Self { inner: Inner::Remote { store, root, runtime: Arc::new(runtime) }, name: name.to_owned() })
+    }
+
     fn remote(url: &str, options: &[(String, String)]) -> Result<Self, Fault> {
         let refused = |error: &dyn std::fmt::Display| Fault::invalid(format!("cannot open the store `{url}`: {error}"));
         let parsed = url::Url::parse(url).map_err(|error| refused(&error))?;
@@ -72,14 +84,11 @@ impl Store {
         let environment = std::env::vars().map(|(name, value)| (name.to_lowercase(), value));
         let options = environment.filter(|(name, _)| is_store_option(name)).chain(options.iter().cloned());
         let (store, root) = object_store::parse_url_opts(&parsed, options).map_err(|error| refused(&error))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("object-store")
-            .enable_all()
-            .build()
-            .map_err(|error| Fault::unavailable(format!("no thread for the object store: {error}")))?;
-        let inner = Inner::Remote { store: Arc::from(store), root, runtime: Arc::new(runtime) };
-        Ok(Self { inner, name: url.trim_end_matches('/').to_owned() })
+        let mut opened = Self::of(Arc::from(store), url.trim_end_matches('/'))?;
+        if let Inner::Remote { root: at, .. } = &mut opened.inner {
+            *at = root;
+        }
+        Ok(opened)
     }
 
     /// The part of the store under a prefix.

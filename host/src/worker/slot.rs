@@ -88,10 +88,7 @@ impl<R: Reports> SlotLoop<R> {
     /// Runs until every task is done and nothing is waited for, one fails, or the slot is told to stop.
     pub fn run(mut self, from: Option<&dyn Restored>, me: &Waker) -> Result<(), Fault> {
         me.is_me();
-        if let Some(from) = from {
-            let remembers = self.slot == Slot(0);
-            self.tasks.iter_mut().try_for_each(|slot| slot.task.restore(from, remembers))?;
-        }
+        self.restore(from)?;
         let mut clock = Clock::start();
         let mut is_done = false;
         while self.obey()? {
@@ -113,8 +110,15 @@ impl<R: Reports> SlotLoop<R> {
         Ok(())
     }
 
+    /// Takes over what a checkpoint holds; before anything else.
+    pub fn restore(&mut self, from: Option<&dyn Restored>) -> Result<(), Fault> {
+        let Some(from) = from else { return Ok(()) };
+        let remembers = self.slot == Slot(0);
+        self.tasks.iter_mut().try_for_each(|slot| slot.task.restore(from, remembers))
+    }
+
     /// Does what was ordered; whether to go on.
-    fn obey(&mut self) -> Result<bool, Fault> {
+    pub fn obey(&mut self) -> Result<bool, Fault> {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Drain) => self.tasks.iter_mut().for_each(|slot| slot.task.drain()),
@@ -148,7 +152,8 @@ impl<R: Reports> SlotLoop<R> {
         Ok(round)
     }
 
-    fn report_snapshots(&mut self) {
+    /// Tells of the barriers that have passed.
+    pub fn report_snapshots(&mut self) {
         for (number, slot) in self.tasks.iter_mut().enumerate() {
             if let Some(snapshot) = slot.task.take_snapshot() {
                 self.reports.snapshot(TaskId { slot: self.slot, task: number }, snapshot);

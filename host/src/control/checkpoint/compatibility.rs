@@ -133,7 +133,9 @@ fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Fi
         ) => {
             let why = match () {
                 () if then_key != key => format!("its key was ({}), and is ({})", columns(then_key), columns(key)),
-                () if then_window != window => format!("they were {then_window}, and are {window}"),
+                () if then_window != window => {
+                    format!("its windows have another size, slide or offset: they were {then_window}, and are {window}")
+                }
                 () if then_aggregates != aggregates => "its aggregates have changed".to_owned(),
                 () => return add("windows".to_owned(), Verdict::Compatible),
             };

@@ -12,6 +12,7 @@ use crate::connectors::Committer;
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::TaskSnapshot;
 use crate::model::checkpoint::CheckpointId;
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::time::{Micros, Timestamp};
@@ -66,7 +67,8 @@ impl Mailbox {
     }
 }
 
-pub struct Driver {
+/// What a job's checkpoints are made with.
+pub struct Means {
     pub plan: Arc<Plan>,
     pub checkpoints: CheckpointPlan,
     pub store: Store,
@@ -77,90 +79,92 @@ pub struct Driver {
     /// The number of the first checkpoint.
     pub first: CheckpointId,
     pub kept: Vec<Kept>,
-    pub progress: watch::Sender<CheckpointProgress>,
+}
+
+/// Where snapshots go to be written; each is answered by `Notice::Written`.
+pub trait Writers {
+    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot, place: Place);
 }
 
 /// Performs the actions of one job's coordinator.
-struct Running {
-    driver: Driver,
+pub struct Driver<W> {
+    means: Means,
     coordinator: Coordinator,
     incarnation: Incarnation,
-    writers: Vec<Sender<(TaskId, TaskSnapshot, Place)>>,
+    writers: W,
     savepoints: Savepoints,
+    progress: watch::Sender<CheckpointProgress>,
     begun: Option<Begun>,
     /// Of the checkpoint that is being finished.
     committables: BTreeMap<Uid, Vec<Committable>>,
-    /// The job is over.
-    end: Option<Result<(), Fault>>,
+    is_over: bool,
 }
 
-impl Driver {
-    /// Makes checkpoints until the job is over. `notices` is the other end of what `own` sends.
-    pub fn run(mut self, notices: &Receiver<Notice>, own: &Sender<Notice>) -> Result<(), Fault> {
-        let incarnation = Incarnation { job_id: self.decisions.job_id(), number: self.decisions.incarnation() };
-        let tasks = self.tasks.clone();
-        let mut coordinator = Coordinator::new(self.checkpoints.clone(), tasks, self.first, now());
-        for kept in std::mem::take(&mut self.kept) {
-            coordinator.inherit(kept.checkpoint, kept.files);
+/// Makes checkpoints until the job is over, and says how they get on. `notices` is the other end of what `own` sends.
+pub fn run(
+    means: Means,
+    notices: &Receiver<Notice>,
+    own: &Sender<Notice>,
+    progress: watch::Sender<CheckpointProgress>,
+) -> Result<(), Fault> {
+    thread::scope(|scope| {
+        let mut writers = Threads(Vec::new());
+        for number in 0..WRITERS {
+            let (sender, snapshots) = channel();
+            let own = own.clone();
+            thread::Builder::new()
+                .name(format!("snapshots-{number}"))
+                .spawn_scoped(scope, move || writer::run(&snapshots, &own))
+                .map_err(|error| Fault::unavailable(format!("no thread for writing checkpoints: {error}")))?;
+            writers.0.push(sender);
         }
-        thread::scope(|scope| {
-            let mut writers = Vec::new();
-            for number in 0..WRITERS {
-                let (sender, snapshots) = channel();
-                let own = own.clone();
-                thread::Builder::new()
-                    .name(format!("snapshots-{number}"))
-                    .spawn_scoped(scope, move || writer::run(&snapshots, &own))
-                    .map_err(|error| Fault::unavailable(format!("no thread for writing checkpoints: {error}")))?;
-                writers.push(sender);
-            }
-            let savepoints = Savepoints::new(self.store.clone());
-            let mut running = Running {
-                driver: self,
-                coordinator,
-                incarnation,
-                writers,
-                savepoints,
-                begun: None,
-                committables: BTreeMap::new(),
-                end: None,
-            };
-            let ended = running.run(notices);
-            running.leave(notices, ended.as_ref().err());
-            ended
-        })
+        let mut driver = Driver { progress, ..Driver::new(means, writers, now()) };
+        let ended = driver.drive(notices);
+        driver.leave(notices, ended.as_ref().err());
+        ended
+    })
+}
+
+/// Threads that write, which live as long as the driver.
+struct Threads(Vec<Sender<(TaskId, TaskSnapshot, Place)>>);
+
+impl Writers for Threads {
+    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot, place: Place) {
+        let _ = self.0[usize::from(task.slot.0) % self.0.len()].send((task, snapshot, place));
     }
 }
 
-impl Running {
-    fn run(&mut self, notices: &Receiver<Notice>) -> Result<(), Fault> {
-        while self.end.is_none() {
-            let wait = self.coordinator.wake_at().0.saturating_sub(now().0).max(0).unsigned_abs();
-            let event = match notices.recv_timeout(Duration::from_micros(wait).min(SLEEP_MAX)) {
-                Ok(Notice::Snapshot(task, snapshot)) => {
-                    let checkpoint = snapshot.barrier.checkpoint;
-                    let place = self.place(checkpoint);
-                    // A writer lives as long as this.
-                    let _ = self.writers[usize::from(task.slot.0) % WRITERS].send((task, snapshot, place));
-                    Event::Passed(task, checkpoint)
-                }
-                Ok(Notice::Written(task, checkpoint, members)) => Event::Written(task, checkpoint, members),
-                Ok(Notice::Done(slot)) => Event::Done(slot),
-                Ok(Notice::Savepoint(order)) => match self.accept(order)? {
-                    Some(event) => event,
-                    None => continue,
-                },
-                Ok(Notice::Stop) => Event::Stop,
-                Ok(Notice::Drain) => {
-                    self.intend(Then::Drain, None)?;
-                    Event::Drain
-                }
-                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => Event::Time,
-            };
-            self.apply(event)?;
+impl<W: Writers> Driver<W> {
+    pub fn new(mut means: Means, writers: W, now: Timestamp) -> Self {
+        let tasks = means.tasks.clone();
+        let mut coordinator = Coordinator::new(means.checkpoints.clone(), tasks, means.first, now);
+        for kept in std::mem::take(&mut means.kept) {
+            coordinator.inherit(kept.checkpoint, kept.files);
         }
-        self.end.take().unwrap_or(Ok(()))
+        let incarnation = Incarnation::of(&means.decisions);
+        Self {
+            savepoints: Savepoints::new(means.store.clone()),
+            means,
+            coordinator,
+            incarnation,
+            writers,
+            progress: watch::Sender::default(),
+            begun: None,
+            committables: BTreeMap::new(),
+            is_over: false,
+        }
+    }
+
+    fn drive(&mut self, notices: &Receiver<Notice>) -> Result<(), Fault> {
+        while !self.is_over() {
+            let wait = self.wake_at().0.saturating_sub(now().0).max(0).unsigned_abs();
+            match notices.recv_timeout(Duration::from_micros(wait).min(SLEEP_MAX)) {
+                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(notice) => self.hear(notice, now())?,
+                Err(RecvTimeoutError::Timeout) => self.tick(now())?,
+            }
+        }
+        Ok(())
     }
 
     /// Tells those who wait for a savepoint that there will be none.
@@ -177,12 +181,50 @@ impl Running {
         }
     }
 
+    /// The last checkpoint is complete, and the slots have been told to stop.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// When `tick` is wanted.
+    pub fn wake_at(&self) -> Timestamp {
+        self.coordinator.wake_at()
+    }
+
+    pub fn tick(&mut self, now: Timestamp) -> Result<(), Fault> {
+        self.apply(Event::Time, now)
+    }
+
+    pub fn hear(&mut self, notice: Notice, now: Timestamp) -> Result<(), Fault> {
+        let event = match notice {
+            Notice::Snapshot(task, snapshot) => {
+                let checkpoint = snapshot.barrier.checkpoint;
+                let place = self.place(checkpoint);
+                self.writers.write(task, snapshot, place);
+                Event::Passed(task, checkpoint)
+            }
+            Notice::Written(task, checkpoint, members) => Event::Written(task, checkpoint, members),
+            Notice::Done(slot) => Event::Done(slot),
+            Notice::Savepoint(order) => match self.accept(order)? {
+                Some(event) => event,
+                None => return Ok(()),
+            },
+            Notice::Stop => Event::Stop,
+            Notice::Drain => {
+                self.intend(Then::Drain, None)?;
+                Event::Drain
+            }
+            Notice::Abort => return Ok(()),
+        };
+        self.apply(event, now)
+    }
+
     /// `None` = the order was refused.
     fn accept(&mut self, order: SavepointOrder) -> Result<Option<Event>, Fault> {
         let (then, to) = (order.then, order.to.clone());
         let Some(savepoint) = self.savepoints.accept(order) else { return Ok(None) };
         if then != Then::GoOn {
-            let own = || self.driver.store.name_of(record::SAVEPOINTS);
+            let own = || self.means.store.name_of(record::SAVEPOINTS);
             self.intend(then, Some(to.unwrap_or_else(own)))?;
         }
         Ok(Some(Event::Savepoint(savepoint)))
@@ -190,48 +232,52 @@ impl Running {
 
     /// Writes down that the job is to be stopped. Where that cannot be written, no checkpoint could be either.
     fn intend(&self, then: Then, savepoint: Option<String>) -> Result<(), Fault> {
-        Intent::new(self.incarnation.number, then, savepoint).write(&self.driver.store)
+        Intent::new(self.incarnation.number, then, savepoint).write(&self.means.store)
     }
 
     /// Where the files of a checkpoint go.
     fn place(&self, checkpoint: CheckpointId) -> Place {
-        self.savepoints.place(checkpoint).cloned().unwrap_or_else(|| Place {
-            store: self.driver.store.clone(),
-            folder: self.incarnation.folder(checkpoint.0),
-        })
+        self.savepoints
+            .place(checkpoint)
+            .cloned()
+            .unwrap_or_else(|| Place { store: self.means.store.clone(), folder: self.incarnation.folder(checkpoint.0) })
     }
 
-    fn apply(&mut self, event: Event) -> Result<(), Fault> {
-        for action in self.coordinator.apply(now(), event) {
+    fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), Fault> {
+        for action in self.coordinator.apply(now, event) {
             match action {
                 Action::Assign(checkpoint, savepoint) => self.savepoints.assign(checkpoint, savepoint),
                 Action::Inject(barrier) => {
                     let checkpoint = barrier.checkpoint;
-                    self.begun = Some(Begun { checkpoint, at: now(), written_bytes: 0, full_bytes: 0 });
-                    self.driver.slots.iter().for_each(|slot| slot.send(Order::Checkpoint(barrier)));
+                    self.begun = Some(Begun { checkpoint, at: now, written_bytes: 0, full_bytes: 0 });
+                    for slot in self.means.slots.iter() {
+                        slot.send(Order::Checkpoint(barrier));
+                        fail_point::reach("barrier.first_slot");
+                    }
+                    fail_point::reach("barrier.last_slot");
                 }
-                Action::Drain => self.driver.slots.iter().for_each(|slot| slot.send(Order::Drain)),
+                Action::Drain => self.means.slots.iter().for_each(|slot| slot.send(Order::Drain)),
                 Action::Decide(complete) => {
-                    let decided = self.decide(&complete)?;
+                    let decided = self.decide(&complete, now)?;
                     self.begun.take_if(|_| decided.is_err());
-                    self.apply(Event::Decided(complete.checkpoint, decided))?;
+                    self.apply(Event::Decided(complete.checkpoint, decided), now)?;
                 }
                 Action::Publish(checkpoint) => {
                     self.publish()?;
-                    self.report_complete(checkpoint);
-                    self.apply(Event::Published(checkpoint))?;
+                    self.report_complete(checkpoint, now);
+                    self.apply(Event::Published(checkpoint), now)?;
                 }
-                Action::Delete(files) => delete(&self.driver.store, files),
+                Action::Delete(files) => delete(&self.means.store, files),
                 Action::Discard(checkpoint, files) => {
                     self.begun = None;
                     delete(&self.place(checkpoint).store, files);
                 }
                 Action::Refuse(savepoint, fault) => self.savepoints.refuse(savepoint, fault),
                 Action::End => {
-                    self.driver.slots.iter().for_each(|slot| slot.send(Order::Stop));
-                    self.end = Some(Ok(()));
+                    self.means.slots.iter().for_each(|slot| slot.send(Order::Stop));
+                    self.is_over = true;
                 }
-                Action::Fail(fault) => self.end = Some(Err(fault)),
+                Action::Fail(fault) => return Err(fault),
             }
         }
         self.report();
@@ -242,25 +288,24 @@ impl Running {
     fn report(&self) {
         let failed = self.coordinator.failed_count();
         let current = self.begun.map(|begun| begun.checkpoint.0);
-        self.driver.progress.send_if_modified(|progress| {
+        self.progress.send_if_modified(|progress| {
             let has_changed = (progress.failed_checkpoints, progress.in_progress_checkpoint) != (failed, current);
             (progress.failed_checkpoints, progress.in_progress_checkpoint) = (failed, current);
             has_changed
         });
     }
 
-    fn report_complete(&mut self, checkpoint: CheckpointId) {
+    fn report_complete(&mut self, checkpoint: CheckpointId, now: Timestamp) {
         let Some(begun) = self.begun.take_if(|begun| begun.checkpoint == checkpoint) else { return };
-        let at = now();
-        let duration = Micros(at.0.saturating_sub(begun.at.0).max(0));
+        let duration = Micros(now.0.saturating_sub(begun.at.0).max(0));
         let is_savepoint = self.savepoints.place(checkpoint).is_some();
         self.savepoints.complete(checkpoint, begun.full_bytes, duration);
-        self.driver.progress.send_modify(|progress| {
+        self.progress.send_modify(|progress| {
             progress.completed_checkpoints += 1;
             progress.last_completed_checkpoint = Some(CompletedCheckpoint {
                 checkpoint: checkpoint.0,
                 kind: if is_savepoint { Kind::Savepoint } else { Kind::Checkpoint },
-                completed_at: at.0,
+                completed_at: now.0,
                 checkpoint_duration_ms: duration.0.unsigned_abs() / 1_000,
                 checkpoint_size_bytes: begun.written_bytes,
                 full_size_bytes: begun.full_bytes,
@@ -269,20 +314,22 @@ impl Running {
     }
 
     /// The inner error fails the checkpoint, the outer one the job.
-    fn decide(&mut self, complete: &Complete) -> Result<Result<StateFile, Fault>, Fault> {
+    fn decide(&mut self, complete: &Complete, now: Timestamp) -> Result<Result<StateFile, Fault>, Fault> {
         let Place { store, folder } = self.place(complete.checkpoint);
-        let manifest = record::manifest(&self.driver.plan, self.incarnation, complete, &folder, now());
+        let manifest = record::manifest(&self.means.plan, self.incarnation, complete, &folder, now);
+        fail_point::reach("manifest.before");
         let reference = match manifest.write(&store, &folder) {
             Ok(reference) => reference,
             Err(fault) => return Ok(Err(fault)),
         };
+        fail_point::reach("manifest.after");
         let key = reference.path;
-        let reference = ManifestRef { path: self.savepoints.reference(&key), ..reference };
+        let reference = ManifestRef { path: self.savepoints.reference(complete.checkpoint, &key), ..reference };
         // If it cannot be known what was decided, the job starts anew from whatever it was.
-        if !self.driver.decisions.complete(reference)? {
+        if !self.means.decisions.complete(reference)? {
             return Err(Fault::superseded(format!(
                 "another host has taken over the job `{}`: this one stops, and has changed nothing since",
-                self.driver.plan.name
+                self.means.plan.name
             )));
         }
         tracing::debug!(checkpoint = complete.checkpoint.0, bytes = manifest.bytes(), "checkpoint complete");
@@ -296,12 +343,15 @@ impl Running {
 
     /// Tries until it works or the time for a checkpoint is over: it has been decided that this happens.
     fn publish(&mut self) -> Result<(), Fault> {
+        fail_point::reach("decided.before_follow");
         for (uid, committables) in std::mem::take(&mut self.committables) {
-            if let Some(committer) = self.driver.committers.get_mut(&uid) {
-                commit(committer.as_mut(), &committables, self.driver.checkpoints.timeout.into())
+            if let Some(committer) = self.means.committers.get_mut(&uid) {
+                commit(committer.as_mut(), &committables, self.means.checkpoints.timeout.into())
                     .map_err(|fault| fault.at(&uid))?;
+                fail_point::reach("decided.mid_follow");
             }
         }
+        fail_point::reach("decided.before_ack");
         Ok(())
     }
 }
@@ -313,6 +363,7 @@ fn delete(store: &Store, mut files: Vec<StateFile>) {
         if let Err(fault) = store.delete(&file.key) {
             tracing::warn!("an old checkpoint is not deleted: {fault}");
         }
+        fail_point::reach("gc.middle");
     }
 }
 

@@ -22,7 +22,7 @@ pub struct CompletedCheckpoint {
     pub kind: Kind,
     /// Microseconds since 1970.
     pub completed_at: i64,
-    /// From its barrier until what it covers was published.
+    /// From its barrier until all of it was written.
     pub checkpoint_duration_ms: u64,
     /// Bytes that were written for it.
     pub checkpoint_size_bytes: u64,

@@ -12,6 +12,7 @@ use crate::model::id::{Slot, Uid};
 use crate::model::time::{Micros, Timestamp};
 use crate::model::type_name::parse_field;
 use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, Window, WindowPlan};
+use crate::storage::decisions::Decisions;
 use crate::storage::manifest::{
     AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NodeRecord, Shape, SlotRecord, StateRecord,
 };
@@ -48,6 +49,10 @@ pub struct Incarnation {
 }
 
 impl Incarnation {
+    pub fn of(decisions: &Decisions) -> Self {
+        Self { job_id: decisions.job_id(), number: decisions.incarnation() }
+    }
+
     /// Where a checkpoint's files go in the job's store. The incarnation is part of it: a host that was taken for dead
     /// writes into no one else's folder.
     pub fn folder(self, checkpoint: u64) -> String {

@@ -36,7 +36,7 @@ pub struct SavepointMade {
     pub path: String,
     /// Of its files of state.
     pub bytes: u64,
-    /// From its barrier to its end, in microseconds.
+    /// From its barrier until all of it was written, in microseconds.
     pub duration: i64,
 }
 
@@ -104,10 +104,12 @@ impl Savepoints {
         self.current.as_ref().filter(|current| current.checkpoint == checkpoint).map(|current| &current.place)
     }
 
-    /// A manifest in the place of the current savepoint, as decisions name it.
-    pub fn reference(&self, key: &str) -> String {
+    /// The manifest of a checkpoint as decisions name it.
+    pub fn reference(&self, checkpoint: CheckpointId, key: &str) -> String {
         match &self.current {
-            Some(current) if current.is_elsewhere => current.place.store.name_of(key),
+            Some(current) if current.checkpoint == checkpoint && current.is_elsewhere => {
+                current.place.store.name_of(key)
+            }
             _ => key.to_owned(),
         }
     }

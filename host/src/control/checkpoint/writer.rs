@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, TaskSnapshot};
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::state::snapshot::{ChunkId, ChunkSink, Frozen};
@@ -19,16 +20,21 @@ pub const WRITERS: usize = 2;
 /// Writes what comes until nobody is left who could send more.
 pub fn run(tasks: &Receiver<(TaskId, TaskSnapshot, Place)>, notices: &Sender<Notice>) {
     for (task, snapshot, place) in tasks {
-        let checkpoint = snapshot.barrier.checkpoint;
-        let members = snapshot.members.into_iter();
-        let members = members.map(|member| write(&place.store, &place.folder, task.slot, member)).collect();
-        if notices.send(Notice::Written(task, checkpoint, members)).is_err() {
+        if notices.send(write(&place, task, snapshot)).is_err() {
             return;
         }
     }
 }
 
-fn write(store: &Store, folder: &str, slot: Slot, member: MemberSnapshot) -> MemberRecord {
+/// Writes the state of a task's members.
+pub fn write(place: &Place, task: TaskId, snapshot: TaskSnapshot) -> Notice {
+    let checkpoint = snapshot.barrier.checkpoint;
+    let Place { store, folder } = place;
+    let members = snapshot.members.into_iter().map(|member| write_member(store, folder, task.slot, member));
+    Notice::Written(task, checkpoint, members.collect())
+}
+
+fn write_member(store: &Store, folder: &str, slot: Slot, member: MemberSnapshot) -> MemberRecord {
     let key = format!("{folder}/{}.{}.state", member.uid, slot.0);
     MemberRecord {
         slot,
@@ -46,7 +52,11 @@ fn write_file(store: &Store, key: String, frozen: Vec<Box<dyn Frozen>>) -> Resul
     frozen.into_iter().try_for_each(|frozen| frozen.write(&mut file))?;
     match file.writer {
         None => Ok(None),
-        Some(writer) => Ok(Some(StateFile { bytes: writer.finish()?, key })),
+        Some(writer) => {
+            let bytes = writer.finish()?;
+            fail_point::reach("upload.middle");
+            Ok(Some(StateFile { bytes, key }))
+        }
     }
 }
 

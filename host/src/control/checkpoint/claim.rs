@@ -1,0 +1,124 @@
+//! The start of a job that has checkpoints: from which one, and what the last start has left to do.
+
+use std::collections::BTreeMap;
+
+use crate::connectors::{self, Committer};
+use crate::model::checkpoint::CheckpointId;
+use crate::model::fail_point;
+use crate::model::fault::Fault;
+use crate::model::id::Uid;
+use crate::plan::fault_tolerance::CheckpointPlan;
+use crate::plan::graph::{NodeKind, Plan};
+use crate::storage::decisions::{Decisions, Record};
+use crate::storage::store::Store;
+
+use super::driver::commit;
+use super::intent::Intent;
+use super::restore::Origin;
+use super::retention;
+
+/// Where a job is to start.
+#[derive(Clone, Debug, Default)]
+pub enum StartFrom {
+    /// Its last complete checkpoint; without one, from nothing.
+    #[default]
+    Latest,
+    /// A checkpoint that a person names, see `Origin::find`.
+    Path(String),
+    /// From nothing, although there may be a checkpoint.
+    Nothing,
+}
+
+/// What a job that has checkpoints begins with.
+pub struct Claimed {
+    pub plan: CheckpointPlan,
+    pub store: Store,
+    pub decisions: Decisions,
+    pub origin: Option<Origin>,
+    /// The last start of the job was to be stopped, and was not.
+    pub unfinished_stop: Option<Intent>,
+    pub committers: BTreeMap<Uid, Box<dyn Committer>>,
+    /// The number of its first checkpoint.
+    pub first: CheckpointId,
+    pub kept: Vec<retention::Kept>,
+}
+
+/// Makes this process the one that runs the job, and finishes what the last start of it has left.
+pub fn claim(
+    plan: &Plan,
+    checkpoints: CheckpointPlan,
+    from: &StartFrom,
+    may_drop_state: bool,
+) -> Result<Claimed, Fault> {
+    let store = Store::open(&checkpoints.location)?.under(&plan.name);
+    claim_in(store, plan, checkpoints, from, may_drop_state)
+}
+
+/// The same in a store that is open; `store` is the job's place.
+pub fn claim_in(
+    store: Store,
+    plan: &Plan,
+    checkpoints: CheckpointPlan,
+    from: &StartFrom,
+    may_drop_state: bool,
+) -> Result<Claimed, Fault> {
+    let named = match from {
+        StartFrom::Path(path) => Some(Origin::find(path)?),
+        StartFrom::Latest | StartFrom::Nothing => None,
+    };
+    let (mut origin, mut unfinished) = (None, None);
+    fail_point::reach("claim.before");
+    let (decisions, _) = Decisions::claim(&store, |last| {
+        let start = match from {
+            StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
+            StartFrom::Path(_) => named.clone(),
+            StartFrom::Nothing => None,
+        };
+        origin = start.as_ref().map(|start| Origin::load(&store, start)).transpose()?;
+        if let Some(origin) = &origin {
+            origin.check(plan, may_drop_state)?;
+            if origin.manifest.is_finished && named.is_some() {
+                return Err(origin.finished());
+            }
+        }
+        unfinished = unfinished_stop(&store, last, origin.as_ref())?;
+        Ok(start)
+    })?;
+    Intent::delete(&store)?;
+    fail_point::reach("claim.after");
+    let mut committers = BTreeMap::new();
+    for node in &plan.nodes {
+        let NodeKind::Sink(sink) = &node.kind else { continue };
+        let Some(mut committer) = connectors::open_committer(sink) else { continue };
+        // Decided on, and perhaps not done.
+        if let Some(record) = origin.as_ref().and_then(|origin| origin.manifest.node(&node.uid)) {
+            fail_point::reach("followers.replay");
+            let patience = checkpoints.timeout.into();
+            commit(committer.as_mut(), &record.committables, patience).map_err(|fault| fault.at(&node.uid))?;
+        }
+        committer.sweep(origin.is_none()).map_err(|fault| fault.at(&node.uid))?;
+        committers.insert(node.uid.clone(), committer);
+    }
+    let started_from = origin.as_ref().map_or(0, |origin| origin.manifest.checkpoint);
+    // What is newer than the last complete one was never decided on. Where a person chose another, all may be needed.
+    let last = if matches!(from, StartFrom::Latest) { started_from } else { u64::MAX };
+    let swept = retention::sweep(&store, last, checkpoints.retained)?;
+    let first = CheckpointId(swept.highest.max(started_from) + 1);
+    Ok(Claimed {
+        plan: checkpoints,
+        store,
+        decisions,
+        origin,
+        unfinished_stop: unfinished,
+        committers,
+        first,
+        kept: swept.kept,
+    })
+}
+
+/// What the last start of the job was told and had not done when it ended.
+fn unfinished_stop(store: &Store, last: Option<&Record>, origin: Option<&Origin>) -> Result<Option<Intent>, Fault> {
+    let intent = Intent::read(store)?;
+    let has_stopped = origin.is_some_and(|origin| origin.manifest.stops);
+    Ok(intent.filter(|intent| !has_stopped && last.is_some_and(|last| last.incarnation == intent.incarnation)))
+}
