@@ -11,6 +11,8 @@ mod jobs;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod scaffold;

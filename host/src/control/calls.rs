@@ -39,6 +39,10 @@ impl Calls {
         let server = checkpoints.and_then(|checkpoints| {
             let opened = socket_path(&plan.name, &checkpoints.location, state_dir).and_then(|path| Server::open(&path));
             opened
+                .inspect(|server| {
+                    let path = server.path().display();
+                    tracing::info!("`wasmill status`, `savepoint` and `stop` reach this job at {path}");
+                })
                 .inspect_err(|fault| {
                     tracing::warn!(
                         "`wasmill savepoint`, `stop` and `status` cannot reach this job: {fault}; `--state-dir` names \

@@ -57,6 +57,10 @@ impl Server {
         Ok(Self { path: path.to_owned(), inode, calls, connections, listening })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub async fn next(&mut self) -> Call {
         match self.calls.recv().await {
             Some(call) => call,
