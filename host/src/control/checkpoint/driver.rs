@@ -1,5 +1,6 @@
 //! The thread that makes the checkpoints of a running job: it performs what the coordinator says.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -49,8 +50,17 @@ pub enum Notice {
     Stop,
     /// The same, after the sources have ended and every window has fired.
     Drain,
+    /// A writer has panicked.
+    Failed(Fault),
     /// The job has failed: nothing more is to be decided.
     Abort,
+}
+
+/// The fault of a thread that panicked.
+pub fn panicked(what: &str, panic: &(dyn Any + Send)) -> Fault {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Fault::internal(format!("{what} panicked, which is a bug in wasmill: {text}"))
 }
 
 /// A slot as the driver reaches it.
@@ -214,6 +224,7 @@ impl<W: Writers> Driver<W> {
                 self.intend(Then::Drain, None)?;
                 Event::Drain
             }
+            Notice::Failed(fault) => return Err(fault),
             Notice::Abort => return Ok(()),
         };
         self.apply(event, now)

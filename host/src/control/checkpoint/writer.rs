@@ -1,5 +1,6 @@
 //! Puts frozen state into files, beside the stream.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, TaskSnapshot};
@@ -11,7 +12,7 @@ use crate::storage::state_file::StateFileWriter;
 use crate::storage::store::Store;
 use crate::worker::slot::TaskId;
 
-use super::driver::Notice;
+use super::driver::{Notice, panicked};
 use super::record::{MemberRecord, Place, StateFile};
 
 /// Threads that write: more only share the disk.
@@ -20,7 +21,9 @@ pub const WRITERS: usize = 2;
 /// Writes what comes until nobody is left who could send more.
 pub fn run(tasks: &Receiver<(TaskId, TaskSnapshot, Place)>, notices: &Sender<Notice>) {
     for (task, snapshot, place) in tasks {
-        if notices.send(write(&place, task, snapshot)).is_err() {
+        let written = catch_unwind(AssertUnwindSafe(|| write(&place, task, snapshot)));
+        let notice = written.unwrap_or_else(|panic| Notice::Failed(panicked("writing a checkpoint", panic.as_ref())));
+        if notices.send(notice).is_err() {
             return;
         }
     }
