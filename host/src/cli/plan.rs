@@ -43,13 +43,13 @@ impl Plan {
             || (is_finished && self.from.is_some());
         match self.json {
             true => print_json(origin.as_ref(), &findings, is_refused)?,
-            false => print(origin.as_ref(), &findings),
+            false => print(origin.as_ref(), &findings, is_refused),
         }
         Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
-fn print(origin: Option<&Origin>, findings: &[Finding]) {
+fn print(origin: Option<&Origin>, findings: &[Finding], is_refused: bool) {
     let Some(origin) = origin else {
         println!("the job has no checkpoint: it starts from nothing");
         return;
@@ -58,6 +58,9 @@ fn print(origin: Option<&Origin>, findings: &[Finding]) {
     findings.iter().for_each(|finding| println!("  {finding}"));
     if origin.manifest.is_finished {
         println!("the job had finished with it: nothing goes on from there");
+    }
+    if is_refused {
+        println!("`wasmill run` would refuse this");
     }
 }
 

@@ -94,7 +94,8 @@ impl Attempts {
     async fn run(mut self, state_dir: Option<PathBuf>) -> anyhow::Result<()> {
         // A job that cannot even start the first time is not tried again: somebody is there to see it.
         let mut job = Job::start(Arc::clone(&self.plan), &self.options)?;
-        let mut calls = Calls::open(&self.plan, self.plan.checkpoints.as_ref(), state_dir.as_deref());
+        let checkpoints = self.plan.checkpoints.as_ref().filter(|_| job.has_checkpoints());
+        let mut calls = Calls::open(&self.plan.name, checkpoints, state_dir.as_deref());
         loop {
             let started = Instant::now();
             let ended = self.watch(&mut job, &mut calls).await?;

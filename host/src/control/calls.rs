@@ -1,10 +1,11 @@
 //! What other processes ask of a running job by its control socket, from one start of the job to the next.
 
+use std::path::Path;
+
 use tokio::sync::{oneshot, watch};
 
 use crate::model::fault::Fault;
 use crate::plan::fault_tolerance::CheckpointPlan;
-use crate::plan::graph::Plan;
 
 use super::checkpoint::coordinator::Then;
 use super::checkpoint::progress::CompletedCheckpoint;
@@ -35,9 +36,9 @@ type Made = oneshot::Receiver<Result<SavepointMade, Fault>>;
 
 impl Calls {
     /// Listens for a job that makes checkpoints. Where that cannot be, the job runs all the same.
-    pub fn open(plan: &Plan, checkpoints: Option<&CheckpointPlan>, state_dir: Option<&std::path::Path>) -> Self {
+    pub fn open(job: &str, checkpoints: Option<&CheckpointPlan>, state_dir: Option<&Path>) -> Self {
         let server = checkpoints.and_then(|checkpoints| {
-            let opened = socket_path(&plan.name, &checkpoints.location, state_dir).and_then(|path| Server::open(&path));
+            let opened = socket_path(job, &checkpoints.location, state_dir).and_then(|path| Server::open(&path));
             opened
                 .inspect(|server| {
                     let path = server.path().display();

@@ -43,11 +43,10 @@ fn every_value_of_a_checkpoint_can_be_read_without_the_job() {
         assert_eq!((&entry["value"]["counted"], &entry["value"]["counts"]["count"]), (&count.into(), &count.into()));
     }
     let panes = lines(&["windows", "windows"]);
-    let mean = &panes[0]["value"];
-    assert_eq!(mean["n"], mean["mean"]["count"]);
-    assert!(
-        mean["pane_start"].as_str().unwrap().ends_with(":00Z") || mean["pane_start"].as_str().unwrap().ends_with("5Z")
-    );
+    for entry in &panes {
+        assert_eq!(entry["value"]["n"], entry["value"]["mean"]["count"]);
+        assert!(entry["value"]["pane_start"].as_str() < entry["value"]["pane_end"].as_str());
+    }
 
     let (key, count) = counts.first_key_value().unwrap();
     let get = |key: &str| folder.call(&["state", "get", "job.toml", "count", "count", "--key", key]);

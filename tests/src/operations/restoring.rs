@@ -26,10 +26,12 @@ fn a_savepoint_is_moved_and_gone_on_from_with_any_number_of_slots() {
 fn from_nothing_only_where_nothing_is_lost() {
     let folder = Folder::new();
     stopped(&folder);
+    finish(&folder, &[]);
     let refused = folder.call(&["run", "job.toml", "--fresh", "--set", super::FAST]);
     assert!(refused.error().contains("is there from an earlier run"), "{}", refused.stderr);
     folder.remove("out");
-    finish(&folder, &["--fresh"]);
+    let log = finish(&folder, &["--fresh"]);
+    assert!(!log.contains("going on") && !log.contains("WARN"), "{log}");
     assert_eq!(folder.lines("out"), straight());
 }
 

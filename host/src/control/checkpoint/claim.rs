@@ -35,7 +35,7 @@ pub struct Claimed {
     pub store: Store,
     pub decisions: Decisions,
     pub origin: Option<Origin>,
-    /// The last start of the job was to be stopped, and was not.
+    /// The last start of the job was to be stopped, and was not; `None` too where a person chose where to start.
     pub unfinished_stop: Option<Intent>,
     pub committers: BTreeMap<Uid, Box<dyn Committer>>,
     /// The number of its first checkpoint.
@@ -81,7 +81,9 @@ pub fn claim_in(
                 return Err(origin.finished());
             }
         }
-        unfinished = unfinished_stop(&store, last, origin.as_ref())?;
+        if let StartFrom::Latest = from {
+            unfinished = unfinished_stop(&store, last, origin.as_ref())?;
+        }
         Ok(start)
     })?;
     Intent::delete(&store)?;

@@ -71,3 +71,38 @@ fn take_terminated(bytes: &mut &[u8]) -> Option<Vec<u8>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, BinaryArray, Float64Array, Int64Array, StringArray};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::Keys;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_is_its_columns(
+            number: Option<i64>, float in prop::option::of(-1e300f64..1e300), bytes: Option<Vec<u8>>, text: Option<String>
+        ) {
+            let columns: [ArrayRef; 4] = [
+                Arc::new(Int64Array::from(vec![number])),
+                Arc::new(Float64Array::from(vec![float])),
+                Arc::new(BinaryArray::from(vec![bytes.as_deref()])),
+                Arc::new(StringArray::from(vec![text.as_deref()])),
+            ];
+            let mut keys = Keys::default();
+            keys.encode(&columns, 1);
+            let fields = [DataType::I64, DataType::F64, DataType::Bytes, DataType::Text];
+            let fields: Vec<Field> = "abcd".chars().zip(fields).map(|(n, t)| Field::nullable(&n.to_string(), t)).collect();
+            let (mut rest, mut out) = (keys.get(0), Json::default());
+            read(&mut rest, &fields, &mut out).unwrap();
+            prop_assert!(rest.is_empty());
+            let expected = json!({ "a": number, "b": float.map(|f| f + 0.0), "c": bytes.map(hex::encode), "d": text });
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&out.0).unwrap(), expected);
+        }
+    }
+}
