@@ -15,6 +15,8 @@ mod operations;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod processing_time;
+#[cfg(test)]
 mod scaffold;
 #[cfg(test)]
 mod simulation;

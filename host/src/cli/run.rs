@@ -11,7 +11,7 @@ use super::progress_view::{View, now};
 use crate::control::calls::{Calls, Outcome};
 use crate::control::checkpoint::claim::StartFrom;
 use crate::control::job::{Job, Options, no_checkpoints};
-use crate::control::progress::{Sampler, status, totals};
+use crate::control::progress::{Sampler, operator_metrics, status, totals};
 use crate::control::restart::Restarts;
 use crate::control::socket::protocol::JobState;
 use crate::model::fail_point;
@@ -199,7 +199,7 @@ impl Attempts {
                 }
             }
         };
-        self.view.finish(totals(job), started.elapsed(), ended.is_ok());
+        self.view.finish(totals(job), &operator_metrics(job), started.elapsed(), ended.is_ok());
         Ok(ended)
     }
 }

@@ -1,9 +1,11 @@
-//! Encoded keys as JSON. Unlike `decode` it takes any bytes: people read damaged state too.
+//! Encoded keys as JSON, for people: one that is taken off the front of something longer too.
+
+use std::fmt::Display;
 
 use crate::model::json::Json;
 use crate::model::schema::{DataType, Field};
 
-use super::{END, ESCAPED, NULL, VALID, flip};
+use super::{f32_of, f64_of, flip, take, take_tag, take_terminated};
 
 /// Appends an object of the columns of a key that is taken off the front of `bytes`; `None` = they are no key of these
 /// fields.
@@ -11,64 +13,62 @@ pub fn read(bytes: &mut &[u8], fields: &[Field], out: &mut Json) -> Option<()> {
     out.raw('{');
     for (i, field) in fields.iter().enumerate() {
         out.name(&field.name, i == 0);
-        let [tag] = take(bytes)?;
-        match tag {
-            NULL => out.raw("null"),
-            VALID => read_column(bytes, &field.data_type, out)?,
-            _ => return None,
-        }
+        read_column(bytes, &field.data_type, out).ok()?;
     }
     out.raw('}');
     Some(())
 }
 
-fn read_column(bytes: &mut &[u8], data_type: &DataType, out: &mut Json) -> Option<()> {
+/// Appends one column of a key. The error says what is wrong with it.
+pub fn read_column(bytes: &mut &[u8], data_type: &DataType, out: &mut Json) -> Result<(), String> {
     match data_type {
-        DataType::Boolean => out.raw(take::<1>(bytes)? != [0]),
-        DataType::I8 => out.raw(i8::from_be_bytes(flip(take(bytes)?))),
-        DataType::I16 => out.raw(i16::from_be_bytes(flip(take(bytes)?))),
-        DataType::I32 => out.raw(i32::from_be_bytes(flip(take(bytes)?))),
-        DataType::I64 | DataType::Duration => out.raw(i64::from_be_bytes(flip(take(bytes)?))),
-        DataType::U8 => out.raw(u8::from_be_bytes(take(bytes)?)),
-        DataType::U16 => out.raw(u16::from_be_bytes(take(bytes)?)),
-        DataType::U32 => out.raw(u32::from_be_bytes(take(bytes)?)),
-        DataType::U64 => out.raw(u64::from_be_bytes(take(bytes)?)),
-        DataType::F32 => out.short_float(super::f32_of(u32::from_be_bytes(take(bytes)?))),
-        DataType::F64 => out.float(super::f64_of(u64::from_be_bytes(take(bytes)?))),
-        DataType::Decimal { scale, .. } => out.decimal(i128::from_be_bytes(flip(take(bytes)?)), *scale),
-        DataType::Timestamp => out.timestamp(i64::from_be_bytes(flip(take(bytes)?))),
-        DataType::Date => out.date(i32::from_be_bytes(flip(take(bytes)?))),
+        DataType::Boolean => number(bytes, out, |b: [u8; 1]| b != [0])?,
+        DataType::I8 => number(bytes, out, |b| i8::from_be_bytes(flip(b)))?,
+        DataType::I16 => number(bytes, out, |b| i16::from_be_bytes(flip(b)))?,
+        DataType::I32 => number(bytes, out, |b| i32::from_be_bytes(flip(b)))?,
+        DataType::I64 | DataType::Duration => number(bytes, out, |b| i64::from_be_bytes(flip(b)))?,
+        DataType::U8 => number(bytes, out, u8::from_be_bytes)?,
+        DataType::U16 => number(bytes, out, u16::from_be_bytes)?,
+        DataType::U32 => number(bytes, out, u32::from_be_bytes)?,
+        DataType::U64 => number(bytes, out, u64::from_be_bytes)?,
+        DataType::F32 => written(take(bytes)?, out, |b, out| out.short_float(f32_of(u32::from_be_bytes(b)))),
+        DataType::F64 => written(take(bytes)?, out, |b, out| out.float(f64_of(u64::from_be_bytes(b)))),
+        DataType::Decimal { scale, .. } => {
+            written(take(bytes)?, out, |b, out| out.decimal(i128::from_be_bytes(flip(b)), *scale))
+        }
+        DataType::Timestamp => written(take(bytes)?, out, |b, out| out.timestamp(i64::from_be_bytes(flip(b)))),
+        DataType::Date => written(take(bytes)?, out, |b, out| out.date(i32::from_be_bytes(flip(b)))),
         DataType::FixedBytes(width) => {
-            let (value, rest) = bytes.split_at_checked(*width as usize)?;
-            *bytes = rest;
-            out.bytes(value);
+            let value = match take_tag(bytes)? {
+                false => None,
+                true => Some(bytes.split_off(..*width as usize).ok_or("it is cut short")?),
+            };
+            written(value, out, |value, out| out.bytes(value))
         }
-        DataType::Text => out.text(&String::from_utf8(take_terminated(bytes)?).ok()?),
-        DataType::Bytes => out.bytes(&take_terminated(bytes)?),
-        DataType::List(_) | DataType::Struct(_) => return None,
+        DataType::Text => match take_terminated(bytes)? {
+            None => out.raw("null"),
+            Some(text) => out.text(std::str::from_utf8(&text).map_err(|error| format!("it is not UTF-8: {error}"))?),
+        },
+        DataType::Bytes => written(take_terminated(bytes)?, out, |value, out| out.bytes(&value)),
+        DataType::List(_) | DataType::Struct(_) => return Err(format!("{data_type} is no type of a key")),
     }
-    Some(())
+    Ok(())
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (value, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*value)
+fn number<const N: usize, T: Display>(
+    bytes: &mut &[u8],
+    out: &mut Json,
+    decode: impl FnOnce([u8; N]) -> T,
+) -> Result<(), String> {
+    written(take(bytes)?, out, |value, out| out.raw(decode(value)));
+    Ok(())
 }
 
-fn take_terminated(bytes: &mut &[u8]) -> Option<Vec<u8>> {
-    let mut value = Vec::new();
-    loop {
-        let end = memchr::memchr(END, bytes)?;
-        value.extend_from_slice(&bytes[..end]);
-        *bytes = &bytes[end + 1..];
-        match bytes.split_first() {
-            Some((&ESCAPED, rest)) => {
-                value.push(END);
-                *bytes = rest;
-            }
-            _ => return Some(value),
-        }
+/// `None` = null.
+fn written<T>(value: Option<T>, out: &mut Json, write: impl FnOnce(T, &mut Json)) {
+    match value {
+        None => out.raw("null"),
+        Some(value) => write(value, out),
     }
 }
 
