@@ -9,7 +9,7 @@ use crate::plan::fault_tolerance::CheckpointPlan;
 
 use super::checkpoint::coordinator::Then;
 use super::checkpoint::progress::CompletedCheckpoint;
-use super::checkpoint::savepoint::{SavepointMade, SavepointOrder};
+use super::checkpoint::savepoint::{Ordered, SavepointMade, SavepointOrder};
 use super::job::Job;
 use super::socket::address::socket_path;
 use super::socket::protocol::{Answer, Command, JobStatus};
@@ -71,7 +71,8 @@ impl Calls {
                 Outcome::Served
             }
             Command::Savepoint { to, detached } => {
-                let (accepted, made) = order(job, to, Then::GoOn);
+                let (order, Ordered { accepted, made }) = SavepointOrder::new(to, Then::GoOn);
+                job.savepoint(order);
                 tokio::spawn(async move {
                     let has_begun = accepted.await.is_ok();
                     let result = if detached && has_begun { Answer::Accepted {} } else { savepoint(made).await };
@@ -91,7 +92,9 @@ impl Calls {
             }
             Command::Stop { savepoint: Some(savepoint), drain } => {
                 tracing::info!("stopping with a savepoint: somebody has asked for it");
-                let (_, made) = order(job, savepoint.to, if drain { Then::Drain } else { Then::Stop });
+                let then = if drain { Then::Drain } else { Then::Stop };
+                let (order, Ordered { made, .. }) = SavepointOrder::new(savepoint.to, then);
+                job.savepoint(order);
                 tokio::spawn(stopped(self.end.subscribe(), Some(made), answer));
                 // If it fails, the job goes on from its last checkpoint.
                 Outcome::Served
@@ -114,13 +117,6 @@ impl Calls {
             server.close().await;
         }
     }
-}
-
-fn order(job: &Job, to: Option<String>, then: Then) -> (oneshot::Receiver<()>, Made) {
-    let (accept, accepted) = oneshot::channel();
-    let (answer, made) = oneshot::channel();
-    job.savepoint(SavepointOrder { to, then, accept, answer });
-    (accepted, made)
 }
 
 async fn savepoint(made: Made) -> Answer {

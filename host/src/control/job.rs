@@ -239,7 +239,7 @@ impl Job {
     pub fn savepoint(&self, order: SavepointOrder) {
         match &self.checkpoints {
             Some(notices) => drop(notices.send(Notice::Savepoint(order))),
-            None => drop(order.answer.send(Err(no_checkpoints(&self.plan.name)))),
+            None => order.refuse(no_checkpoints(&self.plan.name)),
         }
     }
 

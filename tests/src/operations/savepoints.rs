@@ -105,6 +105,12 @@ fn what_cannot_be_done_is_refused_and_the_job_goes_on() {
     say(&folder, &["savepoint", "job.toml"]);
     assert!(folder.path().join("later/manifest.json").exists());
 
+    // A client that waits no longer does not stop what it has asked for.
+    let early = folder.call(&["savepoint", "job.toml", "--to", "early", "--timeout", "1us"]);
+    assert!(early.error().contains("goes on"), "{}", early.stderr);
+    say(&folder, &["savepoint", "job.toml"]);
+    assert!(folder.path().join("early/manifest.json").exists());
+
     let socket = folder.path().join("job.checkpoints/job/control.sock");
     assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let ask = |line: &[u8]| {

@@ -186,7 +186,7 @@ impl<W: Writers> Driver<W> {
         self.savepoints.refuse_all(&why);
         for notice in notices.try_iter() {
             if let Notice::Savepoint(order) = notice {
-                let _ = order.answer.send(Err(why.clone()));
+                order.refuse(why.clone());
             }
         }
     }

@@ -23,9 +23,29 @@ pub struct SavepointOrder {
     /// An absolute folder or a URL, which holds no checkpoint yet; `None` = within the job's place.
     pub to: Option<String>,
     pub then: Then,
-    /// Told when the savepoint waits for its turn; dropped, it was refused.
-    pub accept: oneshot::Sender<()>,
-    pub answer: oneshot::Sender<Result<SavepointMade, Fault>>,
+    accept: oneshot::Sender<()>,
+    answer: oneshot::Sender<Result<SavepointMade, Fault>>,
+}
+
+/// The other end of an order. Both may be dropped: the savepoint is made all the same.
+pub struct Ordered {
+    /// Told when the savepoint waits for its turn; an error, it was refused.
+    pub accepted: oneshot::Receiver<()>,
+    /// An error of the channel's: the job was over before.
+    pub made: oneshot::Receiver<Result<SavepointMade, Fault>>,
+}
+
+impl SavepointOrder {
+    pub fn new(to: Option<String>, then: Then) -> (Self, Ordered) {
+        let (accept, accepted) = oneshot::channel();
+        let (answer, made) = oneshot::channel();
+        (Self { to, then, accept, answer }, Ordered { accepted, made })
+    }
+
+    /// Tells whoever ordered it that there will be no savepoint, if that still matters to them.
+    pub fn refuse(self, why: Fault) {
+        let _ = self.answer.send(Err(why));
+    }
 }
 
 /// A complete savepoint.
@@ -83,8 +103,7 @@ impl Savepoints {
                 Some(Savepoint { request: self.requests, then: order.then })
             }
             Err(fault) => {
-                // Who asked may have gone.
-                let _ = order.answer.send(Err(fault));
+                order.refuse(fault);
                 None
             }
         }
