@@ -100,7 +100,8 @@ fn what_is_confined_stays_where_it_belongs() {
     let mut wrong = Vec::new();
     each_line(|_, place, line| {
         for (name, allowed) in CONFINED {
-            if line.contains(name) && !allowed.iter().any(|allowed| place.starts_with(&format!("{allowed}/"))) {
+            let is_allowed = allowed.iter().any(|folder| place.starts_with(&format!("{folder}/")));
+            if line.contains(name) && !is_allowed {
                 wrong.push(format!("{place}: `{name}` belongs in {allowed:?}"));
             }
         }

@@ -11,6 +11,7 @@ mod pass;
 mod place;
 mod process;
 mod prune;
+mod sink;
 mod source;
 mod window;
 

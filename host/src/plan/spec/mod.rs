@@ -2,6 +2,7 @@
 //! are not resolved here; see `resolve`.
 
 mod fault_tolerance;
+mod kafka;
 mod limits;
 mod operator;
 mod reader;
@@ -20,7 +21,7 @@ use super::graph::Limits;
 pub use operator::{
     AggregateCall, AggregateSpec, Function, OperatorKindSpec, OperatorSpec, PluginSpec, ProcessSpec, WindowSpec,
 };
-pub use sink::SinkSpec;
+pub use sink::{ColumnRole, SinkSpec};
 pub use source::{EventTimeSpec, SourceSpec, TimeSpec, WatermarkSpec};
 
 use reader::{Reader, nowhere};
