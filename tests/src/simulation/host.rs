@@ -6,10 +6,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use wasmill::control::checkpoint::claim::{StartFrom, claim_in};
-use wasmill::control::checkpoint::coordinator::Then;
 use wasmill::control::checkpoint::driver::{Driver, Mailbox, Means, Notice, Writers};
 use wasmill::control::checkpoint::record::Place;
-use wasmill::control::checkpoint::savepoint::SavepointOrder;
 use wasmill::control::checkpoint::writer;
 use wasmill::dataplane::snapshot::{Restored, TaskSnapshot};
 use wasmill::dataplane::task::Progress;
@@ -145,12 +143,6 @@ impl Host {
 
     pub fn tick(&mut self, now: Timestamp) -> Result<(), Fault> {
         if self.driver.wake_at() <= now { self.driver.tick(now) } else { Ok(()) }
-    }
-
-    /// Asks for a savepoint, and does not wait for it.
-    pub fn savepoint(&mut self, then: Then) {
-        let (order, _) = SavepointOrder::new(None, then);
-        self.notices.lock().unwrap().push_back(Notice::Savepoint(order));
     }
 
     pub fn stop(&mut self) {

@@ -9,7 +9,6 @@ mod host;
 use std::hash::Hasher;
 use std::sync::{Arc, OnceLock};
 
-use wasmill::control::checkpoint::coordinator::Then;
 use wasmill::control::environment::HostEnvironment;
 use wasmill::dataplane::task::Progress;
 use wasmill::model::fault::{Fault, FaultKind};
@@ -189,11 +188,10 @@ impl World {
             self.now += self.random.below(2_000) as i64;
             if self.deaths_left > 0 && self.random.once_in(self.deaths) {
                 self.deaths_left -= 1;
-                match self.random.below(10) {
-                    0 => host.stop(),
-                    1 => host.savepoint(Then::Stop),
-                    2..4 => host.savepoint(Then::GoOn),
-                    _ => return Ending::Died,
+                if self.random.once_in(5) {
+                    host.stop();
+                } else {
+                    return Ending::Died;
                 }
             }
             if !asleep.is_empty() && self.random.once_in(4) {
