@@ -15,15 +15,14 @@ use crate::storage::store::Store;
 use crate::worker::slot::TaskId;
 
 use super::driver::{Notice, panicked};
-use super::record::{Incarnation, MemberRecord, NativeFile, NativeState, StateFile, Written};
+use super::record::{MemberRecord, NativeFile, NativeState, Place, StateFile, Written};
 
 /// Threads that write: more only share the disk.
 pub const WRITERS: usize = 2;
 
 /// Writes the state of tasks. All of one slot go to the same writer.
+#[derive(Default)]
 pub struct Writer {
-    store: Store,
-    incarnation: Incarnation,
     lasting: BTreeMap<(Uid, Slot), Lasting>,
 }
 
@@ -31,14 +30,10 @@ pub struct Writer {
 type Lasting = BTreeMap<CheckpointId, BTreeMap<String, NativeFile>>;
 
 impl Writer {
-    pub fn new(store: Store, incarnation: Incarnation) -> Self {
-        Self { store, incarnation, lasting: BTreeMap::new() }
-    }
-
     /// Writes what comes until nobody is left who could send more.
-    pub fn run(mut self, tasks: &Receiver<(TaskId, TaskSnapshot)>, notices: &Sender<Notice>) {
-        for (task, snapshot) in tasks {
-            let written = catch_unwind(AssertUnwindSafe(|| self.write(task, snapshot)));
+    pub fn run(mut self, tasks: &Receiver<(TaskId, TaskSnapshot, Place)>, notices: &Sender<Notice>) {
+        for (task, snapshot, place) in tasks {
+            let written = catch_unwind(AssertUnwindSafe(|| self.write(task, snapshot, &place)));
             let notice =
                 written.unwrap_or_else(|panic| Notice::Failed(panicked("writing a checkpoint", panic.as_ref())));
             if notices.send(notice).is_err() {
@@ -47,23 +42,29 @@ impl Writer {
         }
     }
 
-    /// Writes the state of a task's members.
-    pub fn write(&mut self, task: TaskId, snapshot: TaskSnapshot) -> Notice {
+    /// Writes the state of a task's members into a place of its own.
+    pub fn write(&mut self, task: TaskId, snapshot: TaskSnapshot, place: &Place) -> Notice {
         let barrier = snapshot.barrier;
-        let members = snapshot.members.into_iter().map(|member| self.write_member(&barrier, task.slot, member));
+        let members = snapshot.members.into_iter().map(|member| self.write_member(&barrier, task.slot, member, place));
         Notice::Written(task, barrier.checkpoint, members.collect())
     }
 
-    fn write_member(&mut self, barrier: &Barrier, slot: Slot, member: MemberSnapshot) -> MemberRecord {
+    fn write_member(
+        &mut self,
+        barrier: &Barrier,
+        slot: Slot,
+        member: MemberSnapshot,
+        place: &Place,
+    ) -> MemberRecord {
         let MemberSnapshot { uid, progress, state, splits } = member;
         let OperatorSnapshot { frozen, is_incremental, committables } = state;
         let lasting = self.lasting.entry((uid.clone(), slot)).or_default();
         // Only what belongs to a complete checkpoint is sure to stay, and the base is the newest one.
         lasting.retain(|checkpoint, _| barrier.base.is_some_and(|base| base <= *checkpoint));
-        let key = format!("{}/{uid}.{}", self.incarnation.folder(barrier.checkpoint.0), slot.0);
+        let key = format!("{}/{uid}.{}", place.folder, slot.0);
         let known = barrier.base.and_then(|base| lasting.get(&base));
         let mut files =
-            MemberFiles { store: &self.store, key, known, chunks: None, native: None, new: BTreeMap::new() };
+            MemberFiles { store: &place.store, key, known, chunks: None, native: None, new: BTreeMap::new() };
         let written = frozen.into_iter().try_for_each(|frozen| frozen.write(&mut files));
         let (written, new) = match written {
             Ok(()) => files.finish(),
