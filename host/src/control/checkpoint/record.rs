@@ -16,7 +16,8 @@ use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, W
 use crate::state::snapshot::NativeForm;
 use crate::storage::decisions::Decisions;
 use crate::storage::manifest::{
-    AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape, SlotRecord, StateRecord,
+    AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape,
+    SlotRecord, StateRecord,
 };
 use crate::storage::store::Store;
 

@@ -49,13 +49,7 @@ impl Writer {
         Notice::Written(task, barrier.checkpoint, members.collect())
     }
 
-    fn write_member(
-        &mut self,
-        barrier: &Barrier,
-        slot: Slot,
-        member: MemberSnapshot,
-        place: &Place,
-    ) -> MemberRecord {
+    fn write_member(&mut self, barrier: &Barrier, slot: Slot, member: MemberSnapshot, place: &Place) -> MemberRecord {
         let MemberSnapshot { uid, progress, state, splits } = member;
         let OperatorSnapshot { frozen, is_incremental, committables } = state;
         let lasting = self.lasting.entry((uid.clone(), slot)).or_default();
@@ -139,8 +133,6 @@ impl ChunkSink for MemberFiles<'_> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use uuid::Uuid;
-
     use super::*;
     use crate::dataplane::snapshot::Watermarks;
     use crate::model::key::Keys;
@@ -166,6 +158,7 @@ mod tests {
     /// The keys of what the checkpoint consists of.
     fn checkpoint(
         writer: &mut Writer,
+        store: &Store,
         state: &mut dyn KeyedState,
         checkpoint: u64,
         base: Option<u64>,
@@ -176,11 +169,13 @@ mod tests {
         let progress = Watermarks { input: Timestamp::MIN, latest: None };
         let members = vec![MemberSnapshot { uid: Uid::from("op"), progress, state, splits: Vec::new() }];
         let task = TaskId { slot: Slot(0), task: 0 };
-        let Notice::Written(_, _, members) = writer.write(task, TaskSnapshot { barrier, members }) else { panic!() };
+        let place = Place { store: store.clone(), folder: format!("checkpoints/1-{checkpoint}") };
+        let written = writer.write(task, TaskSnapshot { barrier, members }, &place);
+        let Notice::Written(_, _, members) = written else { panic!() };
         let written = members[0].written.as_ref().unwrap();
         let files: BTreeSet<String> = written.files().map(|file| file.key.clone()).collect();
         for file in written.files() {
-            assert_eq!(writer.store.bytes_of(&file.key).unwrap(), file.bytes);
+            assert_eq!(store.bytes_of(&file.key).unwrap(), file.bytes);
         }
         files
     }
@@ -198,16 +193,16 @@ mod tests {
         let rocksdb = RocksDb::start(&plan).unwrap();
         let scope = Scope { widths: vec![Some(4)], groups: 0..8, max_parallelism: 8, is_native: true };
         let mut state = rocksdb.open(&Uid::from("op"), Slot(0), scope).unwrap();
-        let mut writer = Writer::new(store, Incarnation { job_id: Uuid::nil(), number: 1 });
+        let mut writer = Writer::default();
         put(&mut state, 0..100);
         put(&mut state, 100..200);
-        let first = checkpoint(&mut writer, &mut state, 1, None);
+        let first = checkpoint(&mut writer, &store, &mut state, 1, None);
         put(&mut state, 200..210);
-        let second = checkpoint(&mut writer, &mut state, 2, Some(1));
+        let second = checkpoint(&mut writer, &store, &mut state, 2, Some(1));
         put(&mut state, 210..220);
         // The second did not become complete.
-        let third = checkpoint(&mut writer, &mut state, 3, Some(1));
-        let whole = checkpoint(&mut writer, &mut state, 4, None);
+        let third = checkpoint(&mut writer, &store, &mut state, 3, Some(1));
+        let whole = checkpoint(&mut writer, &store, &mut state, 4, None);
         let shared = |files: &BTreeSet<String>, with: &BTreeSet<String>| tables(files).intersection(with).count();
         // What stood in the cache alone is in a file that no other checkpoint has.
         assert_eq!((tables(&first).len(), shared(&second, &first)), (2, 1));

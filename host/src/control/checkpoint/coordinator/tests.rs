@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::*;
+use crate::control::checkpoint::record::Written;
 use crate::dataplane::snapshot::Watermarks;
 use crate::model::time::Micros;
 use crate::plan::fault_tolerance::Location;
@@ -103,7 +104,7 @@ fn member(task: TaskId, barrier: Barrier) -> MemberRecord {
         splits: Vec::new(),
         committables: vec![json!(format!("{}-{}", barrier.checkpoint, task.slot.0))],
         is_incremental: barrier.base.is_some(),
-        file: Ok(Some(file(format!("{}-{}", barrier.checkpoint, task.slot.0)))),
+        written: Ok(Written { file: Some(file(format!("{}-{}", barrier.checkpoint, task.slot.0))), native: None }),
     }
 }
 
@@ -114,8 +115,8 @@ fn deleted(action: Action) -> Vec<String> {
     }
 }
 
-fn keys(files: &[StateFile]) -> Vec<&str> {
-    files.iter().map(|file| file.key.as_str()).collect()
+fn keys(chain: &Chain) -> Vec<&str> {
+    chain.files.iter().map(|file| file.key.as_str()).collect()
 }
 
 fn savepoint(request: u64, then: Then) -> Savepoint {
@@ -214,7 +215,7 @@ fn a_file_that_cannot_be_written_fails_the_checkpoint() {
     let mut bench = Bench::new(plan());
     bench.wait();
     let barrier = bench.injected();
-    let broken = MemberRecord { file: Err(Fault::unavailable("no")), ..member(TASKS[0], barrier) };
+    let broken = MemberRecord { written: Err(Fault::unavailable("no")), ..member(TASKS[0], barrier) };
     bench.tell(Event::Written(TASKS[0], barrier.checkpoint, vec![broken]));
     assert_eq!(bench.next(), Action::Fail(Fault::unavailable("no")));
 }
@@ -292,7 +293,7 @@ fn a_savepoint_that_fails_fails_nobody_but_who_asked() {
     let barrier = bench.injected();
     let fault = Fault::unavailable("no such folder");
     for task in TASKS {
-        let broken = MemberRecord { file: Err(fault.clone()), ..member(task, barrier) };
+        let broken = MemberRecord { written: Err(fault.clone()), ..member(task, barrier) };
         bench.tell(Event::Written(task, barrier.checkpoint, vec![broken]));
     }
     assert_eq!(bench.next(), Action::Refuse(savepoint(1, Then::GoOn), fault));
