@@ -9,10 +9,11 @@ use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
-use crate::storage::decisions::Decisions;
+use crate::storage::decisions::{Decisions, Record};
 use crate::storage::store::Store;
 
 use super::driver::commit;
+use super::intent::Intent;
 use super::restore::Origin;
 use super::retention;
 
@@ -34,6 +35,8 @@ pub struct Claimed {
     pub store: Store,
     pub decisions: Decisions,
     pub origin: Option<Origin>,
+    /// The last start of the job was to be stopped, and was not; `None` too where a person chose where to start.
+    pub unfinished_stop: Option<Intent>,
     pub committers: BTreeMap<Uid, Box<dyn Committer>>,
     /// The number of its first checkpoint.
     pub first: CheckpointId,
@@ -63,7 +66,7 @@ pub fn claim_in(
         StartFrom::Path(path) => Some(Origin::find(path)?),
         StartFrom::Latest | StartFrom::Nothing => None,
     };
-    let mut origin = None;
+    let (mut origin, mut unfinished) = (None, None);
     fail_point::reach("claim.before");
     let (decisions, _) = Decisions::claim(&store, |last| {
         let start = match from {
@@ -72,12 +75,20 @@ pub fn claim_in(
             StartFrom::Nothing => None,
         };
         origin = start.as_ref().map(|start| Origin::load(&store, start)).transpose()?;
-        origin.as_ref().map_or(Ok(()), |origin| origin.check(plan, may_drop_state))?;
+        if let Some(origin) = &origin {
+            origin.check(plan, may_drop_state)?;
+            if origin.manifest.is_finished && named.is_some() {
+                return Err(origin.finished());
+            }
+        }
+        if let StartFrom::Latest = from {
+            unfinished = unfinished_stop(&store, last, origin.as_ref())?;
+        }
         Ok(start)
     })?;
     let settled = settle(&store, plan, &checkpoints, from, origin.as_ref());
     let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault, &plan.name))?;
-    Ok(Claimed { plan: checkpoints, store, decisions, origin, committers, first, kept })
+    Ok(Claimed { plan: checkpoints, store, decisions, origin, unfinished_stop: unfinished, committers, first, kept })
 }
 
 /// What is left of earlier starts of the job.
@@ -95,6 +106,7 @@ fn settle(
     from: &StartFrom,
     origin: Option<&Origin>,
 ) -> Result<Settled, Fault> {
+    Intent::delete(store)?;
     fail_point::reach("claim.after");
     let mut committers = BTreeMap::new();
     for node in &plan.nodes {
@@ -114,4 +126,11 @@ fn settle(
     let swept = retention::sweep(store, last, checkpoints.retained)?;
     let first = CheckpointId(swept.highest.max(started_from) + 1);
     Ok(Settled { committers, first, kept: swept.kept })
+}
+
+/// What the last start of the job was told and had not done when it ended.
+fn unfinished_stop(store: &Store, last: Option<&Record>, origin: Option<&Origin>) -> Result<Option<Intent>, Fault> {
+    let intent = Intent::read(store)?;
+    let has_stopped = origin.is_some_and(|origin| origin.manifest.stops);
+    Ok(intent.filter(|intent| !has_stopped && last.is_some_and(|last| last.incarnation == intent.incarnation)))
 }
