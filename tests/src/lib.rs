@@ -9,7 +9,11 @@ mod interleavings;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod kafka;
+#[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

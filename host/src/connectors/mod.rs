@@ -6,6 +6,7 @@ mod dead_letters;
 mod file;
 mod format;
 mod generator;
+mod kafka;
 mod stdin;
 mod stdout;
 
@@ -13,19 +14,37 @@ pub use blackhole::Blackhole;
 pub use dead_letters::DeadLetters;
 pub use generator::write::write_events;
 
+use arrow_array::RecordBatch;
+
 use crate::dataplane::sink_writer::{Committable, SinkWriter};
-use crate::dataplane::split::SplitEnumerator;
+use crate::dataplane::split::{ReadLimits, SplitEnumerator};
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot};
 use crate::model::schema::Schema;
 use crate::plan::connector::{DeadLetterFile, SinkConnector, SourceConnector, SourcePlan};
+
+use format::Decoder;
 
 /// The splits of a source that one slot of `slots` reads.
 pub fn open_source(plan: &SourcePlan, slot: Slot, slots: Parallelism) -> Result<Box<dyn SplitEnumerator>, Fault> {
     match &plan.connector {
         SourceConnector::File(source) => file::open(source, &plan.schema, slot, slots),
         SourceConnector::Generator(source) => generator::open(source, &plan.schema, slot, slots),
+        SourceConnector::Kafka(source) => kafka::open_source(source, &plan.schema, slot, slots),
         SourceConnector::Stdin { format } => stdin::open(format, &plan.schema, slot),
+    }
+}
+
+/// One row from JSON, as sources decode it. The error says what is wrong with the text.
+pub fn decode_json_row(schema: &Schema, text: &str) -> Result<RecordBatch, String> {
+    let mut decoder = format::json::JsonDecoder::new(schema);
+    let input = format::Input { bytes: text.as_bytes(), offset: 0, is_last: true };
+    decoder.decode(input, ReadLimits { rows_max: 1, bytes_max: text.len().max(1) });
+    let rows = decoder.decoded().finish();
+    match rows.refused.into_iter().next() {
+        Some(refused) => Err(refused.reason),
+        None if rows.records.num_rows() == 1 => Ok(rows.records),
+        None => Err("it is empty".to_owned()),
     }
 }
 
@@ -34,6 +53,7 @@ pub fn count_splits(source: &SourceConnector) -> Result<usize, String> {
     match source {
         SourceConnector::File(source) => file::count_splits(source),
         SourceConnector::Generator(source) => Ok(usize::from(source.splits.max(1))),
+        SourceConnector::Kafka(source) => kafka::count_splits(source),
         SourceConnector::Stdin { .. } => Ok(1),
     }
 }
@@ -51,6 +71,7 @@ pub fn open_sink(
             None => Box::new(file::sink::FileWriter::open(sink, schema, slot)?),
             Some(incarnation) => Box::new(file::parts::PartWriter::open(sink, schema, slot, incarnation)?),
         },
+        SinkConnector::Kafka(sink) => kafka::open_sink(sink, schema)?,
         SinkConnector::Stdout { format } => {
             Box::new(stdout::StdoutWriter::open(std::io::stdout(), *format, schema, slot)?)
         }
@@ -73,7 +94,7 @@ pub trait Committer: Send {
 pub fn open_committer(sink: &SinkConnector) -> Option<Box<dyn Committer>> {
     match sink {
         SinkConnector::File(sink) => Some(Box::new(file::commit::FileCommitter::new(sink))),
-        SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
+        SinkConnector::Kafka(_) | SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
     }
 }
 

@@ -51,7 +51,11 @@ pub struct Keyed {
 
 /// How a backend keeps a state of an operator.
 pub fn layout(state: &StateInfo) -> StateLayout {
-    if state.kind.is_value_like() { StateLayout::Value { width: state.stored_width() } } else { StateLayout::Entries }
+    let expires = state.time_to_live.is_some();
+    match state.kind.is_value_like() {
+        true => StateLayout::Value { width: state.stored_width(), expires },
+        false => StateLayout::Entries { expires },
+    }
 }
 
 /// Due timers, a row each.
@@ -110,7 +114,7 @@ impl Keyed {
     }
 
     /// Makes the keys of these rows the ones of the call, and loads their state.
-    pub fn group(&mut self, batch: &Batch, watermark: Timestamp, now: Timestamp) {
+    pub fn group(&mut self, batch: &Batch, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|i| Arc::clone(batch.column(*i))).collect();
         self.keys.encode(&columns, batch.rows());
         self.grouping.group(&self.keys);
@@ -120,7 +124,7 @@ impl Keyed {
             let groups = self.grouping.distinct().len();
             self.overlay.times.set_row_times(groups, self.grouping.row_groups(), batch.times());
         }
-        self.load();
+        self.load()
     }
 
     /// The rows of the call whose keys are longer than the limit, and what to say of each.
@@ -129,7 +133,7 @@ impl Keyed {
     }
 
     /// The same for the keys of due timers.
-    pub fn group_due(&mut self, due: &Due, watermark: Timestamp, now: Timestamp) {
+    pub fn group_due(&mut self, due: &Due, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
         self.keys.clear();
         due.keys.iter().for_each(|key| self.keys.push(key, KeyHash::of(key)));
         self.grouping.group(&self.keys);
@@ -140,14 +144,14 @@ impl Keyed {
             let groups = self.grouping.distinct().len();
             self.overlay.times.set_timer_times(groups, self.grouping.row_groups(), &due.times);
         }
-        self.load();
+        self.load()
     }
 
-    fn load(&mut self) {
+    fn load(&mut self) -> Result<(), Fault> {
         let distinct = self.grouping.distinct();
         self.overlay.start(distinct);
         let (backend, times) = self.overlay.backend_and_times();
-        self.values.load(backend, distinct, times);
+        self.values.load(backend, distinct, times)
     }
 
     /// The groups of the call, and their lists and maps.
@@ -161,15 +165,22 @@ impl Keyed {
         (groups, &mut self.overlay)
     }
 
+    /// Why the backend could not answer what the call has asked for: then nothing of the call counts.
+    pub fn take_fault(&mut self) -> Option<Fault> {
+        self.overlay.take_fault()
+    }
+
     /// Of the keys of the call.
     pub fn state_bytes(&self) -> usize {
         self.values.values().iter().map(Values::data_bytes).sum()
     }
 
     /// Takes over the state and the timers of a step, all of them or, when a limit is broken, none.
-    pub fn apply(&mut self, step: &mut Step) -> Result<(), CallFailure> {
-        self.check(step)?;
-        self.store(std::mem::take(&mut step.states));
+    pub fn apply(&mut self, step: &mut Step) -> Result<Result<(), CallFailure>, Fault> {
+        if let Err(failure) = self.check(step) {
+            return Ok(Err(failure));
+        }
+        self.store(std::mem::take(&mut step.states))?;
         let distinct = self.grouping.distinct();
         for name in &step.timers_cancelled {
             let timers = match self.clocks[name.timer as usize] {
@@ -187,25 +198,26 @@ impl Keyed {
             let group = setting.name.group as usize;
             timers.set(distinct.get(group), distinct.hash(group), setting.name.timer, setting.at);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    fn store(&mut self, changed: Vec<(usize, Values)>) {
+    fn store(&mut self, changed: Vec<(usize, Values)>) -> Result<(), Fault> {
         let touched = self.overlay.touched();
         let (backend, times) = self.overlay.backend_and_times();
-        self.values.store(backend, self.grouping.distinct(), changed, &touched, times);
-        self.overlay.apply();
+        self.values.store(backend, self.grouping.distinct(), changed, &touched, times)?;
+        self.overlay.apply()
     }
 
     /// Frees some of what has expired by this clock.
-    pub fn sweep(&mut self, clock: Clock, now: Timestamp) {
+    pub fn sweep(&mut self, clock: Clock, now: Timestamp) -> Result<(), Fault> {
         if !expires(&self.infos, clock) || clock == Clock::ProcessingTime && self.sweep_at.is_none_or(|at| at > now) {
-            return;
+            return Ok(());
         }
-        self.overlay.backend().sweep(&expired(&self.infos, clock, now));
+        self.overlay.backend().sweep(&expired(&self.infos, clock, now))?;
         if clock == Clock::ProcessingTime {
             self.sweep_at = Some(now + SWEEP_INTERVAL);
         }
+        Ok(())
     }
 
     fn check(&self, step: &Step) -> Result<(), CallFailure> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef};
 
+use crate::model::fault::Fault;
 use crate::model::key::{self, Keys};
 use crate::model::schema::{DataType, Field};
 use crate::model::value::Values;
@@ -46,6 +47,8 @@ pub struct Overlay {
     cleared: BTreeMap<Vec<u8>, u32>,
     write_bytes: usize,
     touched: BTreeSet<(usize, u32)>,
+    /// What the backend could not do for the call.
+    fault: Option<Fault>,
 }
 
 struct Write {
@@ -77,6 +80,20 @@ impl Overlay {
         (&mut **backend, &self.times)
     }
 
+    /// What went wrong in the host while the call ran; the call was told that it cannot go on.
+    pub fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// Keeps a fault for `take_fault`.
+    fn keep_fault<T>(&mut self, result: Result<T, Fault>) -> Result<T, String> {
+        result.map_err(|fault| {
+            let reason = fault.message.clone();
+            self.fault.get_or_insert(fault);
+            reason
+        })
+    }
+
     /// Whether calls of the operator may have something to say to it.
     fn is_used(&self) -> bool {
         self.states.iter().any(|state| !state.kind.is_value_like() || state.time_to_live.is_some())
@@ -99,13 +116,13 @@ impl Overlay {
     }
 
     /// Hands what the call has written to the backend.
-    pub fn apply(&mut self) {
+    pub fn apply(&mut self) -> Result<(), Fault> {
         let writes = std::mem::take(&mut self.writes);
         let cleared = std::mem::take(&mut self.cleared);
         if !cleared.is_empty() {
             let mut prefixes = Keys::default();
             cleared.iter().for_each(|(prefix, group)| prefixes.push(prefix, self.keys.hash(*group as usize)));
-            self.backend().clear_entries(&prefixes);
+            self.backend().clear_entries(&prefixes)?;
         }
         let (mut addresses, mut values, mut stored) = (Keys::default(), Values::new(None), Vec::new());
         for (address, Write { group, value }) in writes {
@@ -119,14 +136,12 @@ impl Overlay {
             stored.extend_from_slice(value.as_deref().unwrap_or_default());
             values.push(value.as_ref().map(|_| &*stored));
             if addresses.bytes() + values.data_bytes() > APPLY_BYTES {
-                self.backend().put_entries(&addresses, &values);
+                self.backend().put_entries(&addresses, &values)?;
                 addresses.clear();
                 values.clear();
             }
         }
-        if !addresses.is_empty() {
-            self.backend().put_entries(&addresses, &values);
-        }
+        if addresses.is_empty() { Ok(()) } else { self.backend().put_entries(&addresses, &values) }
     }
 
     /// The type of an entry's key: of a list, the number of the element. An error if the state has no entries.
@@ -182,7 +197,7 @@ impl Overlay {
         let mut values = Values::new(width);
         for start in (0..groups.len()).step_by(GET_ROWS) {
             let rows = start..groups.len().min(start + GET_ROWS);
-            for (row, found) in rows.clone().zip(self.lookup(state, &groups[rows], &places, start)) {
+            for (row, found) in rows.clone().zip(self.lookup(state, &groups[rows], &places, start)?) {
                 if row > 0
                     && values.data_bytes() + found.as_ref().map_or(0, Vec::len) > self.limits.state_read_bytes_max
                 {
@@ -200,7 +215,13 @@ impl Overlay {
     }
 
     /// The values at `places`, from row `start` on.
-    fn lookup(&mut self, state: u32, groups: &[u32], places: &Places, start: usize) -> Vec<Option<Vec<u8>>> {
+    fn lookup(
+        &mut self,
+        state: u32,
+        groups: &[u32],
+        places: &Places,
+        start: usize,
+    ) -> Result<Vec<Option<Vec<u8>>>, String> {
         let mut found: Vec<Option<Vec<u8>>> = vec![None; groups.len()];
         let (mut addresses, mut asked) = (Keys::default(), Vec::new());
         for (row, group) in groups.iter().enumerate() {
@@ -217,11 +238,12 @@ impl Overlay {
             }
         }
         let mut stored = Values::new(None);
-        self.backend().get_entries(&addresses, &mut stored);
+        let read = self.backend().get_entries(&addresses, &mut stored);
+        self.keep_fault(read)?;
         for (i, row) in asked.into_iter().enumerate() {
             found[row] = stored.get(i).and_then(|stored| self.alive(state, groups[row], stored)).map(<[u8]>::to_vec);
         }
-        found
+        Ok(found)
     }
 
     /// The value of a stored one, unless it has expired.
@@ -253,15 +275,23 @@ impl Overlay {
             let from = start.as_ref().map_or(Bound::Unbounded, |ends| ends.bound(row, &prefix));
             let to = end.as_ref().map_or(Bound::Unbounded, |ends| ends.bound(row, &prefix));
             page.start_group(entries_max as usize, prefix.len());
-            self.scan_group(state, *group, &prefix, (from, to), &mut page);
+            let scanned = self.scan_group(state, *group, &prefix, (from, to), &mut page);
+            self.keep_fault(scanned)?;
             page.finish_group();
         }
         let key = self.key_field(state)?;
         if by_reads {
             self.refresh(state, groups, &page)?;
         }
-        let keys = key::decode(page.places.iter().map(|place| &**place), &[key]).remove(0);
-        Ok(page.finish(keys))
+        let keys = key::try_decode(page.places.iter().map(|place| &**place), &[key]);
+        let mut keys = self.keep_fault(keys.map_err(|error| self.damaged(state, &error)))?;
+        Ok(page.finish(keys.remove(0)))
+    }
+
+    /// An entry whose address is none.
+    fn damaged(&self, state: u32, error: &str) -> Fault {
+        let name = &self.states[state as usize].name;
+        Fault::invalid(format!("an entry of state `{name}` is damaged: {error}. Start from an older checkpoint"))
     }
 
     fn scan_group(
@@ -271,7 +301,7 @@ impl Overlay {
         prefix: &[u8],
         (from, to): (Bound<Vec<u8>>, Bound<Vec<u8>>),
         page: &mut Gathered,
-    ) {
+    ) -> Result<(), Fault> {
         let behind = behind(prefix);
         let range = (
             match &from {
@@ -284,7 +314,7 @@ impl Overlay {
             },
         );
         if is_empty(range) {
-            return;
+            return Ok(());
         }
         let mut backend = self.backend.take().expect("checked by `info`");
         let mut own = self.writes.range::<[u8], _>(range).peekable();
@@ -297,11 +327,13 @@ impl Overlay {
                 None => page.add(address, self.alive(state, group, stored)),
             }
         };
-        if !self.cleared.contains_key(prefix) {
-            backend.scan_entries(self.keys.hash(group as usize), range, &mut visit);
-        }
+        let scanned = match self.cleared.contains_key(prefix) {
+            true => Ok(()),
+            false => backend.scan_entries(self.keys.hash(group as usize), range, &mut visit),
+        };
         let _ = own.try_for_each(|(address, write)| page.add(address, write.value.as_deref()));
         self.backend = Some(backend);
+        scanned
     }
 
     /// Counts entries that were read as written.
@@ -360,16 +392,22 @@ impl Overlay {
     fn next_number(&mut self, prefix: &[u8], group: u32) -> Result<u64, String> {
         let behind = behind(prefix);
         let range = (Bound::Included(prefix), behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
-        let own = self.writes.range::<[u8], _>(range).next_back().map(|(address, _)| number(&address[prefix.len()..]));
+        let own = self.writes.range::<[u8], _>(range).next_back().map(|(address, _)| address.clone());
         let last = match own {
-            Some(number) => Some(number),
+            Some(address) => Some(address),
             None if self.cleared.contains_key(prefix) => None,
             None => {
                 let hash = self.keys.hash(group as usize);
-                self.backend().last_entry(hash, prefix).map(|address| number(&address[prefix.len()..]))
+                let last = self.backend().last_entry(hash, prefix);
+                self.keep_fault(last)?
             }
         };
-        last.map_or(Some(0), |number| number.checked_add(1)).ok_or_else(|| "a list has too many elements".to_owned())
+        let Some(last) = last else { return Ok(0) };
+        let number = number(&last[prefix.len()..]).ok_or_else(|| {
+            let state = state_of(&last) as u32;
+            self.damaged(state, "it is not at the number of an element")
+        });
+        self.keep_fault(number)?.checked_add(1).ok_or_else(|| "a list has too many elements".to_owned())
     }
 
     /// Removes all entries of groups.
@@ -429,8 +467,10 @@ fn place_of(number: u64) -> [u8; 9] {
     place
 }
 
-fn number(place: &[u8]) -> u64 {
-    u64::from_be_bytes(*place.last_chunk().expect("the place of an element is a number"))
+/// The number of the element at this place; `None` = it is no place.
+fn number(place: &[u8]) -> Option<u64> {
+    let (tag, number) = place.split_first()?;
+    (*tag == 1).then_some(u64::from_be_bytes(number.try_into().ok()?))
 }
 
 fn is_empty((from, to): (Bound<&[u8]>, Bound<&[u8]>)) -> bool {

@@ -103,7 +103,7 @@ impl ProcessOperator {
     fn call(&mut self, batch: &Batch, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
         let columns: Vec<ArrayRef> = self.descriptor.reads[0].iter().map(|i| Arc::clone(batch.column(*i))).collect();
         if let Some(keyed) = &mut self.keyed {
-            keyed.group(batch, self.watermark, out.now);
+            keyed.group(batch, self.watermark, out.now)?;
             let oversized = keyed.oversized();
             if !oversized.is_empty() {
                 let (rest, long) = batch.clone().without(oversized);
@@ -128,11 +128,17 @@ impl ProcessOperator {
             watermark: self.watermark,
             processing_time: out.now,
         };
-        let mut step = match self.function.on_batch(&call, state) {
+        let answer = self.function.on_batch(&call, state);
+        if let Some(fault) = self.keyed.as_mut().and_then(Keyed::take_fault) {
+            return Err(fault);
+        }
+        let mut step = match answer {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
-        if let Some(Err(failure)) = self.keyed.as_mut().map(|keyed| keyed.apply(&mut step)) {
+        if let Some(keyed) = &mut self.keyed
+            && let Err(failure) = keyed.apply(&mut step)?
+        {
             return Ok(Err(failure));
         }
         let consumed = step.consumed;
@@ -188,7 +194,7 @@ impl ProcessOperator {
 
     fn call_timers(&mut self, due: &Due, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
         let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
-        keyed.group_due(due, self.watermark, out.now);
+        keyed.group_due(due, self.watermark, out.now)?;
         let (groups, state) = keyed.call();
         let call = DueCall {
             timers: &due.timers,
@@ -197,11 +203,15 @@ impl ProcessOperator {
             watermark: self.watermark,
             processing_time: out.now,
         };
-        let mut step: Step = match self.function.on_timers(&call, state) {
+        let answer = self.function.on_timers(&call, state);
+        if let Some(fault) = keyed.take_fault() {
+            return Err(fault);
+        }
+        let mut step: Step = match answer {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
-        if let Err(failure) = keyed.apply(&mut step) {
+        if let Err(failure) = keyed.apply(&mut step)? {
             return Ok(Err(failure));
         }
         out.counts.append(&mut step.counts);
@@ -218,10 +228,8 @@ impl ProcessOperator {
     }
 
     /// Frees some of what has expired.
-    fn sweep(&mut self, clock: Clock, now: Timestamp) {
-        if let Some(keyed) = &mut self.keyed {
-            keyed.sweep(clock, now);
-        }
+    fn sweep(&mut self, clock: Clock, now: Timestamp) -> Result<(), Fault> {
+        self.keyed.as_mut().map_or(Ok(()), |keyed| keyed.sweep(clock, now))
     }
 
     /// A timer that could not be dealt with: its key, and its time.
@@ -247,14 +255,12 @@ impl Operator for ProcessOperator {
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault> {
         self.watermark = watermark;
         self.fire(Clock::EventTime, watermark, out)?;
-        self.sweep(Clock::EventTime, watermark);
-        Ok(())
+        self.sweep(Clock::EventTime, watermark)
     }
 
     fn on_time(&mut self, now: Timestamp, out: &mut Collector) -> Result<(), Fault> {
         self.fire(Clock::ProcessingTime, now, out)?;
-        self.sweep(Clock::ProcessingTime, now);
-        Ok(())
+        self.sweep(Clock::ProcessingTime, now)
     }
 
     fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {

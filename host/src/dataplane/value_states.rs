@@ -1,5 +1,6 @@
 //! The value-like states of the keys of a call: as the operator sees them, and as the backend keeps them.
 
+use crate::model::fault::Fault;
 use crate::model::key::Keys;
 use crate::model::value::Values;
 use crate::plan::descriptor::{StateInfo, TimeToLive};
@@ -36,15 +37,15 @@ impl ValueStates {
         &self.values
     }
 
-    pub fn load(&mut self, backend: &mut dyn KeyedState, keys: &Keys, times: &CallTimes) {
+    pub fn load(&mut self, backend: &mut dyn KeyedState, keys: &Keys, times: &CallTimes) -> Result<(), Fault> {
         self.values.iter_mut().chain(&mut self.stored).for_each(Values::clear);
         if self.values.is_empty() {
-            return;
+            return Ok(());
         }
         if self.stored.is_empty() {
             return backend.load(keys, &mut self.values);
         }
-        backend.load(keys, &mut self.stored);
+        backend.load(keys, &mut self.stored)?;
         for ((_, time_to_live), (values, stored)) in self.states.iter().zip(self.values.iter_mut().zip(&self.stored)) {
             let Some(time_to_live) = time_to_live else {
                 values.clone_from(stored);
@@ -55,6 +56,7 @@ impl ValueStates {
                 values.push(alive.map(|stored| &stored[STAMP_BYTES..]));
             }
         }
+        Ok(())
     }
 
     /// Takes over what a call changed, and gives the keys of the last `load` their values. `touched` are groups of
@@ -66,10 +68,10 @@ impl ValueStates {
         changed: Vec<(usize, Values)>,
         touched: &[(usize, u32)],
         times: &CallTimes,
-    ) {
+    ) -> Result<(), Fault> {
         let by_reads = self.states.iter().any(|(_, time_to_live)| time_to_live.is_some_and(|it| it.refreshed_by_reads));
         if changed.is_empty() && touched.is_empty() && !by_reads {
-            return;
+            return Ok(());
         }
         if self.stored.is_empty() {
             changed.into_iter().for_each(|(state, values)| self.values[state] = values);
@@ -80,7 +82,7 @@ impl ValueStates {
         for (state, new) in new.into_iter().enumerate() {
             self.stamp(state, new, touched, times);
         }
-        backend.store(keys, &self.stored);
+        backend.store(keys, &self.stored)
     }
 
     /// Makes the stored values of a state, with the time before each that it keeps or gets.

@@ -11,6 +11,7 @@ pub mod graph;
 pub mod load;
 pub mod resolve;
 pub mod spec;
+pub mod state_backend;
 
 #[cfg(test)]
 mod tests;

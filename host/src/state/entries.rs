@@ -9,10 +9,10 @@ use crate::model::key::Keys;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::value::Values;
 
-use super::expiry::Expired;
+use super::expiry::{Expired, STAMP_BYTES};
 use super::ordered::{self, OrderedMap};
 use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen, cut_short};
-use super::{FormerState, Visit};
+use super::{FormerState, StateLayout, Visit};
 
 /// The number of the state (u16, big-endian), the key, the place: all entries of a state and key stand together, in the
 /// order of their places. Keys are not prefixes of each other, since `model/key.rs` ends each of their columns.
@@ -26,6 +26,22 @@ pub fn address(state: usize, key: &[u8], place: &[u8], into: &mut Vec<u8>) {
 /// The state of an address.
 pub fn state_of(address: &[u8]) -> usize {
     usize::from(u16::from_be_bytes(*address.first_chunk().expect("an address begins with its state")))
+}
+
+/// Makes `address` that of an operator's entry which stood at `stored` in a checkpoint with the states `former`. Whether
+/// the operator has its state.
+pub fn readdress(stored: &[u8], value: &[u8], former: &[FormerState], address: &mut Vec<u8>) -> Result<bool, Fault> {
+    let (state, rest) = stored.split_first_chunk().ok_or_else(|| cut_short("an address"))?;
+    let former = former.get(usize::from(u16::from_be_bytes(*state)));
+    let Some(FormerState { layout: StateLayout::Entries { expires }, number }) = former else {
+        return Err(cut_short("an entry's state"));
+    };
+    if *expires && value.len() < STAMP_BYTES {
+        return Err(cut_short("the time of an entry"));
+    }
+    let Some(number) = number else { return Ok(false) };
+    self::address(*number, rest, &[], address);
+    Ok(true)
 }
 
 /// The first byte string behind all that begin with `prefix`; `None` = there is none.
@@ -135,11 +151,9 @@ impl EntryGroups {
         chunks.read(Content::Entries, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (stored, value) = entry?;
-                let (state, rest) = stored.split_first_chunk().ok_or_else(|| cut_short("an address"))?;
-                let former = former.get(usize::from(u16::from_be_bytes(*state)));
-                let Some(number) = former.ok_or_else(|| cut_short("an entry's state"))?.number else { continue };
-                self::address(number, rest, &[], &mut address);
-                self.groups[id.group.0 as usize].insert(&address, value);
+                if readdress(stored, value, former, &mut address)? {
+                    self.groups[id.group.0 as usize].insert(&address, value);
+                }
             }
             Ok(())
         })

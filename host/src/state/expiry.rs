@@ -26,6 +26,11 @@ impl Expired {
     }
 }
 
+/// Values and entries that one step of a sweep looks at, of so many: a round takes a thousand steps, within bounds.
+pub fn looks_of_step(all: usize) -> usize {
+    (all / 1_000).clamp(1_000, 16_000)
+}
+
 /// When a stored value was written. It must be one of a state that expires.
 pub fn stamp(stored: &[u8]) -> Timestamp {
     let stamp = stored.first_chunk::<STAMP_BYTES>().expect("a stored value begins with its time");

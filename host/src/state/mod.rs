@@ -8,6 +8,7 @@ pub mod grouping;
 mod index;
 pub mod memory;
 mod ordered;
+pub mod row;
 pub mod snapshot;
 pub mod table;
 pub mod timers;
@@ -28,30 +29,30 @@ use snapshot::{ChunkSource, Frozen};
 /// batch.
 pub trait KeyedState: Send {
     /// Appends the value of each value-like state for each of `keys`, which are distinct, to that state's column.
-    fn load(&mut self, keys: &Keys, states: &mut [Values]);
+    fn load(&mut self, keys: &Keys, states: &mut [Values]) -> Result<(), Fault>;
 
     /// Makes `states` (a column for each value-like state, a row for each key) the values of `keys`: the keys of the last `load`.
     /// A key of which every value is absent is forgotten.
-    fn store(&mut self, keys: &Keys, states: &[Values]);
+    fn store(&mut self, keys: &Keys, states: &[Values]) -> Result<(), Fault>;
 
     /// Appends the value at each of `addresses` (with the hashes of their keys).
-    fn get_entries(&mut self, addresses: &Keys, values: &mut Values);
+    fn get_entries(&mut self, addresses: &Keys, values: &mut Values) -> Result<(), Fault>;
 
     /// Makes `values` the ones at `addresses`, in order; absent removes the entry.
-    fn put_entries(&mut self, addresses: &Keys, values: &Values);
+    fn put_entries(&mut self, addresses: &Keys, values: &Values) -> Result<(), Fault>;
 
     /// Removes all entries whose addresses begin with one of `prefixes` (with the hashes of their keys).
-    fn clear_entries(&mut self, prefixes: &Keys);
+    fn clear_entries(&mut self, prefixes: &Keys) -> Result<(), Fault>;
 
     /// Shows `visit` the entries of a range, within the key group of `hash`, in order, until it breaks off.
-    fn scan_entries(&mut self, hash: KeyHash, range: (Bound<&[u8]>, Bound<&[u8]>), visit: &mut Visit<'_>);
+    fn scan_entries(&mut self, hash: KeyHash, range: AddressRange<'_>, visit: &mut Visit<'_>) -> Result<(), Fault>;
 
     /// The address of the last entry that begins with `prefix`, within the key group of `hash`.
-    fn last_entry(&mut self, hash: KeyHash, prefix: &[u8]) -> Option<Vec<u8>>;
+    fn last_entry(&mut self, hash: KeyHash, prefix: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 
     /// Looks at some values and entries, going on where the last call stopped, round and round, and removes what has
     /// expired. A round takes at most about a thousand calls, unless the state is so large that a call would take long.
-    fn sweep(&mut self, expired: &Expired);
+    fn sweep(&mut self, expired: &Expired) -> Result<(), Fault>;
 
     /// How many keys have a value.
     fn live_keys(&self) -> usize;
@@ -66,16 +67,22 @@ pub trait KeyedState: Send {
     fn restore(&mut self, chunks: &mut dyn ChunkSource, states: &[FormerState]) -> Result<(), Fault>;
 }
 
+pub type AddressRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// Is shown an address and its value.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
-/// How a state is kept.
+/// How a state is kept; what expires has its time before it (`expiry`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateLayout {
-    /// A value in the row of its key, of so many bytes where they are the same for all, its time with it.
-    Value { width: Option<usize> },
-    /// Entries.
-    Entries,
+    /// A value in the row of its key, of so many bytes with its time, where they are the same for all.
+    Value {
+        width: Option<usize>,
+        expires: bool,
+    },
+    Entries {
+        expires: bool,
+    },
 }
 
 /// A state of a checkpoint.

@@ -1,6 +1,9 @@
 //! The manifest of a checkpoint: everything that it consists of. JSON, written last, after every file that it names is
 //! durable.
 
+use std::fmt;
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -16,6 +19,7 @@ use crate::model::type_name::parse_field;
 use crate::plan::descriptor::{StateInfo, StateKind};
 use crate::state::StateLayout;
 use crate::state::expiry::STAMP_BYTES;
+use crate::state::snapshot::NativeForm;
 
 use super::store::{Created, Store};
 
@@ -43,6 +47,9 @@ pub struct Manifest {
     pub max_parallelism: u16,
     /// Every source has been read to its end, and nothing follows.
     pub is_finished: bool,
+    /// Nothing was read after it: the job was stopped with it, or had finished.
+    #[serde(default)]
+    pub stops: bool,
     pub nodes: Vec<NodeRecord>,
 }
 
@@ -133,12 +140,13 @@ impl StateRecord {
         let kind = StateKind::parse(&self.state_kind).ok_or_else(|| {
             Fault::invalid(format!("the manifest has a state `{}` of no known kind: {}", value.name, self.state_kind))
         })?;
+        let expires = self.expires_in.is_some();
         if !kind.is_value_like() {
-            return Ok(StateLayout::Entries);
+            return Ok(StateLayout::Entries { expires });
         }
         let width = if value.nullable { None } else { value.data_type.fixed_width() };
-        let time = if self.expires_in.is_some() { STAMP_BYTES } else { 0 };
-        Ok(StateLayout::Value { width: width.map(|width| width + time) })
+        let time = if expires { STAMP_BYTES } else { 0 };
+        Ok(StateLayout::Value { width: width.map(|width| width + time), expires })
     }
 }
 
@@ -179,6 +187,29 @@ pub struct SlotRecord {
     pub slot: u16,
     /// From the oldest to the newest: chunks of a later one replace those of an earlier one.
     pub files: Vec<FileRecord>,
+    /// Of a backend's own, instead of rows in `files`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeRecord>,
+}
+
+/// The files of a backend's own that one slot left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NativeRecord {
+    pub form: NativeForm,
+    /// The key groups that there is state of.
+    pub groups: Range<u16>,
+    pub files: Vec<NativeFileRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NativeFileRecord {
+    /// As the backend calls it.
+    pub name: String,
+    #[serde(flatten)]
+    pub file: FileRecord,
+    /// XXH3-64, hexadecimal; absent for a file that was linked, and so not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +233,7 @@ impl Manifest {
             key_encoding: KEY_ENCODING_VERSION,
             max_parallelism,
             is_finished: false,
+            stops: false,
             nodes: Vec::new(),
         }
     }
@@ -212,7 +244,10 @@ impl Manifest {
 
     /// Every file of state that it names.
     pub fn files(&self) -> impl Iterator<Item = &FileRecord> {
-        self.nodes.iter().flat_map(|node| &node.slots).flat_map(|slot| &slot.files)
+        self.nodes.iter().flat_map(|node| &node.slots).flat_map(|slot| {
+            let native = slot.native.iter().flat_map(|native| &native.files);
+            slot.files.iter().chain(native.map(|file| &file.file))
+        })
     }
 
     pub fn bytes(&self) -> u64 {
@@ -238,7 +273,10 @@ impl Manifest {
     pub fn read(store: &Store, reference: &ManifestRef) -> Result<Self, Fault> {
         let name = store.name_of(&reference.path);
         let Some(bytes) = store.get(&reference.path)? else {
-            return Err(Fault::unavailable(format!("the manifest `{name}` of the last complete checkpoint is gone")));
+            return Err(Fault::unavailable(format!(
+                "the manifest `{name}`, which the job is to start from, is gone: if it was a savepoint's and has been \
+                 moved, say where to with `--from`"
+            )));
         };
         if hex::encode(Sha256::digest(&bytes)) != reference.sha256 {
             return Err(Fault::invalid(format!(
@@ -272,6 +310,15 @@ impl Manifest {
             )));
         }
         Ok(manifest)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Checkpoint => "checkpoint",
+            Self::Savepoint => "savepoint",
+        })
     }
 }
 

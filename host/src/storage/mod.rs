@@ -2,5 +2,7 @@
 
 pub mod decisions;
 pub mod manifest;
+pub mod native_files;
+pub mod rocksdb;
 pub mod state_file;
 pub mod store;

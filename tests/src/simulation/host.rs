@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use wasmill::control::checkpoint::claim::{StartFrom, claim_in};
 use wasmill::control::checkpoint::driver::{Driver, Mailbox, Means, Notice, Writers};
-use wasmill::control::checkpoint::record::Incarnation;
-use wasmill::control::checkpoint::writer;
+use wasmill::control::checkpoint::record::Place;
+use wasmill::control::checkpoint::writer::Writer;
 use wasmill::dataplane::snapshot::{Restored, TaskSnapshot};
 use wasmill::dataplane::task::Progress;
 use wasmill::model::fault::Fault;
@@ -37,22 +37,21 @@ impl Reports for ToNotices {
 }
 
 /// Snapshots until they are written.
-struct ToQueue(Shared<(TaskId, TaskSnapshot)>);
+struct ToQueue(Shared<(TaskId, TaskSnapshot, Place)>);
 
 impl Writers for ToQueue {
-    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot) {
-        self.0.lock().unwrap().push_back((task, snapshot));
+    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot, place: Place) {
+        self.0.lock().unwrap().push_back((task, snapshot, place));
     }
 }
 
 pub struct Host {
-    store: Store,
-    incarnation: Incarnation,
+    writer: Writer,
     /// With whether it has said that it is done; `None` = it was told to stop.
     slots: Vec<Option<(SlotLoop<ToNotices>, bool)>>,
     driver: Driver<ToQueue>,
     notices: Shared<Notice>,
-    unwritten: Shared<(TaskId, TaskSnapshot)>,
+    unwritten: Shared<(TaskId, TaskSnapshot, Place)>,
 }
 
 impl Host {
@@ -60,8 +59,8 @@ impl Host {
     pub fn start(plan: &Arc<Plan>, store: &Store, now: Timestamp) -> Result<Self, Fault> {
         let checkpoints = plan.checkpoints.clone().expect("the job makes checkpoints");
         let claimed = claim_in(store.clone(), plan, checkpoints, &StartFrom::Latest, false)?;
-        let incarnation = Incarnation::of(&claimed.decisions);
-        let wired = wire(Start { plan, make: sandboxed, incarnation: Some(incarnation.number) })?;
+        let incarnation = Some(claimed.decisions.incarnation());
+        let wired = wire(Start { plan, make: sandboxed, incarnation })?;
         let (notices, unwritten) = (Shared::default(), Shared::default());
         let (mut slots, mut mailboxes, mut tasks) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (number, wired) in wired.slots.into_iter().enumerate() {
@@ -87,7 +86,7 @@ impl Host {
             kept: claimed.kept,
         };
         let driver = Driver::new(means, ToQueue(Arc::clone(&unwritten)), now);
-        Ok(Self { store: store.clone(), incarnation, slots, driver, notices, unwritten })
+        Ok(Self { writer: Writer::default(), slots, driver, notices, unwritten })
     }
 
     pub fn slots(&self) -> usize {
@@ -136,9 +135,9 @@ impl Host {
             return false;
         }
         let which = which % unwritten.len();
-        let Some((task, snapshot)) = unwritten.remove(which) else { return false };
+        let Some((task, snapshot, place)) = unwritten.remove(which) else { return false };
         drop(unwritten);
-        let notice = writer::write(&self.store, self.incarnation, task, snapshot);
+        let notice = self.writer.write(task, snapshot, &place);
         self.notices.lock().unwrap().push_back(notice);
         true
     }

@@ -9,34 +9,51 @@ use crate::repo::{self, Exit};
 
 const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 const NO_ROOT_CODE: u8 = 2;
+/// What Kafka 4 runs on.
+const JAVA_VERSION_MIN: u32 = 17;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
+    /// What RocksDB and librdkafka, which come as C and C++, are built with
+    NativeBuild,
     /// A Rust compiler for the sandbox's target
     GuestCompiler,
     /// Python 3, for the independent oracle
     Python,
+    /// Java 17 or newer, for a Kafka broker
+    Java,
+    /// Maven, which fetches the broker
+    Maven,
 }
 
 impl Need {
     fn is_met(self) -> bool {
         match self {
+            Self::NativeBuild => has_native_build(),
             Self::GuestCompiler => has_guest_target() || has_distribution_sources(),
             Self::Python => succeeds(Command::new("python3").arg("--version")),
+            Self::Java => java_version().is_some_and(|version| version >= JAVA_VERSION_MIN),
+            Self::Maven => wasmill_broker::is_installed() || succeeds(Command::new("mvn").arg("--version")),
         }
     }
 
     fn packages(self) -> &'static [&'static str] {
         match self {
+            Self::NativeBuild => &["build-essential", "libclang-dev", "libssl-dev", "pkg-config", "zlib1g-dev"],
             Self::GuestCompiler => &["rustc-web", "rust-web-src"],
             Self::Python => &["python3"],
+            Self::Java => &["default-jre-headless"],
+            Self::Maven => &["maven"],
         }
     }
 
     fn reason(self) -> &'static str {
         match self {
+            Self::NativeBuild => "to compile RocksDB and librdkafka",
             Self::GuestCompiler => "to compile operators for the WebAssembly sandbox",
             Self::Python => "to run the independent oracle that the tests compare results with",
+            Self::Java => "to run an Apache Kafka broker",
+            Self::Maven => "to fetch an Apache Kafka broker",
         }
     }
 }
@@ -65,6 +82,16 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     Err(Exit::new(NO_ROOT_CODE, advice).into())
 }
 
+/// Makes sure that an Apache Kafka broker can be started.
+pub fn ensure_kafka() -> Result<()> {
+    ensure(&[Need::Java, Need::Maven])?;
+    if !wasmill_broker::is_installed() {
+        eprintln!("Fetching Apache Kafka {} with Maven (50 MB), to have a real broker.", wasmill_broker::VERSION);
+        wasmill_broker::install()?;
+    }
+    Ok(())
+}
+
 fn install(packages: &str) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
@@ -79,6 +106,26 @@ fn install(packages: &str) -> Result<()> {
     }
     repo::run(&mut apt(&["update", "-qq"]))?;
     repo::run(&mut apt(&arguments))
+}
+
+fn has_native_build() -> bool {
+    let has = |program: &str| succeeds(Command::new(program).arg("--version"));
+    has("c++")
+        && has("make")
+        && succeeds(Command::new("pkg-config").args(["--exists", "openssl", "zlib"]))
+        && has_libclang()
+}
+
+/// Where bindgen looks for it.
+fn has_libclang() -> bool {
+    let versions = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let versions =
+        versions.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("llvm")));
+    let is_libclang = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("libclang.so");
+    let holds = |folder: std::path::PathBuf| {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().any(|file| is_libclang(&file.file_name()))
+    };
+    std::env::var_os("LIBCLANG_PATH").is_some() || versions.map(|version| version.join("lib")).any(holds)
 }
 
 fn has_guest_target() -> bool {
@@ -101,6 +148,13 @@ fn add_guest_target() -> bool {
 fn has_distribution_sources() -> bool {
     let sysroot = repo::read(Command::new("/usr/bin/rustc").args(["--print", "sysroot"]));
     sysroot.is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir())
+}
+
+/// 17 of `openjdk version "17.0.15" 2025-04-15`.
+fn java_version() -> Option<u32> {
+    let output = Command::new("java").arg("-version").output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    said.split('"').nth(1)?.split('.').next()?.parse().ok()
 }
 
 fn is_root() -> bool {

@@ -1,19 +1,25 @@
 //! What a checkpoint writes down of a job: of each member of a task, then of each node of the plan.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use uuid::Uuid;
 
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::{SourceSplit, Watermarks};
+use crate::dataplane::window::accumulator::Accumulator;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
-use crate::model::time::Timestamp;
-use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, WindowPlan};
+use crate::model::time::{Micros, Timestamp};
+use crate::model::type_name::parse_field;
+use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, Window, WindowPlan};
+use crate::state::snapshot::NativeForm;
 use crate::storage::decisions::Decisions;
 use crate::storage::manifest::{
-    AggregateRecord, FieldRecord, FileRecord, Manifest, NodeRecord, Shape, SlotRecord, StateRecord,
+    AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape,
+    SlotRecord, StateRecord,
 };
+use crate::storage::store::Store;
 
 use super::coordinator::Complete;
 
@@ -34,8 +40,55 @@ pub struct MemberRecord {
     pub committables: Vec<Committable>,
     /// The file holds what has changed since the base.
     pub is_incremental: bool,
-    /// `None` = there was nothing to write.
-    pub file: Result<Option<StateFile>, Fault>,
+    pub written: Result<Written, Fault>,
+}
+
+/// The state of a member in one slot, in the job's store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Absent: there were no chunks.
+    pub file: Option<StateFile>,
+    pub native: Option<NativeState>,
+}
+
+/// Files of a backend's own, some of which other checkpoints may have too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeState {
+    pub form: NativeForm,
+    pub groups: Range<u16>,
+    /// By the name that the backend gives them.
+    pub files: BTreeMap<String, NativeFile>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeFile {
+    pub file: StateFile,
+    pub checksum: Option<u64>,
+}
+
+impl Written {
+    pub fn files(&self) -> impl Iterator<Item = &StateFile> {
+        let native = self.native.iter().flat_map(|native| native.files.values());
+        self.file.iter().chain(native.map(|file| &file.file))
+    }
+}
+
+/// Where a member's state is: what chunks stand in, from the oldest file to the newest, and a backend's own files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chain {
+    pub files: Vec<StateFile>,
+    pub native: Option<NativeState>,
+}
+
+impl Chain {
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.native.is_none()
+    }
+
+    pub fn all_files(&self) -> impl Iterator<Item = &StateFile> {
+        let native = self.native.iter().flat_map(|native| native.files.values());
+        self.files.iter().chain(native.map(|file| &file.file))
+    }
 }
 
 /// Of a start of a job.
@@ -59,14 +112,26 @@ impl Incarnation {
 
 pub const CHECKPOINTS: &str = "checkpoints";
 
-/// The manifest of a checkpoint in `Incarnation::folder`.
-pub fn manifest(plan: &Plan, incarnation: Incarnation, complete: &Complete, now: Timestamp) -> Manifest {
+/// Savepoints whose place nobody chose: a folder for each, called by its number.
+pub const SAVEPOINTS: &str = "savepoints";
+
+/// Where the files of a checkpoint go.
+#[derive(Clone)]
+pub struct Place {
+    pub store: Store,
+    /// In the store.
+    pub folder: String,
+}
+
+/// The manifest of a checkpoint whose files are in `folder`.
+pub fn manifest(plan: &Plan, incarnation: Incarnation, complete: &Complete, folder: &str, now: Timestamp) -> Manifest {
     let (job_id, number) = (incarnation.job_id, incarnation.number);
     let mut manifest = Manifest::new(&plan.name, job_id, number, complete.checkpoint, plan.max_parallelism);
     manifest.created = now.0;
+    manifest.kind = if complete.savepoint.is_some() { Kind::Savepoint } else { Kind::Checkpoint };
     manifest.is_finished = complete.is_finished;
-    let folder = incarnation.folder(complete.checkpoint.0);
-    manifest.nodes = plan.nodes.iter().map(|node| node_record(node, complete, &folder)).collect();
+    manifest.stops = complete.stops;
+    manifest.nodes = plan.nodes.iter().map(|node| node_record(node, complete, folder)).collect();
     manifest
 }
 
@@ -76,21 +141,31 @@ fn node_record(node: &Node, complete: &Complete, folder: &str) -> NodeRecord {
     let latest = members.iter().filter_map(|member| member.progress.latest).min().filter(|at| *at > Timestamp::MIN);
     // A split that had ended before the job was restored is known to one slot, but a slot more does no harm.
     let splits: BTreeMap<_, _> = members.iter().flat_map(|member| &member.splits).map(|s| (&s.split.name, s)).collect();
-    let chains = complete.chains.iter().filter(|((uid, _), files)| *uid == node.uid && !files.is_empty());
+    let chains = complete.chains.iter().filter(|((uid, _), chain)| *uid == node.uid && !chain.is_empty());
     NodeRecord {
         uid: node.uid.clone(),
         shape: shape(node),
         watermark: watermark.map(|at| at.0),
         latest: latest.map(|at| at.0),
         splits: splits.into_values().cloned().collect(),
-        slots: chains.map(|((_, slot), files)| slot_record(*slot, files, folder)).collect(),
+        slots: chains.map(|((_, slot), chain)| slot_record(*slot, chain, folder)).collect(),
         committables: complete.committables.get(&node.uid).cloned().unwrap_or_default(),
     }
 }
 
-fn slot_record(slot: Slot, files: &[StateFile], folder: &str) -> SlotRecord {
-    let file = |file: &StateFile| FileRecord { path: relative(&file.key, folder), bytes: file.bytes };
-    SlotRecord { slot: slot.0, files: files.iter().map(file).collect() }
+fn slot_record(slot: Slot, chain: &Chain, folder: &str) -> SlotRecord {
+    let record = |file: &StateFile| FileRecord { path: relative(&file.key, folder), bytes: file.bytes };
+    let native_file = |(name, native): (&String, &NativeFile)| NativeFileRecord {
+        name: name.clone(),
+        file: record(&native.file),
+        checksum: native.checksum.map(|checksum| format!("{checksum:016x}")),
+    };
+    let native = chain.native.as_ref().map(|native| NativeRecord {
+        form: native.form,
+        groups: native.groups.clone(),
+        files: native.files.iter().map(native_file).collect(),
+    });
+    SlotRecord { slot: slot.0, files: chain.files.iter().map(record).collect(), native }
 }
 
 /// A key of the folder, or of one beside it, as a path from the folder.
@@ -128,6 +203,33 @@ fn describe_window(plan: &WindowPlan) -> String {
     format!("{} us every {} us from {} us", window.size.0, window.slide.0, window.offset.0)
 }
 
+/// What `describe_window` wrote.
+pub fn parse_window(text: &str) -> Option<Window> {
+    let (size, rest) = text.split_once(" us every ")?;
+    let (slide, rest) = rest.split_once(" us from ")?;
+    let micros = |text: &str| text.parse().ok().map(Micros);
+    let window = Window { size: micros(size)?, slide: micros(slide)?, offset: micros(rest.strip_suffix(" us")?)? };
+    (window.size.0 > 0 && window.slide.0 > 0).then_some(window)
+}
+
+/// What `aggregate_record` wrote of an aggregate's accumulators.
+pub fn parse_accumulator(record: &AggregateRecord) -> Option<Accumulator> {
+    let text = record.function.as_str();
+    if text == "count" {
+        return Some(Accumulator::Count);
+    }
+    let data_type = |text: &str| Some(parse_field(&record.name, text.strip_suffix(')')?).ok()?.data_type);
+    if let Some((_, state)) = text.split_once(": ") {
+        let (accumulator, _version) = state.rsplit_once(" of version ")?;
+        return Some(Accumulator::Plugin(parse_field(&record.name, accumulator).ok()?));
+    }
+    match text.split_once('(')? {
+        ("sum" | "avg", rest) => data_type(rest).map(Accumulator::Sum),
+        ("min" | "max", rest) => data_type(rest).map(Accumulator::Best),
+        _ => None,
+    }
+}
+
 fn aggregate_record(aggregate: &AggregatePlan, node: &Node) -> AggregateRecord {
     let column = |i: usize| &node.input_schema.fields()[i];
     match aggregate {
@@ -153,6 +255,24 @@ fn aggregate_record(aggregate: &AggregatePlan, node: &Node) -> AggregateRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::schema::{DataType, Field};
+
+    #[test]
+    fn windows_and_aggregates_are_read_as_they_are_written() {
+        let window = Window { size: Micros(60), slide: Micros(10), offset: Micros(-5) };
+        let plan = WindowPlan { key: vec![], window, allowed_lateness: Micros(0), aggregates: vec![] };
+        assert_eq!(parse_window(&describe_window(&plan)), Some(window));
+        let parse = |function: &str| {
+            parse_accumulator(&AggregateRecord { name: "a".to_owned(), function: function.to_owned() })
+        };
+        assert_eq!(parse("count"), Some(Accumulator::Count));
+        assert_eq!(parse("avg(decimal(10, 2))"), Some(Accumulator::Sum(DataType::Decimal { precision: 10, scale: 2 })));
+        assert_eq!(parse("max(text)"), Some(Accumulator::Best(DataType::Text)));
+        let record = Field::new("n", DataType::U64);
+        let plugin = Accumulator::Plugin(Field::new("a", DataType::Struct(vec![record])));
+        assert_eq!(parse("quality: struct<n: u64> of version 3"), Some(plugin));
+        assert_eq!(parse("median(text)"), None);
+    }
 
     #[test]
     fn files_are_named_as_seen_from_their_manifest() {

@@ -15,7 +15,9 @@ use crate::state::memory::MemoryState;
 use crate::state::snapshot::testing::Chunks;
 use crate::state::{FormerState, StateLayout};
 
-const LAYOUTS: [StateLayout; 3] = [StateLayout::Value { width: None }, StateLayout::Entries, StateLayout::Entries];
+fn layouts() -> impl Iterator<Item = StateLayout> {
+    states(None).iter().map(crate::dataplane::keyed::layout).collect::<Vec<_>>().into_iter()
+}
 
 fn states(time_to_live: Option<TimeToLive>) -> Vec<StateInfo> {
     let info = |name: &str, kind| StateInfo {
@@ -31,7 +33,7 @@ fn states(time_to_live: Option<TimeToLive>) -> Vec<StateInfo> {
 }
 
 fn backend() -> Box<MemoryState> {
-    Box::new(MemoryState::new(4, LAYOUTS.to_vec()))
+    Box::new(MemoryState::new(4, layouts()))
 }
 
 /// A call for three keys.
@@ -140,7 +142,7 @@ fn restored(overlay: &mut Overlay, chunks: &mut Chunks, checkpoint: u64) -> Box<
     overlay.backend().snapshot(&barrier).unwrap().write(chunks).unwrap();
     let mut other = backend();
     let former: Vec<FormerState> =
-        LAYOUTS.into_iter().zip(0..).map(|(layout, number)| FormerState { layout, number: Some(number) }).collect();
+        layouts().zip(0..).map(|(layout, number)| FormerState { layout, number: Some(number) }).collect();
     other.restore(chunks, &former).unwrap();
     other
 }
@@ -197,7 +199,7 @@ proptest! {
                 }
                 Step::End(returns) => {
                     if returns {
-                        overlay.apply();
+                        overlay.apply().unwrap();
                         kept.clone_from(&now);
                     }
                     now.clone_from(&kept);
@@ -229,7 +231,7 @@ fn entries_expire_one_by_one() {
                 overlay.append(LIST, &[0], &values([Some(&b"v"[..])])).unwrap();
             }
             let found = contents(&mut overlay).remove(0);
-            overlay.apply();
+            overlay.apply().unwrap();
             (found.map.into_keys().collect::<Vec<_>>(), found.list.len())
         };
         at(0, Some(1));
@@ -239,12 +241,13 @@ fn entries_expire_one_by_one() {
         assert_eq!(at(25, None), (vec![], 0));
         let mut left = 0;
         let expired = crate::dataplane::call_times::expired(&states, Clock::ProcessingTime, Timestamp(25));
-        overlay.backend().sweep(&expired);
+        overlay.backend().sweep(&expired).unwrap();
         for group in [KeyHash(0), KeyHash(1 << 62), KeyHash(1 << 63), KeyHash(3 << 62)] {
-            overlay.backend().scan_entries(group, (Bound::Unbounded, Bound::Unbounded), &mut |_, _| {
+            let mut count = |_: &[u8], _: &[u8]| {
                 left += 1;
                 ControlFlow::Continue(())
-            });
+            };
+            overlay.backend().scan_entries(group, (Bound::Unbounded, Bound::Unbounded), &mut count).unwrap();
         }
         assert_eq!(left, 0);
     }

@@ -105,7 +105,7 @@ fn operator(appetite: usize) -> ProcessOperator {
         counters: Vec::new(),
         histograms: Vec::new(),
     };
-    let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(8) }]));
+    let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(8), expires: false }]));
     let keyed = Keyed::new(vec![0], &input(), state, 128, &descriptor, PluginLimits::default());
     ProcessOperator::new(Uid::from("count"), Box::new(Count { appetite }), descriptor, &input(), Some(keyed))
 }
@@ -234,7 +234,7 @@ fn values_expire_with_the_watermark_and_leave_no_key() {
     let time_to_live = TimeToLive { length: Micros(10), clock: Clock::EventTime, refreshed_by_reads: false };
     operator.function = Box::new(Remember);
     operator.descriptor.states[0].time_to_live = Some(time_to_live);
-    let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(16) }]));
+    let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(16), expires: true }]));
     let limits = PluginLimits::default();
     operator.keyed = Some(Keyed::new(vec![0], &input(), state, 16, &operator.descriptor, limits));
     let mut out = Collector::new(Timestamp(0));

@@ -1,22 +1,16 @@
 //! Removes what has expired, a little at a time, round and round.
 
 use crate::model::key_group::{KeyGroup, KeyHash};
-use crate::model::value::Values;
-use crate::state::expiry::Expired;
+use crate::state::expiry::{Expired, looks_of_step};
 
-use super::{MemoryState, decode_row};
-
-/// Rows and entries that one step looks at: so many that a round takes a thousand steps, within these bounds.
-const STEPS_OF_ROUND: usize = 1_000;
-const LOOKS_MIN: usize = 1_000;
-const LOOKS_MAX: usize = 16_000;
+use super::MemoryState;
 
 /// Where the next step goes on.
 #[derive(Debug, Default)]
 pub struct Cursor {
     group: u16,
     /// Of the group's rows; then its entries follow.
-    row: u32,
+    row: usize,
     /// The last address that was looked at.
     entry: Option<Vec<u8>>,
 }
@@ -27,7 +21,7 @@ impl MemoryState {
         if all == 0 {
             return;
         }
-        let mut looks = (all / STEPS_OF_ROUND).clamp(LOOKS_MIN, LOOKS_MAX);
+        let mut looks = looks_of_step(all);
         // No group twice in a step.
         for _ in 0..self.groups.len() {
             looks -= self.sweep_rows(looks, expired);
@@ -50,31 +44,22 @@ impl MemoryState {
     fn sweep_rows(&mut self, looks: usize, expired: &Expired) -> usize {
         let group = usize::from(self.sweep.group);
         if expired.values.iter().all(Option::is_none) {
-            self.sweep.row = self.groups[group].positions();
+            self.sweep.row = self.groups[group].places();
         }
-        let end = self.groups[group].positions().min(self.sweep.row.saturating_add(looks as u32));
+        let end = self.groups[group].places().min(self.sweep.row.saturating_add(looks));
         let from = self.sweep.row.min(end);
         (from..end).for_each(|row| self.sweep_row(group, row, expired));
         self.sweep.row = end;
-        (end - from) as usize
+        end - from
     }
 
-    fn sweep_row(&mut self, group: usize, row: u32, expired: &Expired) {
+    fn sweep_row(&mut self, group: usize, row: usize, expired: &Expired) {
         let Some((position, key, row)) = self.groups[group].at(row) else { return };
         let hash = KeyHash::of(key);
-        let mut states: Vec<Values> = self.widths.iter().map(|width| Values::new(*width)).collect();
-        decode_row(row, &self.widths, &mut states);
-        let mut gone = false;
-        for (index, values) in states.iter_mut().enumerate() {
-            if values.get(0).is_some_and(|stored| expired.value(index, stored)) {
-                values.present[0] = false;
-                gone = true;
-            }
-        }
-        if gone && self.encode_row(&states, 0) {
-            self.groups[group].get_mut(position).clone_from(&self.row);
-        } else if gone {
-            self.groups[group].remove(hash, position);
+        match self.layout.without_expired(row, expired) {
+            None => {}
+            Some(rest) if rest.is_empty() => self.groups[group].remove(hash, position),
+            Some(rest) => *self.groups[group].get_mut(position) = rest,
         }
     }
 }

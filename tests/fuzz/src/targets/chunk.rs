@@ -41,7 +41,7 @@ impl ChunkSource for Chunk<'_> {
 
 fn run(bytes: &[u8]) {
     let Some((number, payload)) = bytes.split_first() else { return };
-    let former = |width, number| FormerState { layout: StateLayout::Value { width }, number };
+    let former = |width, number| FormerState { layout: StateLayout::Value { width, expires: false }, number };
     let same = |width, number| former(width, Some(number));
     match number % 3 {
         0 => check_rows(payload, &[same(Some(8), 0), same(None, 1)]),
@@ -53,7 +53,7 @@ fn run(bytes: &[u8]) {
 
 fn check_rows(payload: &[u8], former: &[FormerState]) {
     let widths = [Some(8), None];
-    let layouts = widths.map(|width| StateLayout::Value { width });
+    let layouts = widths.map(|width| StateLayout::Value { width, expires: false });
     let mut state = MemoryState::new(GROUPS, layouts.to_vec());
     if state.restore(&mut Chunk(Content::Rows, payload), former).is_err() {
         return;
@@ -63,7 +63,7 @@ fn check_rows(payload: &[u8], former: &[FormerState]) {
         keys.push(key, KeyHash::of(key));
     }
     let mut states = widths.map(Values::new);
-    state.load(&keys, &mut states);
+    state.load(&keys, &mut states).expect("memory has what it has");
     assert!(states.iter().all(|values| values.len() == keys.len()));
 }
 
