@@ -43,7 +43,7 @@ pub use record::{Field, Record, RecordShape, Shape};
 pub use schema::{ColumnSchema, DataType, IntegerType, Schema};
 pub use telemetry::{Counter, Histogram, Level};
 pub use time::{Date, Duration, Timestamp, Window, days, hours, micros, millis, minutes, seconds};
-pub use value::Data;
+pub use value::{Data, decode_value, encode_value};
 
 /// Everything that an operator's author names.
 pub mod prelude {

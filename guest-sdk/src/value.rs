@@ -5,6 +5,7 @@
 //! dense array, and is read and written in place.
 
 use crate::decimal::Decimal;
+use crate::error::Error;
 use crate::record::{Field, Record};
 use crate::time::{Date, Duration, Timestamp};
 
@@ -34,6 +35,26 @@ pub trait Data: for<'a> Field<'a> + 'static {
     fn decode_list(count: usize, bytes: &mut &[u8]) -> Vec<Self> {
         (0..count).map(|_| Self::decode(bytes)).collect()
     }
+}
+
+/// A value of a state from its bytes, for [`Process::migrate`](crate::Process::migrate): `T` is what the version that wrote
+/// them declared, its fields in the same order.
+///
+/// # Panics
+/// If the bytes end early: they are of another type.
+pub fn decode_value<T: Data>(mut value: &[u8]) -> Result<T, Error> {
+    let decoded = T::decode(&mut value);
+    match value.len() {
+        0 => Ok(decoded),
+        rest => Err(format!("a value has {rest} bytes more than its type").into()),
+    }
+}
+
+/// The bytes of a value of a state, for [`Process::migrate`](crate::Process::migrate).
+pub fn encode_value<T: Data>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.encode(&mut bytes);
+    bytes
 }
 
 /// Where encoded values go.

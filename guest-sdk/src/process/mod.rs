@@ -148,8 +148,10 @@ pub trait Process: Sized + 'static {
         Ok(())
     }
 
-    /// Makes today's value of a state from one that an older version wrote. Only asked for changes that names and
-    /// defaults of fields do not cover.
+    /// Makes today's value of a state (of an element of a list, of an entry's value in a map) from one that an older
+    /// version wrote, when a job goes on from a checkpoint. Only asked for states whose `version` has grown: changes that
+    /// names and defaults of fields cover need no version. [`decode_value`](crate::decode_value) reads the former value as
+    /// a record of its time, [`encode_value`](crate::encode_value) writes today's. An `Err` or a panic stops the start.
     fn migrate(&self, state: &str, from_version: u32, value: &[u8]) -> Result<Vec<u8>, Error> {
         let _ = value;
         Err(format!("state `{state}` has no migration from version {from_version}").into())

@@ -280,7 +280,7 @@ impl Keyed {
     /// Takes over the state and the timers of a checkpoint.
     pub fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
         if !self.infos.is_empty() {
-            self.overlay.backend().restore(state.chunks.as_mut(), &state.states)?;
+            self.overlay.backend().restore(state.chunks.as_mut(), &mut state.states)?;
         }
         self.event_timers.restore(state.chunks.as_mut(), &state.timers)?;
         self.processing_timers.restore(state.chunks.as_mut(), &state.timers)

@@ -1,7 +1,7 @@
 //! Layer 2: what happens to events. No clock, no thread, no file, no socket: a worker drives it with messages and the
 //! time, and so does a test.
 
-mod call_times;
+pub mod call_times;
 pub mod channel;
 pub mod dead_letter;
 pub mod dead_letter_limit;

@@ -16,7 +16,7 @@ use crate::model::value::Values;
 use crate::plan::descriptor::{StateInfo, StateKind};
 use crate::plan::graph::PluginLimits;
 use crate::state::KeyedState;
-use crate::state::entries::{address, behind, state_of};
+use crate::state::entries::{address, behind, place_of, state_of};
 use crate::state::expiry::{STAMP_BYTES, stamp};
 
 use super::call_times::CallTimes;
@@ -375,7 +375,7 @@ impl Overlay {
     /// Puts elements behind the last one of a list, in order.
     pub fn append(&mut self, state: u32, groups: &[u32], values: &Values) -> Result<(), String> {
         let info = self.entries_of(state)?;
-        if info.kind != StateKind::List {
+        if !info.kind.is_list() {
             return Err(format!("state `{}` is a map: nothing can be appended", info.name));
         }
         self.check_groups(groups, values.len(), "elements")?;
@@ -458,13 +458,6 @@ impl Overlay {
         }
         Ok(())
     }
-}
-
-/// Where the element of a list with this number is: its key as `model/key.rs` encodes it.
-fn place_of(number: u64) -> [u8; 9] {
-    let mut place = [1; 9];
-    place[1..].copy_from_slice(&number.to_be_bytes());
-    place
 }
 
 /// The number of the element at this place; `None` = it is no place.

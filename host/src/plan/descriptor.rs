@@ -100,10 +100,22 @@ pub enum StateKind {
     Aggregating,
     List,
     Map,
+    /// A list of each slot of an operator without a key, dealt out round robin when a job goes on.
+    OperatorSplit,
+    /// The same, but every slot gets the elements of all.
+    OperatorUnion,
 }
 
 impl StateKind {
-    const ALL: [Self; 5] = [Self::Value, Self::Reducing, Self::Aggregating, Self::List, Self::Map];
+    const ALL: [Self; 7] = [
+        Self::Value,
+        Self::Reducing,
+        Self::Aggregating,
+        Self::List,
+        Self::Map,
+        Self::OperatorSplit,
+        Self::OperatorUnion,
+    ];
 
     /// The kind that is displayed like this.
     pub fn parse(text: &str) -> Option<Self> {
@@ -114,8 +126,18 @@ impl StateKind {
     pub fn is_value_like(self) -> bool {
         match self {
             Self::Value | Self::Reducing | Self::Aggregating => true,
-            Self::List | Self::Map => false,
+            Self::List | Self::Map | Self::OperatorSplit | Self::OperatorUnion => false,
         }
+    }
+
+    /// Entries that are numbered.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::List) || self.is_operator_state()
+    }
+
+    /// Of a slot, and not of a key.
+    pub fn is_operator_state(self) -> bool {
+        matches!(self, Self::OperatorSplit | Self::OperatorUnion)
     }
 }
 
@@ -128,6 +150,8 @@ impl fmt::Display for StateKind {
             Self::Aggregating => "aggregating",
             Self::List => "list",
             Self::Map => "map",
+            Self::OperatorSplit => "operator-split",
+            Self::OperatorUnion => "operator-union",
         })
     }
 }
@@ -155,6 +179,11 @@ impl fmt::Display for Clock {
 }
 
 impl Descriptor {
+    /// Whether each slot may have state of its own: there is only operator state.
+    pub fn is_state_by_slot(&self) -> bool {
+        self.states.iter().all(|state| state.kind.is_operator_state())
+    }
+
     /// The schema of a port: what it writes and, if it extends its input, the input's other columns before that.
     pub fn output_schema(&self, port: usize, input: &Schema) -> Schema {
         let port = &self.outputs[port];

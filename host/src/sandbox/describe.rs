@@ -188,7 +188,9 @@ fn lift_state(state: wit::StateInfo) -> Result<StateInfo, String> {
         wit::StateKind::Aggregating => StateKind::Aggregating,
         wit::StateKind::Sequence => StateKind::List,
         wit::StateKind::Map => StateKind::Map,
-        other => {
+        wit::StateKind::OperatorSplit => StateKind::OperatorSplit,
+        wit::StateKind::OperatorUnion => StateKind::OperatorUnion,
+        other @ wit::StateKind::Broadcast => {
             return Err(format!("state `{}` is of the kind {other:?}, which this version does not keep", state.name));
         }
     };

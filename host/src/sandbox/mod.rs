@@ -8,6 +8,7 @@ pub mod engine;
 pub mod instance;
 pub mod lift;
 mod lower;
+pub mod migration;
 mod state;
 pub mod store;
 mod telemetry;

@@ -1,5 +1,6 @@
 //! Entries of lists and maps: their addresses, and the memory backend, an ordered map for each key group.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -23,25 +24,36 @@ pub fn address(state: usize, key: &[u8], place: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(place);
 }
 
+/// Where the element of a list with this number is: its key as `model/key.rs` encodes it.
+pub fn place_of(number: u64) -> [u8; 9] {
+    let mut place = [1; 9];
+    place[1..].copy_from_slice(&number.to_be_bytes());
+    place
+}
+
 /// The state of an address.
 pub fn state_of(address: &[u8]) -> usize {
     usize::from(u16::from_be_bytes(*address.first_chunk().expect("an address begins with its state")))
 }
 
-/// Makes `address` that of an operator's entry which stood at `stored` in a checkpoint with the states `former`. Whether
-/// the operator has its state.
-pub fn readdress(stored: &[u8], value: &[u8], former: &[FormerState], address: &mut Vec<u8>) -> Result<bool, Fault> {
+/// Makes `address` that of an operator's entry which stood at `stored` in a checkpoint with the states `former`, and
+/// returns its value of today; `None` = the operator has not got its state.
+pub fn convert<'v>(
+    stored: &[u8],
+    value: &'v [u8],
+    former: &mut [FormerState],
+    address: &mut Vec<u8>,
+) -> Result<Option<Cow<'v, [u8]>>, Fault> {
     let (state, rest) = stored.split_first_chunk().ok_or_else(|| cut_short("an address"))?;
-    let former = former.get(usize::from(u16::from_be_bytes(*state)));
-    let Some(FormerState { layout: StateLayout::Entries { expires }, number }) = former else {
-        return Err(cut_short("an entry's state"));
-    };
-    if *expires && value.len() < STAMP_BYTES {
+    let former =
+        former.get_mut(usize::from(u16::from_be_bytes(*state))).ok_or_else(|| cut_short("an entry's state"))?;
+    let StateLayout::Entries { expires } = former.layout else { return Err(cut_short("an entry's state")) };
+    if expires && value.len() < STAMP_BYTES {
         return Err(cut_short("the time of an entry"));
     }
-    let Some(number) = number else { return Ok(false) };
-    self::address(*number, rest, &[], address);
-    Ok(true)
+    let Some(number) = former.number else { return Ok(None) };
+    self::address(number, rest, &[], address);
+    former.convert(value).map(Some)
 }
 
 /// The first byte string behind all that begin with `prefix`; `None` = there is none.
@@ -146,13 +158,13 @@ impl EntryGroups {
     }
 
     /// `former` are the states of the checkpoint.
-    pub fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &[FormerState]) -> Result<(), Fault> {
+    pub fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &mut [FormerState]) -> Result<(), Fault> {
         let mut address = Vec::new();
         chunks.read(Content::Entries, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (stored, value) = entry?;
-                if readdress(stored, value, former, &mut address)? {
-                    self.groups[id.group.0 as usize].insert(&address, value);
+                if let Some(value) = convert(stored, value, former, &mut address)? {
+                    self.groups[id.group.0 as usize].insert(&address, &value);
                 }
             }
             Ok(())

@@ -1,7 +1,10 @@
 //! What becomes of a state whose declaration has changed since its values were written, and how such values are made into
 //! today's: by name, as `wit/values.md` says.
 
+use crate::model::fault::Fault;
 use crate::model::schema::{DataType, Field};
+
+use super::Conversion;
 
 /// What a plugin declares of a state, apart from its name, by which the two are matched.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +50,7 @@ pub fn evolution(then: &Declared<'_>, now: &Declared<'_>) -> Evolution {
         return Evolution::Migrate;
     }
     match conversion(then.value, now.value, Some(now.defaults)) {
-        Ok(Conversion::Same) => Evolution::Compatible,
+        Ok(Change::Same) => Evolution::Compatible,
         Ok(conversion) => Evolution::Transcode(Transcoder { then: then.value.clone(), conversion }),
         Err(why) => Evolution::Incompatible(format!("{why}: raise its `version` and implement `migrate`")),
     }
@@ -57,40 +60,40 @@ pub fn evolution(then: &Declared<'_>, now: &Declared<'_>) -> Evolution {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transcoder {
     then: Field,
-    conversion: Conversion,
+    conversion: Change,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Conversion {
+enum Change {
     /// The same type: the bytes are copied.
     Same,
-    List(Box<Conversion>),
+    List(Box<Change>),
     /// For each field of today where it comes from.
     Struct(Vec<Origin>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Origin {
-    Former { index: usize, conversion: Conversion },
+    Former { index: usize, conversion: Change },
     Default(Vec<u8>),
 }
 
 /// `defaults` is an encoded value of the type of `now`, where there is one.
-fn conversion(then: &Field, now: &Field, defaults: Option<&[u8]>) -> Result<Conversion, String> {
+fn conversion(then: &Field, now: &Field, defaults: Option<&[u8]>) -> Result<Change, String> {
     let changed = || format!("`{then}` has become `{now}`");
     if then.nullable != now.nullable {
         return Err(changed());
     }
     match (&then.data_type, &now.data_type) {
-        (then, now) if then == now => Ok(Conversion::Same),
-        (DataType::List(then), DataType::List(now)) => Ok(Conversion::List(Box::new(conversion(then, now, None)?))),
+        (then, now) if then == now => Ok(Change::Same),
+        (DataType::List(then), DataType::List(now)) => Ok(Change::List(Box::new(conversion(then, now, None)?))),
         (DataType::Struct(then), DataType::Struct(fields)) => {
             let defaults = defaults.map(|bytes| field_bytes(now, fields, bytes)).transpose()?.flatten();
             let fields = fields
                 .iter()
                 .enumerate()
                 .map(|(at, field)| origin(then, field, defaults.as_ref().map(|defaults| defaults[at])));
-            Ok(Conversion::Struct(fields.collect::<Result<_, _>>()?))
+            Ok(Change::Struct(fields.collect::<Result<_, _>>()?))
         }
         _ => Err(changed()),
     }
@@ -127,12 +130,32 @@ impl Transcoder {
     pub fn transcode(&self, value: &[u8]) -> Result<Vec<u8>, String> {
         let (mut rest, mut out) = (value, Vec::with_capacity(value.len()));
         write(&self.then, &self.conversion, &mut rest, &mut out)?;
-        if rest.is_empty() { Ok(out) } else { Err(format!("a value has {} bytes more than its type", rest.len())) }
+        if rest.is_empty() { Ok(out) } else { Err(too_long(rest)) }
     }
 }
 
-fn write(then: &Field, conversion: &Conversion, rest: &mut &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-    if *conversion == Conversion::Same {
+impl Conversion for Transcoder {
+    fn convert(&mut self, value: &[u8]) -> Result<Vec<u8>, Fault> {
+        self.transcode(value).map_err(|why| {
+            let name = &self.then.name;
+            Fault::invalid(format!("a value of state `{name}` cannot be made into today's: {why}"))
+        })
+    }
+}
+
+/// Whether these bytes are a value of this type: what is wrong with them.
+pub fn check(field: &Field, value: &[u8]) -> Result<(), String> {
+    let mut rest = value;
+    skip(field, &mut rest)?;
+    if rest.is_empty() { Ok(()) } else { Err(too_long(rest)) }
+}
+
+fn too_long(rest: &[u8]) -> String {
+    format!("a value has {} bytes more than its type", rest.len())
+}
+
+fn write(then: &Field, conversion: &Change, rest: &mut &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    if *conversion == Change::Same {
         out.extend_from_slice(skip(then, rest)?);
         return Ok(());
     }
@@ -144,12 +167,12 @@ fn write(then: &Field, conversion: &Conversion, rest: &mut &[u8], out: &mut Vec<
         }
     }
     match (&then.data_type, conversion) {
-        (DataType::List(item), Conversion::List(conversion)) => {
+        (DataType::List(item), Change::List(conversion)) => {
             let count = count(item, rest)?;
             out.extend_from_slice(&(count as u32).to_le_bytes());
             (0..count).try_for_each(|_| write(item, conversion, rest, out))
         }
-        (DataType::Struct(fields), Conversion::Struct(origins)) => {
+        (DataType::Struct(fields), Change::Struct(origins)) => {
             let former = fields.iter().map(|field| skip(field, rest)).collect::<Result<Vec<_>, _>>()?;
             origins.iter().try_for_each(|origin| match origin {
                 Origin::Default(default) => {

@@ -143,7 +143,7 @@ impl KeyedState for MemoryState {
         Ok(Box::new(FrozenState { rows, entries: self.entries.snapshot(barrier) }))
     }
 
-    fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &[FormerState]) -> Result<(), Fault> {
+    fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &mut [FormerState]) -> Result<(), Fault> {
         if !chunks.native().is_empty() {
             return Err(Fault::invalid(
                 "the checkpoint holds state in RocksDB's own files, which the memory backend cannot read: set `backend` \
@@ -155,7 +155,7 @@ impl KeyedState for MemoryState {
         chunks.read(Content::Rows, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (key, row) = entry?;
-                let row = transposition.apply(row)?;
+                let row = transposition.apply(row, former)?;
                 if !row.is_empty() {
                     self.groups[id.group.0 as usize].insert(key, KeyHash::of(key), row);
                 }

@@ -7,12 +7,14 @@ pub mod expiry;
 pub mod grouping;
 mod index;
 pub mod memory;
+pub mod operator_state;
 mod ordered;
 pub mod row;
 pub mod snapshot;
 pub mod table;
 pub mod timers;
 
+use std::borrow::Cow;
 use std::ops::{Bound, ControlFlow};
 
 use crate::model::checkpoint::Barrier;
@@ -21,8 +23,8 @@ use crate::model::key::Keys;
 use crate::model::key_group::KeyHash;
 use crate::model::value::Values;
 
-use expiry::Expired;
-use snapshot::{ChunkSource, Frozen};
+use expiry::{Expired, STAMP_BYTES};
+use snapshot::{ChunkSource, Frozen, cut_short};
 
 /// The states of an operator by key: the values of value-like states, a row for each key, and the entries of lists and
 /// maps, ordered by address (`entries::address`), each in the key group of its key. One access is for all keys of a
@@ -62,9 +64,9 @@ pub trait KeyedState: Send {
     fn snapshot(&mut self, barrier: &Barrier) -> Result<Box<dyn Frozen>, Fault>;
 
     /// Takes over the state of a checkpoint, before the first `load`. `states` says for each state of the checkpoint
-    /// its layout there and which state of this operator it is, which must have the same; one that is none of them is
-    /// dropped.
-    fn restore(&mut self, chunks: &mut dyn ChunkSource, states: &[FormerState]) -> Result<(), Fault>;
+    /// its layout there and which state of this operator it is, whose layout must be what its conversion gives; one that
+    /// is none of them is dropped.
+    fn restore(&mut self, chunks: &mut dyn ChunkSource, states: &mut [FormerState]) -> Result<(), Fault>;
 }
 
 pub type AddressRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
@@ -85,10 +87,43 @@ pub enum StateLayout {
     },
 }
 
+impl StateLayout {
+    /// Whether stored values have their time before them.
+    pub fn expires(self) -> bool {
+        match self {
+            Self::Value { expires, .. } | Self::Entries { expires } => expires,
+        }
+    }
+}
+
 /// A state of a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormerState {
     pub layout: StateLayout,
     /// Its number in the operator that takes it over.
     pub number: Option<usize>,
+    /// Makes its values today's; absent = they are as they were.
+    pub conversion: Option<Box<dyn Conversion>>,
+}
+
+/// Makes a value of a state today's that was written when the state was declared otherwise. The value that comes of it is
+/// one of today's type.
+pub trait Conversion: Send {
+    fn convert(&mut self, value: &[u8]) -> Result<Vec<u8>, Fault>;
+}
+
+impl FormerState {
+    /// One whose values are as they were.
+    pub fn unchanged(layout: StateLayout, number: Option<usize>) -> Self {
+        Self { layout, number, conversion: None }
+    }
+
+    /// Today's stored value of a former one.
+    pub fn convert<'v>(&mut self, stored: &'v [u8]) -> Result<Cow<'v, [u8]>, Fault> {
+        let Some(conversion) = &mut self.conversion else { return Ok(Cow::Borrowed(stored)) };
+        let time_bytes = if self.layout.expires() { STAMP_BYTES } else { 0 };
+        let (time, value) = stored.split_at_checked(time_bytes).ok_or_else(|| cut_short("the time of a value"))?;
+        let mut converted = time.to_vec();
+        converted.append(&mut conversion.convert(value)?);
+        Ok(Cow::Owned(converted))
+    }
 }

@@ -136,10 +136,12 @@ impl RowLayout {
     /// How rows of a checkpoint become this operator's.
     pub fn transposition(&self, former: &[FormerState]) -> Transposition {
         let read = Self::new(former.iter().map(|state| state.layout));
-        let in_row: Vec<Option<usize>> = read.numbers.iter().map(|then| former[*then].number).collect();
-        let from = |now: &usize| in_row.iter().position(|number| *number == Some(*now));
+        let in_row: Vec<&FormerState> = read.numbers.iter().map(|then| &former[*then]).collect();
+        let from = |now: &usize| in_row.iter().position(|then| then.number == Some(*now));
         let sources: Vec<_> = self.numbers.iter().map(from).collect();
-        let stays = read.widths == self.widths && sources.iter().copied().eq((0..self.widths.len()).map(Some));
+        let stays = read.widths == self.widths
+            && sources.iter().copied().eq((0..self.widths.len()).map(Some))
+            && in_row.iter().all(|then| then.conversion.is_none());
         Transposition { read, write: self.clone(), sources: (!stays).then_some(sources) }
     }
 }
@@ -159,8 +161,8 @@ impl Transposition {
         self.sources.is_none()
     }
 
-    /// Empty if none of the operator's states has a value.
-    pub fn apply(&self, row: &[u8]) -> Result<Row, Fault> {
+    /// Empty if none of the operator's states has a value. `former` are the states that the transposition was made for.
+    pub fn apply(&self, row: &[u8], former: &mut [FormerState]) -> Result<Row, Fault> {
         if !self.read.is_whole(row) {
             return Err(cut_short("a row"));
         }
@@ -168,7 +170,11 @@ impl Transposition {
         let (mut read, mut states) = (self.read.columns(), self.write.columns());
         self.read.decode(row, &mut read);
         for (values, source) in states.iter_mut().zip(sources) {
-            values.push(source.and_then(|source| read[source].get(0)));
+            let Some((source, stored)) = source.and_then(|source| Some((source, read[source].get(0)?))) else {
+                values.push(None);
+                continue;
+            };
+            values.push(Some(&former[self.read.numbers[source]].convert(stored)?));
         }
         let mut row = Row::new();
         self.write.encode(&states, 0, &mut row);

@@ -134,12 +134,22 @@ impl From<&StateInfo> for StateRecord {
 }
 
 impl StateRecord {
+    /// Of a map's keys.
+    pub fn key(&self) -> Result<Option<Field>, Fault> {
+        let key = |data_type: &String| FieldRecord { name: self.value.name.clone(), data_type: data_type.clone() };
+        self.key_type.as_ref().map(|data_type| key(data_type).parse()).transpose()
+    }
+
+    pub fn kind(&self) -> Result<StateKind, Fault> {
+        StateKind::parse(&self.state_kind).ok_or_else(|| {
+            let (name, kind) = (&self.value.name, &self.state_kind);
+            Fault::invalid(format!("the manifest has a state `{name}` of no known kind: {kind}"))
+        })
+    }
+
     /// How it is kept.
     pub fn layout(&self) -> Result<StateLayout, Fault> {
-        let value = self.value.parse()?;
-        let kind = StateKind::parse(&self.state_kind).ok_or_else(|| {
-            Fault::invalid(format!("the manifest has a state `{}` of no known kind: {}", value.name, self.state_kind))
-        })?;
+        let (value, kind) = (self.value.parse()?, self.kind()?);
         let expires = self.expires_in.is_some();
         if !kind.is_value_like() {
             return Ok(StateLayout::Entries { expires });

@@ -34,7 +34,8 @@ impl Backend {
     ) -> Result<Box<dyn KeyedState>, Fault> {
         let states: Vec<_> = descriptor.states.iter().map(layout).collect();
         match self {
-            Self::RocksDb(rocksdb) if !states.is_empty() => {
+            // Operator state is small, and not by key group.
+            Self::RocksDb(rocksdb) if !descriptor.is_state_by_slot() => {
                 let groups = groups_of(slot, node.parallelism, plan.max_parallelism);
                 let is_native = plan.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_incremental);
                 let scope = Scope { states, groups, max_parallelism: plan.max_parallelism, is_native };

@@ -7,4 +7,5 @@ mod exchange;
 mod hostile;
 mod recovery;
 mod state_backends;
+mod state_evolution;
 mod state_kinds;

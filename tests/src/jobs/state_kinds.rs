@@ -230,6 +230,18 @@ const RECOVERING: &str = r#"
     strategy = "none"
 "#;
 
+/// The same with little memory, so that RocksDB has to do something.
+pub fn on_rocksdb(job: &str) -> String {
+    let settings = r#"
+    [state]
+    backend = "rocksdb"
+    cache_bytes_max = "8KiB"
+    write_buffer_bytes_max = "256KiB"
+    block_cache_bytes_max = "256KiB"
+"#;
+    format!("{job}{settings}")
+}
+
 #[test]
 fn lists_and_maps_come_back_from_checkpoints_into_other_numbers_of_slots() {
     let rows = |folder: &Folder| [folder.lines("out"), folder.lines("counts")].concat();
@@ -238,11 +250,19 @@ fn lists_and_maps_come_back_from_checkpoints_into_other_numbers_of_slots() {
     assert!(ran.success, "{}", ran.stderr);
     let expected = rows(&straight);
     assert!(expected.len() > 20_000, "{}", expected.len());
-    let folder = Folder::new();
-    folder.write("job.toml", RECOVERING);
-    die_at(&folder, "decided.before_ack", 2, &[]);
-    die_at(&folder, "decided.before_ack", 1, &["--set", "parallelism=3"]);
-    finish(&folder, &["--set", "parallelism=1"]);
-    let found = rows(&folder);
-    assert!(found == expected, "{} rows, not {}", found.len(), expected.len());
+    let incremental = RECOVERING.replace("interval = \"25ms\"", "interval = \"25ms\"\n    incremental = true");
+    let whole = RECOVERING.replace("interval = \"25ms\"", "interval = \"25ms\"\n    incremental = false");
+    for job in [incremental.clone(), on_rocksdb(&incremental), on_rocksdb(&whole)] {
+        let folder = Folder::new();
+        folder.write("job.toml", &job);
+        die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=1"]);
+        die_at(&folder, "decided.before_ack", 1, &["--set", "parallelism=4"]);
+        // Either backend goes on from what the other has left, if that is in the form of both.
+        if job == on_rocksdb(&whole) {
+            folder.write("job.toml", &whole);
+        }
+        finish(&folder, &["--set", "parallelism=2"]);
+        let found = rows(&folder);
+        assert!(found == expected, "{} rows, not {}: {job}", found.len(), expected.len());
+    }
 }

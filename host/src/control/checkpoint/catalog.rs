@@ -224,7 +224,7 @@ fn describe_state(state: &StateRecord) -> String {
     let (name, data_type) = (&state.value.name, &state.value.data_type);
     match (&state.key_type, state.state_kind.as_str()) {
         (Some(key), _) => format!("{name}: map<{key}, {data_type}>"),
-        (None, "list") => format!("{name}: list<{data_type}>"),
+        (None, "list" | "operator-split" | "operator-union") => format!("{name}: list<{data_type}>"),
         (None, _) => format!("{name}: {data_type}"),
     }
 }

@@ -4,8 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::model::fault::Fault;
 use crate::model::id::Uid;
+use crate::model::schema::Field;
 use crate::plan::graph::Plan;
+use crate::state::evolution::{Declared, Evolution, evolution};
 use crate::storage::manifest::{FieldRecord, Manifest, NodeRecord, Shape, StateRecord};
 
 use super::record::shape;
@@ -25,6 +28,10 @@ pub struct Finding {
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Compatible,
+    /// Fields were added or removed: its values are made into today's by name and default.
+    Transcoded,
+    /// The plugin's `migrate` makes its values, which are of this version, today's.
+    Migrated(u32),
     /// The job has something that the checkpoint does not know: it starts empty.
     New,
     /// The job has no place for it.
@@ -39,7 +46,7 @@ impl Finding {
         match self.verdict {
             Verdict::Incompatible(_) => true,
             Verdict::Dropped => !may_drop,
-            Verdict::Compatible | Verdict::New => false,
+            Verdict::Compatible | Verdict::Transcoded | Verdict::Migrated(_) | Verdict::New => false,
         }
     }
 }
@@ -49,6 +56,10 @@ impl fmt::Display for Finding {
         write!(f, "`{}`: {} ", self.uid, self.what)?;
         match &self.verdict {
             Verdict::Compatible => f.write_str("goes on"),
+            Verdict::Transcoded => f.write_str("goes on: fields that are new get their defaults, others may be gone"),
+            Verdict::Migrated(version) => {
+                write!(f, "goes on: `migrate` of the plugin converts it from version {version}")
+            }
             Verdict::New => f.write_str("is new, and starts empty"),
             Verdict::Dropped => f.write_str("is dropped: the job has no place for it"),
             Verdict::Incompatible(why) => write!(f, "cannot be taken over: {why}"),
@@ -154,24 +165,49 @@ fn columns(key: &[FieldRecord]) -> String {
 }
 
 fn compare_state(then: &StateRecord, now: &StateRecord) -> Verdict {
-    if then == now {
-        return Verdict::Compatible;
+    match evolution_of(then, now) {
+        Ok(Evolution::Compatible) => Verdict::Compatible,
+        Ok(Evolution::Transcode(_)) => Verdict::Transcoded,
+        Ok(Evolution::Migrate) => Verdict::Migrated(then.version),
+        Ok(Evolution::Incompatible(why)) => Verdict::Incompatible(why),
+        Err(fault) => Verdict::Incompatible(fault.message),
     }
-    let why = if then.state_kind != now.state_kind {
-        format!("it was of kind {}, and is of kind {}", then.state_kind, now.state_kind)
-    } else if then.key_type != now.key_type {
-        let key_type = |state: &StateRecord| state.key_type.clone().unwrap_or_default();
-        format!("the keys of its map were {}, and are {}", key_type(then), key_type(now))
-    } else if then.expires_in != now.expires_in {
-        let clock = |state: &StateRecord| state.expires_in.clone().unwrap_or_else(|| "never".to_owned());
-        format!("it expired by {}, and expires by {}", clock(then), clock(now))
-    } else if then.value.data_type != now.value.data_type {
-        format!("its values were {}, and are {}", then.value.data_type, now.value.data_type)
-    } else if then.version != now.version {
-        format!("it was of version {}, and is of version {}", then.version, now.version)
-    } else {
-        // Other defaults matter to values that are yet to be read from an older schema.
-        return Verdict::Compatible;
-    };
-    Verdict::Incompatible(why)
+}
+
+/// What becomes of the values of a state; an error if one of the records cannot be read.
+pub fn evolution_of(then: &StateRecord, now: &StateRecord) -> Result<Evolution, Fault> {
+    if then.expires_in != now.expires_in {
+        let clock = |state: &StateRecord| state.expires_in.clone().unwrap_or_else(|| "no time".to_owned());
+        let (then, now) = (clock(then), clock(now));
+        let why = format!("it expired by {then}, and expires by {now}: give it another name");
+        return Ok(Evolution::Incompatible(why));
+    }
+    let (then, now) = (Parsed::new(then)?, Parsed::new(now)?);
+    Ok(evolution(&then.declared(), &now.declared()))
+}
+
+struct Parsed<'a> {
+    record: &'a StateRecord,
+    key: Option<Field>,
+    value: Field,
+    defaults: Vec<u8>,
+}
+
+impl<'a> Parsed<'a> {
+    fn new(record: &'a StateRecord) -> Result<Self, Fault> {
+        let defaults = hex::decode(&record.defaults).map_err(|error| {
+            Fault::invalid(format!("the manifest has defaults of `{}` that are none: {error}", record.value.name))
+        })?;
+        Ok(Self { record, key: record.key()?, value: record.value.parse()?, defaults })
+    }
+
+    fn declared(&self) -> Declared<'_> {
+        Declared {
+            kind: &self.record.state_kind,
+            key: self.key.as_ref(),
+            value: &self.value,
+            defaults: &self.defaults,
+            version: self.record.version,
+        }
+    }
 }

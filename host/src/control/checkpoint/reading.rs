@@ -12,7 +12,6 @@ use crate::model::json::Json;
 use crate::model::key::{self, Keys};
 use crate::model::key_group::KeyGroup;
 use crate::model::schema::{DataType, Field, Schema};
-use crate::model::type_name::parse_field;
 use crate::model::value;
 use crate::plan::state_backend::RocksDbPlan;
 use crate::state::StateLayout;
@@ -260,13 +259,7 @@ impl Layout {
             |state: &StateRecord| Ok(Stored { field: state.value.parse()?, expires: state.expires_in.is_some() });
         let state = &states[number];
         if let StateLayout::Entries { .. } = state.layout()? {
-            let place = match &state.key_type {
-                Some(data_type) => parse_field("key", data_type).map(|field| field.data_type).map_err(|error| {
-                    let name = &state.value.name;
-                    Fault::invalid(format!("the manifest has a map `{name}` with keys of no known type: {error}"))
-                })?,
-                None => DataType::U64,
-            };
+            let place = state.key()?.map_or(DataType::U64, |key| key.data_type);
             return Ok(Self::Entries { number, place, value: stored(state)? });
         }
         let mut values = Vec::new();

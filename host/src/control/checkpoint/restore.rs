@@ -9,16 +9,21 @@ use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::key_group::groups_of;
 use crate::model::time::Timestamp;
+use crate::plan::descriptor::StateKind;
 use crate::plan::fault_tolerance::Location;
 use crate::plan::graph::{Node, NodeKind, Plan};
-use crate::state::FormerState;
+use crate::sandbox::migration::Migration;
+use crate::state::evolution::Evolution;
+use crate::state::operator_state::{Redistributed, Redistribution};
+use crate::state::snapshot::ChunkSource;
+use crate::state::{Conversion, FormerState};
 use crate::storage::decisions;
-use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef, NodeRecord, Shape};
+use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef, NodeRecord, Shape, StateRecord};
 use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
 use crate::storage::store::Store;
 
-use super::compatibility::{Verdict, compare};
+use super::compatibility::{Verdict, compare, evolution_of};
 
 /// A checkpoint to start from.
 #[derive(Clone)]
@@ -184,8 +189,8 @@ impl Restored for SlotOrigin {
                 input: record.watermark.map_or(Timestamp::MIN, Timestamp),
                 latest: record.latest.map(Timestamp),
             },
-            chunks: Box::new(self.chunks(node, record)?),
-            states: former_states(node, record)?,
+            chunks: self.chunks(node, record)?,
+            states: former_states(&self.plan, node, record)?,
             timers: former_timers(node, record),
             splits: record.splits.clone(),
         }))
@@ -193,18 +198,57 @@ impl Restored for SlotOrigin {
 }
 
 impl SlotOrigin {
-    fn chunks(&self, node: &Node, record: &NodeRecord) -> Result<SlotsOfState, Fault> {
-        self.origin.chunks(record, groups_of(self.slot, node.parallelism, self.plan.max_parallelism))
+    fn chunks(&self, node: &Node, record: &NodeRecord) -> Result<Box<dyn ChunkSource>, Fault> {
+        let (slot, parallelism, max_parallelism) = (self.slot, node.parallelism, self.plan.max_parallelism);
+        let states = redistributions(record)?;
+        if states.iter().all(Option::is_none) {
+            return Ok(Box::new(self.origin.chunks(record, groups_of(slot, parallelism, max_parallelism))?));
+        }
+        let former = record.slots.iter().map(|former| {
+            let only = NodeRecord { slots: vec![former.clone()], ..record.clone() };
+            self.origin.chunks(&only, 0..max_parallelism)
+        });
+        let former = former.collect::<Result<_, _>>()?;
+        Ok(Box::new(Redistributed { former, states, slot, parallelism, max_parallelism }))
     }
 }
 
-fn former_states(node: &Node, record: &NodeRecord) -> Result<Vec<FormerState>, Fault> {
+/// Of each state of a node.
+fn redistributions(record: &NodeRecord) -> Result<Vec<Option<Redistribution>>, Fault> {
+    let Shape::Process { states, .. } = &record.shape else { return Ok(Vec::new()) };
+    let redistribution = |state: &StateRecord| {
+        Ok(match state.kind()? {
+            StateKind::OperatorSplit => Some(Redistribution::Split),
+            StateKind::OperatorUnion => Some(Redistribution::Union),
+            _ => None,
+        })
+    };
+    states.iter().map(redistribution).collect()
+}
+
+fn former_states(plan: &Plan, node: &Node, record: &NodeRecord) -> Result<Vec<FormerState>, Fault> {
     let (Shape::Process { states, .. }, NodeKind::Process(process)) = (&record.shape, &node.kind) else {
         return Ok(Vec::new());
     };
     let former = states.iter().map(|then| {
-        let number = process.descriptor.states.iter().position(|now| now.name == then.value.name);
-        Ok(FormerState { layout: then.layout()?, number })
+        let layout = then.layout()?;
+        let Some(number) = process.descriptor.states.iter().position(|now| now.name == then.value.name) else {
+            return Ok(FormerState::unchanged(layout, None));
+        };
+        let state = &process.descriptor.states[number];
+        let conversion: Option<Box<dyn Conversion>> = match evolution_of(then, &StateRecord::from(state))? {
+            Evolution::Compatible => None,
+            Evolution::Transcode(transcoder) => Some(Box::new(transcoder)),
+            Evolution::Migrate => {
+                let limits = plan.limits.plugin;
+                Some(Box::new(Migration::new(&node.uid, &process.plugin, limits, state, then.version)?))
+            }
+            Evolution::Incompatible(why) => {
+                let name = &state.name;
+                return Err(Fault::invalid(format!("state `{name}` cannot be taken over: {why}")).at(&node.uid));
+            }
+        };
+        Ok(FormerState { layout, number: Some(number), conversion })
     });
     former.collect()
 }

@@ -135,15 +135,14 @@ fn contents(overlay: &mut Overlay) -> Vec<Model> {
     maps.into_iter().zip(lists).map(model).collect()
 }
 
-/// Lays a snapshot over those before, and makes another backend of them, in which the two states have changed places.
+/// Lays a snapshot over those before, and makes another backend of them.
 fn restored(overlay: &mut Overlay, chunks: &mut Chunks, checkpoint: u64) -> Box<MemoryState> {
     let base = (checkpoint > 1).then(|| CheckpointId(checkpoint - 1));
     let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base, stops: false };
     overlay.backend().snapshot(&barrier).unwrap().write(chunks).unwrap();
     let mut other = backend();
-    let former: Vec<FormerState> =
-        layouts().zip(0..).map(|(layout, number)| FormerState { layout, number: Some(number) }).collect();
-    other.restore(chunks, &former).unwrap();
+    let former = layouts().zip(0..).map(|(layout, number)| FormerState::unchanged(layout, Some(number)));
+    other.restore(chunks, &mut former.collect::<Vec<_>>()).unwrap();
     other
 }
 

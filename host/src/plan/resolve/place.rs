@@ -74,7 +74,7 @@ pub fn reader(
         Kind::Operator(_) | Kind::Source(_) => default,
     };
     let why = match &draft.kind {
-        NodeKind::Process(plan) if plan.key.is_none() && !plan.descriptor.states.is_empty() => {
+        NodeKind::Process(plan) if plan.key.is_none() && !plan.descriptor.is_state_by_slot() => {
             "has state but no `key_by`"
         }
         NodeKind::Process(plan) if plan.key.is_none() && !plan.descriptor.timers.is_empty() => {

@@ -31,6 +31,12 @@ pub fn draft(
     }
     let (plugin, descriptor) = open(&process.plugin, component, inputs, env, ask)?;
     let mut good = times_met(&descriptor, inputs, ask.errors);
+    if let (Some(_), Some(state)) = (&key, descriptor.states.iter().find(|state| state.kind.is_operator_state())) {
+        let (name, state) = (&component.info.name, &state.name);
+        let message = format!("`{name}` is keyed and declares `{state}` as operator state, which only others have");
+        ask.errors.add(spec.uid.span, message);
+        good = false;
+    }
     let ports = ports(&process.plugin, &descriptor, inputs, ask.errors)?;
     let time = match (&process.time, ports.first()) {
         (None, _) => None,

@@ -292,13 +292,12 @@ impl KeyedState for RocksDbState {
         }))
     }
 
-    fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &[FormerState]) -> Result<(), Fault> {
-        let transposition = self.layout.transposition(former);
+    fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &mut [FormerState]) -> Result<(), Fault> {
+        let mut conversion = Conversion { rows: self.layout.transposition(former), states: former };
         // Its folder is the one that files are fetched into.
         self.instance = None;
         let options = self.host.shared.options();
-        let conversion = Conversion { rows: &transposition, states: former };
-        let restored = restore::restore(chunks, &conversion, &self.groups, &self.folder, &options)?;
+        let restored = restore::restore(chunks, &mut conversion, &self.groups, &self.folder, &options)?;
         self.counts.fill(0);
         for (group, keys) in restored.counts {
             self.counts[usize::from(group.0)] += keys;

@@ -9,7 +9,7 @@ use rocksdb::Options;
 
 use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
-use crate::state::entries::readdress;
+use crate::state::entries::convert;
 use crate::state::row::Transposition;
 use crate::state::snapshot::{self, ChunkSource, Content, NativeFiles, NativeForm};
 use crate::state::{FormerState, StateLayout};
@@ -27,8 +27,8 @@ pub struct Restored {
 
 /// How what stands in a checkpoint becomes the operator's.
 pub struct Conversion<'a> {
-    pub rows: &'a Transposition,
-    pub states: &'a [FormerState],
+    pub rows: Transposition,
+    pub states: &'a mut [FormerState],
 }
 
 impl Conversion<'_> {
@@ -36,7 +36,7 @@ impl Conversion<'_> {
     fn is_identity(&self) -> bool {
         let stays = |(number, state): (usize, &FormerState)| match state.layout {
             StateLayout::Value { .. } => true,
-            StateLayout::Entries { .. } => state.number == Some(number),
+            StateLayout::Entries { .. } => state.number == Some(number) && state.conversion.is_none(),
         };
         self.rows.is_identity() && self.states.iter().enumerate().all(stays)
     }
@@ -45,7 +45,7 @@ impl Conversion<'_> {
 /// Makes the instance in `folder` one of what `chunks` have of `groups`.
 pub fn restore(
     chunks: &mut dyn ChunkSource,
-    conversion: &Conversion<'_>,
+    conversion: &mut Conversion<'_>,
     groups: &Range<u16>,
     folder: &Path,
     options: &Options,
@@ -131,7 +131,7 @@ impl Restored {
     fn copy(
         &mut self,
         files: &dyn NativeFiles,
-        conversion: &Conversion<'_>,
+        conversion: &mut Conversion<'_>,
         groups: &Range<u16>,
         beside: &Path,
         options: &Options,
@@ -142,7 +142,7 @@ impl Restored {
         former.scan(&common(&files.groups(), groups), |entry, value| match entry {
             Entry::Count(..) => Ok(()),
             Entry::Row(group, key) => {
-                let row = conversion.rows.apply(value)?;
+                let row = conversion.rows.apply(value, conversion.states)?;
                 if row.is_empty() {
                     return Ok(());
                 }
@@ -153,9 +153,9 @@ impl Restored {
                 copied.put_row(group, key, &row)
             }
             // Not into the sorted file: where states have other numbers, addresses have another order.
-            Entry::Entry(group, stored) => match readdress(stored, value, conversion.states, &mut address)? {
-                true => self.instance.put_entry(group, &address, Some(value)),
-                false => Ok(()),
+            Entry::Entry(group, stored) => match convert(stored, value, conversion.states, &mut address)? {
+                Some(value) => self.instance.put_entry(group, &address, Some(&value)),
+                None => Ok(()),
             },
         })?;
         self.instance.write()?;
@@ -167,12 +167,12 @@ impl Restored {
     }
 
     /// Takes over what is in the form that every backend reads.
-    fn read(&mut self, chunks: &mut dyn ChunkSource, conversion: &Conversion<'_>) -> Result<(), Fault> {
+    fn read(&mut self, chunks: &mut dyn ChunkSource, conversion: &mut Conversion<'_>) -> Result<(), Fault> {
         chunks.read(Content::Rows, &mut |id, payload| {
             let mut count = 0;
             for entry in snapshot::entries(payload) {
                 let (key, row) = entry?;
-                let row = conversion.rows.apply(row)?;
+                let row = conversion.rows.apply(row, conversion.states)?;
                 if !row.is_empty() {
                     self.instance.put_row(id.group, key, &row)?;
                     count += 1;
@@ -185,8 +185,8 @@ impl Restored {
         chunks.read(Content::Entries, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (stored, value) = entry?;
-                if readdress(stored, value, conversion.states, &mut address)? {
-                    self.instance.put_entry(id.group, &address, Some(value))?;
+                if let Some(value) = convert(stored, value, conversion.states, &mut address)? {
+                    self.instance.put_entry(id.group, &address, Some(&value))?;
                 }
             }
             Ok(())

@@ -313,7 +313,7 @@ impl Pair {
         (of_memory, of_rocksdb)
     }
 
-    fn restore(&mut self, of_memory: &Kept, of_rocksdb: &Kept, former: &[FormerState]) {
+    fn restore(&mut self, of_memory: &Kept, of_rocksdb: &Kept, former: &mut [FormerState]) {
         for (groups, memory, rocksdb) in &mut self.slots {
             memory.restore(&mut Seen { kept: of_memory, groups: groups.clone() }, former).unwrap();
             rocksdb.restore(&mut Seen { kept: of_rocksdb, groups: groups.clone() }, former).unwrap();
@@ -355,7 +355,7 @@ fn all_entries(groups: &Range<u16>, state: &mut dyn KeyedState) -> Vec<(u16, Vec
 }
 
 fn same() -> Vec<FormerState> {
-    STATES.into_iter().enumerate().map(|(i, layout)| FormerState { layout, number: Some(i) }).collect()
+    STATES.into_iter().enumerate().map(|(i, layout)| FormerState::unchanged(layout, Some(i))).collect()
 }
 
 fn run(steps: Vec<Step>) {
@@ -376,8 +376,8 @@ fn run(steps: Vec<Step>) {
                 drop(pair);
                 pair = Pair { now, ..Pair::new(&rocksdb, parallelism, next) };
                 match crosses && !is_native {
-                    true => pair.restore(&of_rocksdb, &of_memory, &same()),
-                    false => pair.restore(&of_memory, &of_rocksdb, &same()),
+                    true => pair.restore(&of_rocksdb, &of_memory, &mut same()),
+                    false => pair.restore(&of_memory, &of_rocksdb, &mut same()),
                 }
                 is_native = next;
                 pair.compare_entries();
@@ -412,7 +412,7 @@ fn states_that_changed_are_read_by_name() {
     let mut former = same();
     former[0].number = None;
     (former[3].number, former[4].number) = (Some(4), Some(3));
-    pair.restore(&of_memory, &of_rocksdb, &former);
+    pair.restore(&of_memory, &of_rocksdb, &mut former);
     pair.compare_entries();
     let found = pair.slots.iter_mut().flat_map(|(groups, _, rocksdb)| all_entries(groups, rocksdb));
     let places: BTreeSet<_> =
@@ -463,7 +463,7 @@ fn a_damaged_file_is_a_fault_that_names_it() {
     drop(pair);
     let path = damaged(&kept);
     let mut state = open(&rocksdb, 0..GROUPS, true);
-    let restored = state.restore(&mut Seen { kept: &kept, groups: 0..GROUPS }, &same());
+    let restored = state.restore(&mut Seen { kept: &kept, groups: 0..GROUPS }, &mut same());
     let read = restored.and_then(|()| state.load(&keys_of(0..300), &mut columns(&WIDTHS)));
     let fault = read.unwrap_err();
     let name = path.file_name().unwrap().to_string_lossy();
