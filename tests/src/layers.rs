@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("plan", 1),
     ("state", 1),
     ("dataplane", 2),
+    ("store", 2),
     ("sandbox", 3),
     ("connectors", 3),
     ("storage", 3),
@@ -22,10 +23,10 @@ const LAYERS: &[(&str, u8)] = &[
 /// What only some folders may name, and those folders.
 const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime::", &["sandbox"]),
-    ("tokio::", &["storage", "control", "cli"]),
-    ("object_store::", &["storage", "connectors"]),
+    ("tokio::", &["store", "control", "cli"]),
+    ("object_store::", &["store"]),
     ("clap::", &["cli"]),
-    ("std::fs", &["sandbox", "connectors", "storage", "toolchain", "cli"]),
+    ("std::fs", &["sandbox", "connectors", "store", "toolchain", "cli"]),
     ("std::net", &["connectors", "control"]),
     ("std::thread", &["sandbox", "connectors", "worker", "control", "cli"]),
     ("std::sync::Mutex", &["sandbox", "connectors", "control"]),

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::dataplane::metrics::NodeMetrics;
 use crate::dataplane::snapshot::{Restored, TaskSnapshot};
-use crate::model::checkpoint::CheckpointId;
+use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::plan::graph::Plan;
@@ -60,7 +60,7 @@ impl Job {
             .clone()
             .map(|checkpoints| claim::claim(&plan, checkpoints, &options.from, options.may_drop_state))
             .transpose()?;
-        let incarnation = claimed.as_ref().map(|claimed| claimed.decisions.incarnation());
+        let incarnation = claimed.as_ref().map(|claimed| Incarnation::of(&claimed.decisions));
         let wired = wire(Start { plan: &plan, make: options.make, incarnation })?;
         let mut orders = Vec::new();
         let mailbox = |slot: &WiredSlot| {

@@ -15,7 +15,7 @@ use crate::model::schema::Field;
 use crate::model::type_name::parse_field;
 use crate::plan::descriptor::StateInfo;
 
-use super::store::{Created, Store};
+use crate::store::{Created, Store};
 
 /// The name of a manifest within its folder.
 pub const MANIFEST: &str = "manifest.json";

@@ -3,4 +3,3 @@
 pub mod decisions;
 pub mod manifest;
 pub mod state_file;
-pub mod store;

@@ -16,7 +16,7 @@ use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
 use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, Take};
 
-use super::store::{ObjectWriter, Store};
+use crate::store::{ObjectWriter, Store};
 
 const MAGIC: &[u8; 8] = b"WASMILLS";
 const VERSION: u32 = 1;
@@ -210,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::fault_tolerance::Location;
+    use crate::plan::location::Location;
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::connectors::{self, Committer};
-use crate::model::checkpoint::CheckpointId;
+use crate::connectors::{self, Committer, SinkId};
+use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
 use crate::storage::decisions::Decisions;
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::driver::commit;
 use super::restore::Origin;
@@ -76,7 +76,10 @@ pub fn claim_in(
     let mut committers = BTreeMap::new();
     for node in &plan.nodes {
         let NodeKind::Sink(sink) = &node.kind else { continue };
-        let Some(mut committer) = connectors::open_committer(sink) else { continue };
+        let of = SinkId { job: &plan.name, node: &node.uid, incarnation: Incarnation::of(&decisions) };
+        let Some(mut committer) = connectors::open_committer(sink, &of).map_err(|fault| fault.at(&node.uid))? else {
+            continue;
+        };
         // Decided on, and perhaps not done.
         if let Some(record) = origin.as_ref().and_then(|origin| origin.manifest.node(&node.uid)) {
             let patience = checkpoints.timeout.into();

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::connectors::Committer;
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::TaskSnapshot;
-use crate::model::checkpoint::CheckpointId;
+use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::time::Timestamp;
@@ -17,12 +17,12 @@ use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::Plan;
 use crate::storage::decisions::Decisions;
 use crate::storage::manifest::MANIFEST;
-use crate::storage::store::Store;
+use crate::store::Store;
 use crate::worker::channel::Waker;
 use crate::worker::slot::{Order, TaskId};
 
 use super::coordinator::{Action, Complete, Coordinator, Event};
-use super::record::{self, Incarnation, MemberRecord, StateFile};
+use super::record::{self, MemberRecord, StateFile};
 use super::retention::Kept;
 use super::writer::{self, WRITERS};
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use uuid::Uuid;
-
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::{SourceSplit, Watermarks};
+use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::time::Timestamp;
@@ -36,13 +35,6 @@ pub struct MemberRecord {
     pub is_incremental: bool,
     /// `None` = there was nothing to write.
     pub file: Result<Option<StateFile>, Fault>,
-}
-
-/// Of a start of a job.
-#[derive(Clone, Copy, Debug)]
-pub struct Incarnation {
-    pub job_id: Uuid,
-    pub number: u64,
 }
 
 impl Incarnation {

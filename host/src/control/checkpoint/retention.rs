@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::checkpoint::CheckpointId;
 use crate::model::fault::Fault;
 use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef};
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::record::{CHECKPOINTS, StateFile};
 

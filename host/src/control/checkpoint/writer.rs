@@ -3,15 +3,16 @@
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, TaskSnapshot};
+use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::state::snapshot::{ChunkId, ChunkSink, Frozen};
 use crate::storage::state_file::StateFileWriter;
-use crate::storage::store::Store;
+use crate::store::Store;
 use crate::worker::slot::TaskId;
 
 use super::driver::Notice;
-use super::record::{Incarnation, MemberRecord, StateFile};
+use super::record::{MemberRecord, StateFile};
 
 /// Threads that write: more only share the disk.
 pub const WRITERS: usize = 2;

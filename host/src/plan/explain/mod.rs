@@ -3,7 +3,9 @@
 mod dot;
 mod tree;
 
-use super::connector::{Format, GeneratedEvents, SinkConnector, SinkFormat, SourceConnector, TimePlan, TimeUnit};
+use super::connector::{
+    FileFormat, Format, GeneratedEvents, SinkConnector, SinkFormat, SourceConnector, TimePlan, TimeUnit,
+};
 use super::graph::{AggregatePlan, Exchange, NativeAggregate, Node, NodeKind, PluginRef, WindowPlan};
 use crate::model::schema::Schema;
 
@@ -90,7 +92,7 @@ fn connector(connector: &SourceConnector) -> String {
     match connector {
         SourceConnector::File(file) => {
             let follow = if file.follow { ", followed" } else { "" };
-            format!("file {}, {}{follow}", file.path.display(), format(&file.format))
+            format!("file {}, {}{follow}", file.path, format(&file.format))
         }
         SourceConnector::Stdin { format: of } => format!("stdin, {}", format(of)),
         SourceConnector::Generator(generator) => {
@@ -110,6 +112,7 @@ fn format(format: &Format) -> &'static str {
         Format::Json => "json",
         Format::Csv(_) => "csv",
         Format::Raw => "raw",
+        Format::Parquet => "parquet",
     }
 }
 
@@ -119,7 +122,13 @@ fn sink_connector(connector: &SinkConnector) -> String {
         SinkFormat::Csv => "csv",
     };
     match connector {
-        SinkConnector::File(file) => format!("file {}, {}", file.path.display(), format(&file.format)),
+        SinkConnector::File(file) => {
+            let format = match &file.format {
+                FileFormat::Rows(rows) => format(rows),
+                FileFormat::Parquet(_) => "parquet",
+            };
+            format!("file {}, {format}", file.path)
+        }
         SinkConnector::Stdout { format: of } => format!("stdout, {}", format(of)),
         SinkConnector::Blackhole => "blackhole".to_owned(),
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::schema::Schema;
-use crate::plan::connector::{SinkConnector, SinkFormat};
+use crate::plan::connector::{FileFormat, FileSink, SinkConnector, SinkFormat};
 use crate::plan::diagnostic::Errors;
 use crate::plan::environment::Environment;
 use crate::plan::graph::NodeKind;
@@ -81,12 +81,12 @@ fn sink(spec: &SinkSpec, vertices: &[Vertex], inputs: Inputs, errors: &Errors) -
     }
     let inputs = inputs.united(errors)?;
     let format = match &spec.connector {
-        SinkConnector::File(file) => file.format,
-        SinkConnector::Stdout { format } => *format,
-        SinkConnector::Blackhole => SinkFormat::Json,
+        SinkConnector::File(FileSink { format: FileFormat::Rows(format), .. }) => Some(*format),
+        SinkConnector::Stdout { format } => Some(*format),
+        SinkConnector::File(_) | SinkConnector::Blackhole => None,
     };
     let nested = inputs.schema.fields().iter().find(|field| !field.data_type.is_key());
-    if let (SinkFormat::Csv, Some(nested)) = (format, nested) {
+    if let (Some(SinkFormat::Csv), Some(nested)) = (format, nested) {
         errors.add(inputs.span(), format!("sink `{}` writes CSV, which cannot hold `{nested}`", spec.uid.value));
         return None;
     }
