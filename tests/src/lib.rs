@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod interleavings;
@@ -12,6 +14,8 @@ mod jobs;
 mod layers;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod s3;
 #[cfg(test)]
 mod scaffold;
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod plugins;
 mod repo;
+mod s3;
 mod setup;
 mod test;
 

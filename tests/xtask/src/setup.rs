@@ -14,7 +14,7 @@ const NO_ROOT_CODE: u8 = 2;
 pub enum Need {
     /// A Rust compiler for the sandbox's target
     GuestCompiler,
-    /// Python 3, for the independent oracle
+    /// Python 3, for the independent oracle and the S3 server
     Python,
 }
 
@@ -22,21 +22,21 @@ impl Need {
     fn is_met(self) -> bool {
         match self {
             Self::GuestCompiler => has_guest_target() || has_distribution_sources(),
-            Self::Python => succeeds(Command::new("python3").arg("--version")),
+            Self::Python => succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
         }
     }
 
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::GuestCompiler => &["rustc-web", "rust-web-src"],
-            Self::Python => &["python3"],
+            Self::Python => &["python3", "python3-venv"],
         }
     }
 
     fn reason(self) -> &'static str {
         match self {
             Self::GuestCompiler => "to compile operators for the WebAssembly sandbox",
-            Self::Python => "to run the independent oracle that the tests compare results with",
+            Self::Python => "to run the independent oracle and the S3 server that the tests use",
         }
     }
 }

@@ -2,12 +2,12 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::setup::{self, Need};
-use crate::{plugins, repo};
+use crate::{plugins, repo, s3};
 
 /// Install what is missing, build everything, and pass every test
 ///
 /// Installs the WebAssembly target of Rust (operators are compiled for it) and python3 (the tests compare results with
-/// an independent oracle), when they are missing.
+/// an independent oracle), when they are missing, and into `~/.cache/wasmill` a server that speaks S3.
 #[derive(Debug, Args)]
 pub struct Test {
     /// For the test programs: a filter, `--nocapture`, ...
@@ -18,6 +18,7 @@ pub struct Test {
 impl Test {
     pub fn run(self) -> Result<()> {
         setup::ensure(&[Need::GuestCompiler, Need::Python])?;
+        s3::ensure()?;
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         plugins::build(&wasmill, &plugins::all()?)?;
         repo::run(&mut repo::cargo(&["fmt", "--all", "--check"]))?;

@@ -1,3 +1,6 @@
+mod row_groups;
+mod parts;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -1,0 +1,22 @@
+"""A server that speaks S3, in memory. It says its port, and ends when its standard input does."""
+
+import sys
+import threading
+
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+app = DomainDispatcherApplication(create_backend_app)
+one_at_a_time = threading.Lock()
+
+
+def serve(environ, start_response):
+    # Conditional writes are atomic in S3.
+    with one_at_a_time:
+        return list(app(environ, start_response))
+
+
+server = make_server("127.0.0.1", 0, serve, threaded=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(server.server_port, flush=True)
+sys.stdin.read()
