@@ -33,7 +33,18 @@ pub fn wasmill() -> Command {
 
 impl Folder {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap())
+    }
+
+    /// Where syncing costs nothing, if the machine has such a place.
+    pub fn in_memory() -> Self {
+        let shared_memory = Path::new("/dev/shm");
+        Self::of(
+            if shared_memory.is_dir() { tempfile::tempdir_in(shared_memory) } else { tempfile::tempdir() }.unwrap(),
+        )
+    }
+
+    fn of(folder: TempDir) -> Self {
         let plugins = repository().join("target/plugins");
         assert!(plugins.is_dir(), "{} is missing: run `cargo xtask plugins`", plugins.display());
         std::os::unix::fs::symlink(plugins, folder.path().join("plugins")).unwrap();
@@ -74,6 +85,19 @@ impl Folder {
         self.lines("out")
     }
 
+    /// Copies files and folders of this one to another place.
+    pub fn copy_to(&self, to: &Path, names: &[&str]) {
+        names.iter().for_each(|name| copy(&self.path().join(name), &to.join(name)));
+    }
+
+    /// Copies everything that stands in `from` into this folder.
+    pub fn copy_from(&self, from: &Path) {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &self.path().join(entry.file_name()));
+        }
+    }
+
     pub fn remove(&self, name: &str) {
         let path = self.path().join(name);
         if path.is_dir() {
@@ -83,12 +107,14 @@ impl Folder {
         }
     }
 
-    /// The lines of a file, or of all files of a folder, sorted.
+    /// The lines of a file, or of all files of a folder that are not hidden, sorted.
     pub fn lines(&self, name: &str) -> Vec<String> {
         let path = self.path().join(name);
         let mut files = vec![path.clone()];
         if path.is_dir() {
-            files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let found = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+            let seen = found.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+            files = seen.map(|entry| entry.path()).collect();
         }
         let texts = files.iter().map(|file| fs::read_to_string(file).unwrap_or_default());
         let mut lines: Vec<String> =
@@ -101,6 +127,19 @@ impl Folder {
     pub fn dead_letters(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path().join("job.dead-letters.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
     }
 }
 

@@ -19,4 +19,6 @@ mod s3;
 #[cfg(test)]
 mod scaffold;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod worlds;

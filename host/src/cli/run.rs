@@ -11,6 +11,7 @@ use crate::control::checkpoint::claim::StartFrom;
 use crate::control::job::{Job, Options};
 use crate::control::progress::{Sampler, totals};
 use crate::control::restart::Restarts;
+use crate::model::fail_point;
 use crate::model::fault::{Fault, FaultKind};
 use crate::model::time::Timestamp;
 use crate::plan::graph::Plan;
@@ -18,6 +19,9 @@ use crate::plan::graph::Plan;
 /// How often progress is shown: on a terminal, and as a log line.
 const REDRAW: Duration = Duration::from_millis(250);
 const LOG_EVERY: Duration = Duration::from_secs(5);
+
+/// Lets the process die at a place, for tests of what it leaves behind: see `model::fail_point`.
+const FAIL_POINT: &str = "WASMILL_FAIL_POINT";
 
 /// Run a job in this process, until its sources end or Ctrl-C stops it
 ///
@@ -47,6 +51,9 @@ impl Run {
     pub fn run(self) -> anyhow::Result<()> {
         let terminal = std::io::stderr().is_terminal() && !self.quiet;
         let view = View::new(terminal, self.quiet);
+        if let Ok(place) = std::env::var(FAIL_POINT) {
+            fail_point::arm(&place).map_err(anyhow::Error::msg)?;
+        }
         let plan = Arc::new(self.job.plan()?);
         if plan.checkpoints.is_none() && (self.from.is_some() || self.fresh) {
             anyhow::bail!("the job `{}` makes no checkpoints: give it a table `[checkpoints]`", plan.name);

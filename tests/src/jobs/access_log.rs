@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::recovery::{die_at, finish};
 use crate::harness::{Folder, repository};
 
 /// The log as requests with event times: its lines are up to a minute out of order.
@@ -46,7 +47,17 @@ fn rows(operators: &str, last: &str) -> Vec<Value> {
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert_eq!(letters[0]["node"], "requests");
     assert_eq!(folder.rows(&job, &["-p", "3"]), one);
+    assert_eq!(rows_of_two_lives(&folder, &job), one);
     one.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
+}
+
+/// The same job, which dies after some checkpoints and goes on with another number of slots.
+fn rows_of_two_lives(folder: &Folder, job: &str) -> Vec<String> {
+    folder.remove("out");
+    folder.write("job.toml", format!("{job}\n[checkpoints]\ninterval = \"1ms\"\n[limits]\nbatch_rows_max = 16\n"));
+    die_at(folder, "decided.before_follow", 2, &["-p", "3"]);
+    finish(folder, &["-p", "2"]);
+    folder.lines("out")
 }
 
 fn sorted(rows: impl IntoIterator<Item = Value>) -> Vec<String> {

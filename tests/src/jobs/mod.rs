@@ -5,3 +5,4 @@ mod bad_events;
 mod clicks;
 mod exchange;
 mod hostile;
+mod recovery;

@@ -69,9 +69,12 @@ impl Committer for FileCommitter {
                     "the checkpoint has {committable} for a sink of files, which is no part: {error}"
                 ))
             })?;
-            match directory == self.store.name() {
-                true => self.store.complete_upload(&part)?,
-                false => Store::open(&self.location.elsewhere(&directory))?.complete_upload(&part)?,
+            match self.store.complete_upload(&part) {
+                // The job says another directory now than when the part was prepared; or both have moved.
+                Err(_) if directory != self.store.name() => {
+                    Store::open(&self.location.elsewhere(&directory))?.complete_upload(&part)?;
+                }
+                completed => completed?,
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
-mod row_groups;
 mod parts;
+mod row_groups;
 
 use std::fs;
 use std::io::Write as _;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::connectors::{self, Committer, SinkId};
 use crate::model::checkpoint::{CheckpointId, Incarnation};
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::plan::fault_tolerance::CheckpointPlan;
@@ -63,6 +64,7 @@ pub fn claim_in(
         StartFrom::Latest | StartFrom::Nothing => None,
     };
     let mut origin = None;
+    fail_point::reach("claim.before");
     let (decisions, _) = Decisions::claim(&store, |last| {
         let start = match from {
             StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
@@ -73,6 +75,7 @@ pub fn claim_in(
         origin.as_ref().map_or(Ok(()), |origin| origin.check(plan, may_drop_state))?;
         Ok(start)
     })?;
+    fail_point::reach("claim.after");
     let mut committers = BTreeMap::new();
     for node in &plan.nodes {
         let NodeKind::Sink(sink) = &node.kind else { continue };
@@ -82,6 +85,7 @@ pub fn claim_in(
         };
         // Decided on, and perhaps not done.
         if let Some(record) = origin.as_ref().and_then(|origin| origin.manifest.node(&node.uid)) {
+            fail_point::reach("followers.replay");
             let patience = checkpoints.timeout.into();
             commit(committer.as_mut(), &record.committables, patience).map_err(|fault| fault.at(&node.uid))?;
         }

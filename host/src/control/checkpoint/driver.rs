@@ -10,6 +10,7 @@ use crate::connectors::Committer;
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::TaskSnapshot;
 use crate::model::checkpoint::{CheckpointId, Incarnation};
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::time::Timestamp;
@@ -168,7 +169,11 @@ impl<W: Writers> Driver<W> {
         for action in self.coordinator.apply(now, event) {
             match action {
                 Action::Inject(barrier) => {
-                    self.means.slots.iter().for_each(|slot| slot.send(Order::Checkpoint(barrier)));
+                    for slot in self.means.slots.iter() {
+                        slot.send(Order::Checkpoint(barrier));
+                        fail_point::reach("barrier.first_slot");
+                    }
+                    fail_point::reach("barrier.last_slot");
                 }
                 Action::Decide(complete) => {
                     let decided = self.decide(&complete, now)?;
@@ -193,10 +198,12 @@ impl<W: Writers> Driver<W> {
     fn decide(&mut self, complete: &Complete, now: Timestamp) -> Result<Result<StateFile, Fault>, Fault> {
         let manifest = record::manifest(&self.means.plan, self.incarnation, complete, now);
         let folder = self.incarnation.folder(complete.checkpoint.0);
+        fail_point::reach("manifest.before");
         let reference = match manifest.write(&self.means.store, &folder) {
             Ok(reference) => reference,
             Err(fault) => return Ok(Err(fault)),
         };
+        fail_point::reach("manifest.after");
         let key = reference.path.clone();
         // If it cannot be known what was decided, the job starts anew from whatever it was.
         if !self.means.decisions.complete(reference)? {
@@ -212,12 +219,15 @@ impl<W: Writers> Driver<W> {
 
     /// Tries until it works or the time for a checkpoint is over: it has been decided that this happens.
     fn publish(&mut self) -> Result<(), Fault> {
+        fail_point::reach("decided.before_follow");
         for (uid, committables) in std::mem::take(&mut self.committables) {
             if let Some(committer) = self.means.committers.get_mut(&uid) {
                 commit(committer.as_mut(), &committables, self.means.checkpoints.timeout.into())
                     .map_err(|fault| fault.at(&uid))?;
+                fail_point::reach("decided.mid_follow");
             }
         }
+        fail_point::reach("decided.before_ack");
         Ok(())
     }
 
@@ -228,6 +238,7 @@ impl<W: Writers> Driver<W> {
             if let Err(fault) = self.means.store.delete(&file.key) {
                 tracing::warn!("an old checkpoint is not deleted: {fault}");
             }
+            fail_point::reach("gc.middle");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, TaskSnapshot};
 use crate::model::checkpoint::Incarnation;
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::state::snapshot::{ChunkId, ChunkSink, Frozen};
@@ -57,7 +58,11 @@ fn write_file(store: &Store, key: String, frozen: Vec<Box<dyn Frozen>>) -> Resul
     frozen.into_iter().try_for_each(|frozen| frozen.write(&mut file))?;
     match file.writer {
         None => Ok(None),
-        Some(writer) => Ok(Some(StateFile { bytes: writer.finish()?, key })),
+        Some(writer) => {
+            let bytes = writer.finish()?;
+            fail_point::reach("upload.middle");
+            Ok(Some(StateFile { bytes, key }))
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::dataplane::exchange::Router;
 use crate::dataplane::snapshot::{MemberSnapshot, MemberState, OperatorSnapshot, Restored, TaskSnapshot, Watermarks};
 use crate::model::checkpoint::Barrier;
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::message::Message;
 use crate::model::time::Timestamp;
@@ -17,6 +18,7 @@ impl Task {
         for member in &mut self.members {
             if let Some(state) = from.member(&member.uid)? {
                 member.restore(state, remembers).map_err(|fault| fault.at(&member.uid))?;
+                fail_point::reach("restore.middle");
             }
         }
         Ok(())

@@ -1,0 +1,49 @@
+//! Places at which a test lets the process die, as if by `kill -9`: between two effects that are not one.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Every place there is, in the order in which a checkpoint comes by. `exactly-once.md` and the tests know them by name.
+pub const FAIL_POINTS: [&str; 13] = [
+    "claim.before",
+    "claim.after",
+    "followers.replay",
+    "restore.middle",
+    "barrier.first_slot",
+    "barrier.last_slot",
+    "upload.middle",
+    "manifest.before",
+    "manifest.after",
+    "decided.before_follow",
+    "decided.mid_follow",
+    "decided.before_ack",
+    "gc.middle",
+];
+
+struct Armed {
+    name: String,
+    /// Dies when it comes by for this time.
+    hits: AtomicU64,
+}
+
+static ARMED: OnceLock<Armed> = OnceLock::new();
+
+/// Lets the process die when it comes to the place in `text`, `<name>:<n>`, for the n-th time. Once in a process.
+pub fn arm(text: &str) -> Result<(), String> {
+    let armed = text.split_once(':').and_then(|(name, hits)| Some((name.to_owned(), hits.parse().ok()?)));
+    let Some((name, hits)) = armed.filter(|(name, hits)| *hits > 0 && FAIL_POINTS.contains(&name.as_str())) else {
+        return Err(format!("`{text}` is no fail point: it is `<name>:<n>`, and a name of {FAIL_POINTS:?}"));
+    };
+    ARMED.set(Armed { name, hits: AtomicU64::new(hits) }).map_err(|_| "a fail point is armed already".to_owned())
+}
+
+/// The process is at this place.
+pub fn reach(name: &'static str) {
+    debug_assert!(FAIL_POINTS.contains(&name));
+    if let Some(armed) = ARMED.get()
+        && armed.name == name
+        && armed.hits.fetch_sub(1, Relaxed) == 1
+    {
+        std::process::abort();
+    }
+}

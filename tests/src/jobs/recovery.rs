@@ -1,0 +1,171 @@
+//! Jobs that die and go on: killed at every place between two effects, with other numbers of slots, two hosts at once.
+//! The output is always that of a run in which nothing happens.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+
+use wasmill::model::fail_point::FAIL_POINTS;
+
+use crate::harness::{Folder, Ran};
+
+/// It runs long enough for several checkpoints.
+const JOB: &str = r#"
+    name = "job"
+    parallelism = 2
+    [checkpoints]
+    interval = "25ms"
+    [sources.events]
+    connector = "generator"
+    events = "keyed"
+    keys = 500
+    count = 60000
+    rate = 200000
+    per_milli = 1
+    splits = 4
+    out_of_orderness = "200ms"
+    event_time = { column = "timestamp", unit = "ms" }
+    watermark = { out_of_orderness = "200ms" }
+    [operators.count]
+    inputs = ["events"]
+    key_by = ["key"]
+    plugin = "plugins/count.wasm"
+    [operators.windows]
+    inputs = ["count"]
+    key_by = ["key"]
+    window = { sliding = "10s", slide = "5s" }
+    aggregate = { n = "count()", most = "max(value)" }
+    [operators.totals]
+    inputs = ["count"]
+    key_by = ["key"]
+    window = { tumbling = "1h" }
+    aggregate = { counted = "max(count)", counts = "sum(count)" }
+    [sinks.out]
+    inputs = ["windows"]
+    connector = "file"
+    path = "out"
+    format = "json"
+    [sinks.sums]
+    inputs = ["totals"]
+    connector = "file"
+    path = "sums"
+    format = "csv"
+    # Each death is one of a whole process.
+    [restart]
+    strategy = "none"
+"#;
+
+/// What is visible in both sinks.
+fn rows(folder: &Folder) -> Vec<String> {
+    [folder.lines("out"), folder.lines("sums")].concat().into_iter().filter(|line| !line.starts_with("key,")).collect()
+}
+
+fn straight() -> Vec<String> {
+    let folder = Folder::new();
+    let ran = folder.run(&JOB.replace("rate = 200000", "").replace("\"25ms\"", "\"1h\""), &[]);
+    assert!(ran.success, "{}", ran.stderr);
+    let rows = rows(&folder);
+    assert!(rows.len() > 5_000, "{}", rows.len());
+    rows
+}
+
+/// Runs the job until it dies at this place for the n-th time.
+pub fn die_at(folder: &Folder, place: &str, n: u32, arguments: &[&str]) {
+    let mut command = folder.command(&[&["run", "job.toml"], arguments].concat());
+    let output = command.env("WASMILL_FAIL_POINT", format!("{place}:{n}")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(6), "`{place}` was not reached for time {n}: {text}");
+}
+
+pub fn finish(folder: &Folder, arguments: &[&str]) {
+    let ran = folder.call(&[&["run", "job.toml"], arguments].concat());
+    assert!(ran.success, "{}", ran.stderr);
+}
+
+#[test]
+fn wherever_it_dies_it_goes_on_as_if_nothing_had_happened() {
+    let expected = straight();
+    for place in FAIL_POINTS {
+        let folder = Folder::new();
+        folder.write("job.toml", JOB);
+        // At the second checkpoint there is one to go on from; what happens at a start happens at the next one.
+        die_at(&folder, "decided.before_follow", 1, &[]);
+        let is_of_starts = ["claim.before", "claim.after", "followers.replay", "restore.middle"].contains(&place);
+        die_at(&folder, place, if is_of_starts { 1 } else { 2 }, &[]);
+        finish(&folder, &[]);
+        let rows = rows(&folder);
+        assert!(rows == expected, "`{place}`: {} rows, not {}", rows.len(), expected.len());
+    }
+}
+
+#[test]
+fn the_number_of_slots_may_change_from_start_to_start() {
+    let expected = straight();
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=1"]);
+    die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=4"]);
+    finish(&folder, &["--set", "parallelism=2"]);
+    let rows = rows(&folder);
+    assert!(rows == expected, "{} rows, not {}", rows.len(), expected.len());
+}
+
+#[test]
+fn of_two_hosts_that_run_a_job_one_stops_and_says_so() {
+    let expected = straight();
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    let start = || folder.command(&["run", "job.toml"]).stderr(Stdio::piped()).spawn().unwrap();
+    let hosts = [start(), start()];
+    let ran = hosts.map(|host| Ran::from(host.wait_with_output().unwrap()));
+    assert!(ran.iter().any(|ran| ran.success), "{} {}", ran[0].stderr, ran[1].stderr);
+    for loser in ran.iter().filter(|ran| !ran.success) {
+        assert!(loser.stderr.contains("another host has taken over"), "{}", loser.stderr);
+    }
+    assert!(rows(&folder) == expected);
+}
+
+#[test]
+fn a_job_that_lost_its_state_would_be_noticed() {
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    die_at(&folder, "decided.before_ack", 2, &[]);
+    let error = |job: &str, arguments: &[&str]| folder.run(job, arguments).error().to_owned();
+
+    let removed =
+        JOB.replace("[operators.totals]", "[operators.sums_of_counts]").replace("[\"totals\"]", "[\"sums_of_counts\"]");
+    let message = error(&removed, &[]);
+    assert!(
+        message.contains("`totals`: windows is dropped") && message.contains("--allow-non-restored-state"),
+        "{message}"
+    );
+    let message = error(&JOB.replace("tumbling = \"1h\"", "tumbling = \"2h\""), &[]);
+    assert!(message.contains("`totals`: windows cannot be taken over: its windows have another size"), "{message}");
+    let message = error(&JOB.replace("name = \"job\"", "name = \"job\"\nmax_parallelism = 64"), &[]);
+    assert!(message.contains("128 key groups"), "{message}");
+    let message = error(JOB, &["--from", "job.checkpoints/none"]);
+    assert!(message.contains("there is no checkpoint"), "{message}");
+    let message = error(JOB, &["--fresh"]);
+    assert!(message.contains("is there from an earlier run"), "{message}");
+}
+
+/// A checkpoint of format 1 with a job's state, its windows, positions and parts that are not committed yet. It must load
+/// for ever: made by `KEEP=<folder> cargo xtask test a_checkpoint_of_format_1`, it is never made again.
+#[test]
+fn a_checkpoint_of_format_1_loads() {
+    let job = JOB.replace("keys = 500", "keys = 5").replace("60000", "3000").replace("200000", "2000");
+    let folder = Folder::new();
+    folder.write("job.toml", &job);
+    if let Ok(keep) = std::env::var("KEEP") {
+        die_at(&folder, "decided.before_follow", 2, &[]);
+        folder.copy_to(std::path::Path::new(&keep), &["job.toml", "job.checkpoints", "out", "sums"]);
+        return;
+    }
+    folder.copy_from(&crate::harness::repository().join("tests/data/checkpoint-1"));
+    finish(&folder, &[]);
+    let rows = rows(&folder);
+    folder.remove("job.checkpoints");
+    folder.remove("out");
+    folder.remove("sums");
+    finish(&folder, &[]);
+    assert!(rows.len() > 10 && rows == self::rows(&folder), "{rows:?}");
+}
