@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 
 use wasmill::control::checkpoint::claim::{StartFrom, claim_in};
 use wasmill::control::checkpoint::driver::{Driver, Mailbox, Means, Notice, Writers};
-
 use wasmill::control::checkpoint::writer;
 use wasmill::dataplane::snapshot::{Restored, TaskSnapshot};
 use wasmill::dataplane::task::Progress;
