@@ -1,6 +1,5 @@
 //! A running job: its slot threads and the thread that makes its checkpoints, from one start to its end or a fault.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::worker::wiring::{WiredSlot, wire};
 
 use super::checkpoint::claim::StartFrom;
 use super::checkpoint::claim::{self, Claimed};
-use super::checkpoint::driver::{self, Mailbox, Means, Notice};
+use super::checkpoint::driver::{self, Mailbox, Means, Notice, panicked};
 use super::checkpoint::restore::Origin;
 
 pub struct Job {
@@ -214,10 +213,4 @@ impl Reports for ToDriver {
     fn done(&mut self, slot: Slot) -> bool {
         self.0.as_ref().is_some_and(|driver| driver.send(Notice::Done(slot)).is_ok())
     }
-}
-
-fn panicked(what: &str, panic: &(dyn Any + Send)) -> Fault {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    Fault::internal(format!("{what} panicked, which is a bug in wasmill: {text}"))
 }

@@ -22,19 +22,24 @@ pub const FAIL_POINTS: [&str; 13] = [
 
 struct Armed {
     name: String,
-    /// Dies when it comes by for this time.
+    /// It happens when the process comes by for this time.
     hits: AtomicU64,
+    /// Only the thread dies, which fails the job, and the process may start it again.
+    panics: bool,
 }
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
 
-/// Lets the process die when it comes to the place in `text`, `<name>:<n>`, for the n-th time. Once in a process.
+/// Lets the process die when it comes to the place in `text`, `<name>:<n>`, for the n-th time; with `:panic` behind it,
+/// the thread only. Once in a process.
 pub fn arm(text: &str) -> Result<(), String> {
-    let armed = text.split_once(':').and_then(|(name, hits)| Some((name.to_owned(), hits.parse().ok()?)));
+    let (place, panics) = text.strip_suffix(":panic").map_or((text, false), |place| (place, true));
+    let armed = place.split_once(':').and_then(|(name, hits)| Some((name.to_owned(), hits.parse().ok()?)));
     let Some((name, hits)) = armed.filter(|(name, hits)| *hits > 0 && FAIL_POINTS.contains(&name.as_str())) else {
         return Err(format!("`{text}` is no fail point: it is `<name>:<n>`, and a name of {FAIL_POINTS:?}"));
     };
-    ARMED.set(Armed { name, hits: AtomicU64::new(hits) }).map_err(|_| "a fail point is armed already".to_owned())
+    let armed = Armed { name, hits: AtomicU64::new(hits), panics };
+    ARMED.set(armed).map_err(|_| "a fail point is armed already".to_owned())
 }
 
 /// The process is at this place.
@@ -44,6 +49,7 @@ pub fn reach(name: &'static str) {
         && armed.name == name
         && armed.hits.fetch_sub(1, Relaxed) == 1
     {
+        assert!(!armed.panics, "the fail point `{name}` was reached");
         std::process::abort();
     }
 }

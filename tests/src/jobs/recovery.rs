@@ -98,6 +98,26 @@ fn wherever_it_dies_it_goes_on_as_if_nothing_had_happened() {
 }
 
 #[test]
+fn a_job_that_fails_starts_again_in_the_same_process() {
+    let expected = straight();
+    let job = JOB.replace("strategy = \"none\"", "strategy = \"fixed-delay\"\nattempts = 1\ndelay = \"1ms\"");
+    for place in ["barrier.first_slot", "upload.middle", "manifest.after", "decided.before_follow", "gc.middle"] {
+        let folder = Folder::new();
+        folder.write("job.toml", &job);
+        let mut command = folder.command(&["run", "job.toml"]);
+        let ran = Ran::from(command.env("WASMILL_FAIL_POINT", format!("{place}:2:panic")).output().unwrap());
+        assert!(ran.success && ran.stderr.contains("starts again in"), "`{place}`: {}", ran.stderr);
+        assert!(rows(&folder) == expected, "`{place}`");
+    }
+    // Without a strategy it has failed.
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    let mut command = folder.command(&["run", "job.toml"]);
+    let ran = Ran::from(command.env("WASMILL_FAIL_POINT", "barrier.first_slot:1:panic").output().unwrap());
+    assert!(ran.error().contains("the fail point `barrier.first_slot` was reached"), "{}", ran.stderr);
+}
+
+#[test]
 fn the_number_of_slots_may_change_from_start_to_start() {
     let expected = straight();
     let folder = Folder::new();

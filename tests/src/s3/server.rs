@@ -69,9 +69,15 @@ impl Bucket {
         elements(&listing, "Key")
     }
 
-    /// The keys of uploads that are neither complete nor aborted.
+    /// The keys of uploads that are neither complete nor aborted, and hold data.
     pub fn uploads(&self) -> Vec<String> {
-        elements(&String::from_utf8(self.request("GET", "?uploads")).unwrap(), "Key")
+        let listing = String::from_utf8(self.request("GET", "?uploads")).unwrap();
+        let uploads = elements(&listing, "Key").into_iter().zip(elements(&listing, "UploadId"));
+        let holds_data = |key: &str, id: &str| {
+            let parts = self.request("GET", &format!("/{key}?uploadId={id}"));
+            String::from_utf8(parts).unwrap().contains("<PartNumber>")
+        };
+        uploads.filter(|(key, id)| holds_data(key, id)).map(|(key, _)| key).collect()
     }
 
     pub fn get(&self, key: &str) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! The thread that makes the checkpoints of a running job: it performs what the coordinator says.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -41,8 +42,17 @@ pub enum Notice {
     Done(Slot),
     /// Make a last checkpoint, then end the job.
     Stop,
+    /// A writer has panicked.
+    Failed(Fault),
     /// The job has failed: nothing more is to be decided.
     Abort,
+}
+
+/// The fault of a thread that panicked.
+pub fn panicked(what: &str, panic: &(dyn Any + Send)) -> Fault {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Fault::internal(format!("{what} panicked, which is a bug in wasmill: {text}"))
 }
 
 /// A slot as the driver reaches it.
@@ -160,6 +170,7 @@ impl<W: Writers> Driver<W> {
             Notice::Written(task, checkpoint, members) => Event::Written(task, checkpoint, members),
             Notice::Done(slot) => Event::Done(slot),
             Notice::Stop => Event::Stop,
+            Notice::Failed(fault) => return Err(fault),
             Notice::Abort => return Ok(()),
         };
         self.apply(event, now)

@@ -1,5 +1,6 @@
 //! Puts frozen state into files, beside the stream.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, TaskSnapshot};
@@ -12,7 +13,7 @@ use crate::storage::state_file::StateFileWriter;
 use crate::store::Store;
 use crate::worker::slot::TaskId;
 
-use super::driver::Notice;
+use super::driver::{Notice, panicked};
 use super::record::{MemberRecord, StateFile};
 
 /// Threads that write: more only share the disk.
@@ -26,7 +27,9 @@ pub fn run(
     notices: &Sender<Notice>,
 ) {
     for (task, snapshot) in tasks {
-        if notices.send(write(store, incarnation, task, snapshot)).is_err() {
+        let written = catch_unwind(AssertUnwindSafe(|| write(store, incarnation, task, snapshot)));
+        let notice = written.unwrap_or_else(|panic| Notice::Failed(panicked("writing a checkpoint", panic.as_ref())));
+        if notices.send(notice).is_err() {
             return;
         }
     }

@@ -44,7 +44,9 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<S
     let connector = connector(name.value, &mut fields, folder);
     fields.finish(|option| {
         let place = match option {
-            "compression" | "row_group_bytes" if name.value == "file" => "of the format `parquet`",
+            "compression" | "row_group_bytes" if name.value == "file" => {
+                return Some("it is an option of the format `parquet`".to_owned());
+            }
             "path" | "options" | "roll_bytes" | "roll_interval" | "compression" | "row_group_bytes" => "of `file`",
             "format" => "of `file` and `stdout`",
             _ => return None,

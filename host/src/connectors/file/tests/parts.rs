@@ -66,6 +66,15 @@ fn parts_roll_and_are_seen_when_they_are_committed() {
 }
 
 #[test]
+fn a_part_that_is_old_gets_no_more_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = FileSink { roll: Roll { bytes: 1 << 20, interval: Some(Micros(0)) }, ..sink(folder.path(), JSON, 1) };
+    let mut writer = PartWriter::open(&sink, &schema(), Slot(0), names("job", 1, 1)).unwrap();
+    (0..3).for_each(|n| writer.write(&batch(n..n + 1)).unwrap());
+    assert_eq!(prepare(&mut writer, 1).len(), 3);
+}
+
+#[test]
 fn a_sweep_takes_what_is_ours_and_was_not_committed() {
     let folder = tempfile::tempdir().unwrap();
     let sink = sink(folder.path(), JSON, 1 << 20);
