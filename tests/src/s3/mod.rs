@@ -2,9 +2,9 @@
 
 mod faults;
 mod kills;
-mod parquet;
 mod proxy;
 mod server;
+mod sources;
 
 use std::net::SocketAddr;
 use std::process::Command;
