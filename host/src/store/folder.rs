@@ -59,6 +59,9 @@ pub fn remove_empty_parents(root: &Path, path: &Path) {
     }
 }
 
+/// Another host that sweeps may remove a folder while it is empty: so often it is made again.
+const CREATE_TRIES: usize = 10;
+
 /// A file under a name that nobody reads.
 pub struct Staged {
     pub file: File,
@@ -72,6 +75,12 @@ impl Staged {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         // Another host may be writing the same object.
         let path = folder.join(format!(".{name}.{}", uuid::Uuid::new_v4()));
+        for _ in 0..CREATE_TRIES {
+            match File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder)?,
+                created => return Ok(Self { file: created?, path }),
+            }
+        }
         Ok(Self { file: File::create_new(&path)?, path })
     }
 

@@ -193,7 +193,7 @@ impl Upload {
                     let rest = self.buffer.split_off(PART_BYTES);
                     let part = std::mem::replace(&mut self.buffer, rest);
                     self.sent_bytes += part.len() as u64;
-                    sending.put(part).map_err(|error| cannot_write(&self.full_name, error))?;
+                    sending.put(part).map_err(|error| cannot_send(&self.full_name, error))?;
                 }
                 Ok(())
             }
@@ -222,7 +222,7 @@ impl Upload {
             }
             Target::Parts(sending) => {
                 let finished = sending.finish(self.buffer);
-                Some(finished.map_err(|error| cannot_write(&self.full_name, error))?)
+                Some(finished.map_err(|error| cannot_send(&self.full_name, error))?)
             }
         };
         Ok(Prepared { name: self.name, bytes, upload })
@@ -231,6 +231,16 @@ impl Upload {
 
 fn cannot_write(name: &str, error: impl std::fmt::Display) -> Fault {
     Fault::unavailable(format!("cannot write `{name}`: {error}"))
+}
+
+fn cannot_send(name: &str, error: Error) -> Fault {
+    match error {
+        // Nobody else aborts the uploads of a living host: to start again would take the job back.
+        Error::NotFound { .. } => Fault::superseded(format!(
+            "the upload of `{name}` was aborted, because another host has taken over the job: this one stops"
+        )),
+        error => cannot_write(name, error),
+    }
 }
 
 impl Sending {

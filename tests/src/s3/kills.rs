@@ -72,9 +72,9 @@ fn a_host_that_is_killed_anywhere_loses_and_doubles_nothing() {
         let (seen, decisions) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let victim = Arc::clone(&pid);
         let proxy = proxy::start(bucket.address, move |request| {
-            // The third one behind the first checkpoint: there is something to go on from.
+            // The first one behind the first checkpoint: there is something to go on from.
             let is_behind = decisions.fetch_add(usize::from(decides(request)), SeqCst) > 0;
-            if !is_behind || !(point.is_it)(request) || seen.fetch_add(1, SeqCst) != 2 {
+            if !is_behind || !(point.is_it)(request) || seen.fetch_add(1, SeqCst) != 0 {
                 return Verdict::Forward;
             }
             let victim = Arc::clone(&victim);
@@ -110,7 +110,7 @@ fn of_two_hosts_on_one_job_the_second_takes_over() {
     let second = Ran::from(run(&folder, bucket.address).output().unwrap());
     assert!(second.success, "{}", second.stderr);
     let first = Ran::from(first.wait_with_output().unwrap());
-    assert!(first.error().contains("another host has taken over the job `job`"), "{}", first.stderr);
+    assert!(first.error().contains("another host has taken over the job"), "{}", first.stderr);
     assert!(bucket.lines("out/") == super::expected());
     // The first one went on for a while, and what it prepared is swept by whoever starts next.
     let third = Ran::from(run(&folder, bucket.address).output().unwrap());

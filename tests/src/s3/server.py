@@ -3,8 +3,22 @@
 import sys
 import threading
 
+from moto.s3.exceptions import NoSuchUpload
+from moto.s3.models import S3Backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
+
+upload_part = S3Backend.upload_part
+
+
+def upload_part_that_is_known(self, bucket_name, multipart_id, *more, **named):
+    # S3 answers 404 where moto fails.
+    if multipart_id not in self.get_bucket(bucket_name).multiparts:
+        raise NoSuchUpload(upload_id=multipart_id)
+    return upload_part(self, bucket_name, multipart_id, *more, **named)
+
+
+S3Backend.upload_part = upload_part_that_is_known
 
 app = DomainDispatcherApplication(create_backend_app)
 one_at_a_time = threading.Lock()
