@@ -16,6 +16,7 @@ mod config;
 mod decimal;
 mod error;
 mod export;
+mod line;
 mod process;
 mod record;
 mod schema;
@@ -32,6 +33,7 @@ mod tests;
 pub use aggregate::Aggregate;
 pub use decimal::Decimal;
 pub use error::{Error, Outcome};
+pub use line::Line;
 pub use process::{
     Clock, Column, Columns, Context, Extend, Input, Keep, Key, Keyed, NoTimers, OUTPUT_LIMIT, Open, Output, Port,
     Process, Row, State, Timers, Value,
@@ -46,8 +48,8 @@ pub use value::Data;
 pub mod prelude {
     pub use crate::{
         Aggregate, Clock, Column, Context, Counter, Data, Date, Decimal, Duration, Error, Extend, Histogram, Keep,
-        Keyed, Level, NoTimers, Open, Outcome, Port, Process, Record, Row, Timers, Timestamp, Value, Window, days,
-        export, hours, micros, millis, minutes, seconds,
+        Keyed, Level, Line, NoTimers, Open, Outcome, Port, Process, Record, Row, Timers, Timestamp, Value, Window,
+        days, export, hours, micros, millis, minutes, seconds,
     };
     pub use serde::Deserialize;
     pub use wasmill_sdk_derive::{Record, Timers};

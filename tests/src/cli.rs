@@ -34,7 +34,7 @@ fn a_mistake_is_one_message_with_its_place_and_what_is_allowed() {
         ("plugin = \"plugins/count.wasm\"", vec!["key_by"]),
         ("plugin = \"plugins/count.wasm\"\nkey_by = [\"value\"]", vec!["value: text", "value: i64"]),
         ("plugin = \"plugins/map.wasm\"\noperator = \"map-vale\"", vec!["map-vale", "map-value"]),
-        ("plugin = \"plugins/sessions.wasm\"\nkey_by = [\"key\"]", vec!["bytes"]),
+        ("plugin = \"plugins/clicks.wasm\"", vec!["action"]),
         ("key_by = [\"kee\"]\nwindow = { tumbling = \"5m\" }\naggregate = { n = \"count()\" }", vec!["kee"]),
         ("key_by = [\"key\"]\nwindow = { tumbling = \"5m\" }\naggregate = { n = \"sum(key)\" }", vec!["sum", "text"]),
     ];
@@ -54,6 +54,50 @@ fn a_job_file_that_is_not_there_or_not_toml() {
     assert!(ran.error().contains("job.toml:2:"), "{}", ran.stderr);
     let ran = folder.run(&job("plugin = \"plugins/filter-payload.wasm\""), &["--set", "sources.events.cuont=5"]);
     assert!(ran.error().contains("cuont") && ran.error().contains("count"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_summary_has_the_operators_own_metrics() {
+    let folder = Folder::new();
+    folder.write("access.log", std::fs::read(crate::harness::repository().join("tests/data/access.log")).unwrap());
+    let job = r#"
+        name = "job"
+        [sources.lines]
+        connector = "file"
+        path = "access.log"
+        format = "raw"
+        split_bytes = "256KiB"
+        [operators.requests]
+        inputs = ["lines"]
+        plugin = "plugins/access-log.wasm"
+        event_time = { column = "time" }
+        watermark = { out_of_orderness = "2m" }
+        [operators.latest]
+        inputs = ["events"]
+        key_by = ["key"]
+        plugin = "plugins/throttle.wasm"
+        [sources.events]
+        connector = "generator"
+        events = "keyed"
+        keys = 10
+        count = 1000
+        [sinks.out]
+        inputs = ["requests", "latest"]
+        connector = "blackhole"
+    "#;
+    let ran = folder.run(job, &["-p", "2"]);
+    assert!(ran.success, "{}", ran.stderr);
+    let shown = |operator: &str, metric: &str| {
+        let lines = ran.stderr.lines().filter(|line| line.contains(operator));
+        let found: Vec<&str> = lines.filter_map(|line| line.split_once(metric)).map(|(_, values)| values).collect();
+        let [values] = found[..] else { panic!("{operator} {metric}: {}", ran.stderr) };
+        values.to_owned()
+    };
+    // The slots' values together, as a script sums and sorts them.
+    let bytes = shown("requests", "bytes: ");
+    assert!(bytes.starts_with("9,999 values, mean 274755.7, min 0.0, p50 "), "{bytes}");
+    assert!(bytes.ends_with(", max 69192717.0"), "{bytes}");
+    assert_eq!(shown("latest", "replaced: "), "990");
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod layers;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod processing_time;
+#[cfg(test)]
 mod s3;
 #[cfg(test)]
 mod scaffold;

@@ -2,7 +2,7 @@
 
 use crate::names;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
     Data, DeriveInput, Error, Field, Fields, GenericArgument, GenericParam, Lifetime, PathArguments, Result, Type,
     ext::IdentExt, spanned::Spanned,
@@ -48,13 +48,16 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
         .zip(&statics)
         .map(|(ty, fixed)| quote_spanned!(ty.span()=> <#fixed as sdk::Field<'static>>))
         .collect();
+    // What they stand for is a parameter of the structs below: a field of a wrong type is reported once, where it stands.
+    let parameters: Vec<_> = (0..fields.len()).map(|number| format_ident!("F{number}")).collect();
     let data: Vec<_> = types.iter().map(|ty| quote_spanned!(ty.span()=> <#ty as sdk::Data>)).collect();
     let count = fields.len() as u32;
 
     // A record that borrows lives no longer than its batch, so it cannot be state.
     let owned = lifetime.is_none().then(|| {
         quote! {
-            impl sdk::Owned for #name {
+            // The bound has a lifetime so that it may be wrong: what is wrong has been said of the field.
+            impl sdk::Owned for #name where #(for<'wasmill> #types: sdk::Data),* {
                 const WIDTH: ::core::option::Option<usize> = sdk::width(&[#(#data::WIDTH),*]);
                 #[inline(always)]
                 fn encode_record<S: sdk::Sink>(&self, sink: &mut S) {
@@ -73,16 +76,16 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
             use ::wasmill_sdk::__private as sdk;
 
             #[derive(Default)]
-            pub struct Reader<#batch> {
-                #(#idents: #readers::Reader,)*
+            pub struct Reader<#(#parameters),*> {
+                #(#idents: #parameters,)*
             }
 
             #[derive(Default)]
-            pub struct Builder {
-                #(#idents: #builders::Builder,)*
+            pub struct Builder<#(#parameters),*> {
+                #(#idents: #parameters,)*
             }
 
-            impl sdk::Builder for Builder {
+            impl<#(#parameters: sdk::Builder),*> sdk::Builder for Builder<#(#parameters),*> {
                 #[inline]
                 fn reserve(&mut self, rows: usize) {
                     #(self.#idents.reserve(rows);)*
@@ -103,27 +106,27 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
             }
 
             impl<#batch> sdk::Record<#batch> for #in_batch {
-                type Reader = Reader<#batch>;
-                type Builder = Builder;
+                type Reader = Reader<#(#readers::Reader),*>;
+                type Builder = Builder<#(#builders::Builder),*>;
                 const FIELDS: u32 = #count;
                 fn describe_fields(schema: &mut sdk::Schema) {
                     #(#readers::describe(#columns, false, schema);)*
                 }
-                fn read_fields(columns: &mut sdk::Cursor<#batch>) -> Reader<#batch> {
+                fn read_fields(columns: &mut sdk::Cursor<#batch>) -> Self::Reader {
                     Reader { #(#idents: #readers::reader(columns)),* }
                 }
                 #[inline(always)]
-                fn read_record(reader: &Reader<#batch>, row: usize) -> Self {
+                fn read_record(reader: &Self::Reader, row: usize) -> Self {
                     Self { #(#idents: #readers::read(&reader.#idents, row)),* }
                 }
                 #[inline(always)]
-                fn write_record(&self, builder: &mut Builder) {
+                fn write_record(&self, builder: &mut Self::Builder) {
                     #(#readers::write(&self.#idents, &mut builder.#idents);)*
                 }
             }
 
             impl sdk::RecordShape for #in_static {
-                type Builder = Builder;
+                type Builder = <#in_static as sdk::Record<'static>>::Builder;
                 type Of<#batch> = #in_batch;
             }
 

@@ -1,31 +1,27 @@
 //! `#[derive(Timers)]`.
 
 use crate::names;
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
-use syn::{Data, DeriveInput, Error, Fields, Result, spanned::Spanned};
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Result, spanned::Spanned};
+
+/// What a timer is called, where it is declared, and how it is written.
+struct Timer<'a> {
+    ident: &'a Ident,
+    attributes: &'a [Attribute],
+    value: TokenStream,
+}
 
 pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let Data::Enum(data) = &input.data else {
-        return Err(Error::new(input.ident.span(), "timers are an enum: a variant for each timer"));
-    };
     if !input.generics.params.is_empty() {
         return Err(Error::new(input.generics.span(), "timers have no parameters"));
     }
-    if data.variants.is_empty() {
-        return Err(Error::new(input.ident.span(), "an operator without timers says `type Timer = NoTimers`"));
-    }
+    let timers = timers(input)?;
     let (mut names, mut clocks) = (Vec::new(), Vec::new());
-    for variant in &data.variants {
-        if !matches!(variant.fields, Fields::Unit) {
-            return Err(Error::new(
-                variant.fields.span(),
-                "a timer carries no data: keep it in a state and read it when the timer fires",
-            ));
-        }
-        let mut name = names::kebab(&variant.ident.to_string());
+    for timer in &timers {
+        let mut name = names::kebab(&timer.ident.to_string());
         let mut clock = quote!(EventTime);
-        names::each(&variant.attrs, "timer", |path, meta| {
+        names::each(timer.attributes, "timer", |path, meta| {
             if path.is_ident("processing_time") {
                 clock = quote!(ProcessingTime);
             } else if path.is_ident("rename") {
@@ -39,23 +35,51 @@ pub fn derive(input: &DeriveInput) -> Result<TokenStream> {
         clocks.push(clock);
     }
     let name = &input.ident;
-    let variants: Vec<_> = data.variants.iter().map(|variant| &variant.ident).collect();
-    let numbers: Vec<_> = (0u32..).take(variants.len()).collect();
+    let values: Vec<_> = timers.iter().map(|timer| &timer.value).collect();
+    let numbers: Vec<_> = (0u32..).take(timers.len()).collect();
     Ok(quote! {
         const _: () = {
             use ::wasmill_sdk::__private as sdk;
             impl sdk::Timers for #name {
                 const TIMERS: &'static [(&'static str, sdk::Clock)] = &[#((#names, sdk::Clock::#clocks)),*];
                 fn number(&self) -> u32 {
-                    match self { #(Self::#variants => #numbers,)* }
+                    match self { #(#values => #numbers,)* }
                 }
                 fn from_number(number: u32) -> Self {
                     match number {
-                        #(#numbers => Self::#variants,)*
+                        #(#numbers => #values,)*
                         _ => ::core::panic!("the host fired timer {number}, which is not declared"),
                     }
                 }
             }
         };
     })
+}
+
+/// The variants of an enum, or a unit struct.
+fn timers(input: &DeriveInput) -> Result<Vec<Timer<'_>>> {
+    let carries_data = |fields: &Fields| {
+        Error::new(fields.span(), "a timer carries no data: keep it in a state and read it when the timer fires")
+    };
+    match &input.data {
+        Data::Struct(data) if matches!(data.fields, Fields::Unit) => {
+            Ok(vec![Timer { ident: &input.ident, attributes: &input.attrs, value: quote!(Self) }])
+        }
+        Data::Struct(data) => Err(carries_data(&data.fields)),
+        Data::Enum(data) if data.variants.is_empty() => {
+            Err(Error::new(input.ident.span(), "an operator without timers says `type Timer = NoTimers`"))
+        }
+        Data::Enum(data) => data
+            .variants
+            .iter()
+            .map(|variant| match &variant.fields {
+                Fields::Unit => {
+                    let ident = &variant.ident;
+                    Ok(Timer { ident, attributes: &variant.attrs, value: quote!(Self::#ident) })
+                }
+                fields => Err(carries_data(fields)),
+            })
+            .collect(),
+        Data::Union(_) => Err(Error::new(input.ident.span(), "timers are an enum: a variant for each timer")),
+    }
 }

@@ -138,7 +138,7 @@ impl<'b, P: Process> Context<'b, P> {
         self.call.telemetry.counters[counter.0] += by;
     }
 
-    /// Adds a value to a histogram.
+    /// Adds a value to a histogram. One that is not a number is left out.
     pub fn observe(&mut self, histogram: Histogram, value: f64) {
         self.call.telemetry.histograms[histogram.0].push(value);
     }

@@ -6,10 +6,10 @@ use crate::record::{Builder, Cursor, Field, Record, Shape, bits};
 use crate::schema::Schema;
 use std::marker::PhantomData;
 
-/// What [`Process::In`](super::Process::In) may be: a [`Record`], or a [`Row`].
+/// What [`Process::In`](super::Process::In) may be: a [`Record`], a [`Row`], or `()` to read no column.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a batch",
-    label = "neither a record nor `Row`",
+    label = "neither a record nor `Row` nor `()`",
     note = "`#[derive(Record)]` makes a struct with named fields a record"
 )]
 pub trait Input<'a>: Sized {
@@ -38,6 +38,14 @@ impl<'a, T: Record<'a>> Input<'a> for T {
     fn read(reader: &Self::Reader, row: usize) -> Self {
         T::read_record(reader, row)
     }
+}
+
+impl<'a> Input<'a> for () {
+    type Reader = ();
+    const GENERIC: bool = false;
+    fn need(_: &mut Schema) {}
+    fn reader(_: &'a [columns::Column]) {}
+    fn read(_: &(), _: usize) {}
 }
 
 /// A row of any schema. The operator looks at [`Open::input_schema`](super::Open::input_schema), asks for the columns

@@ -92,11 +92,11 @@ pub trait Process: Sized + 'static {
 
     /// The columns that the job must key by, in this order. `()`: not keyed, so no state and no timers.
     type Key<'a>: Key<'a>;
-    /// The columns that it reads: a record, or [`Row`] to choose them when it is opened.
+    /// The columns that it reads: a record, [`Row`] to choose them when it is opened, or `()` for none of them.
     type In<'a>: Input<'a>;
     /// What it emits: a record, or [`Extend`] or [`Keep`] to let the rest of the input row pass through.
     type Out<'a>: Output<'a>;
-    /// Its timers: an enum with `#[derive(Timers)]`, or [`NoTimers`].
+    /// Its timers: an enum or, for one, a unit struct with `#[derive(Timers)]`, or [`NoTimers`].
     type Timer: Timers;
 
     /// Reads the configuration, and declares states, side outputs and metrics. Must do the same each time for the

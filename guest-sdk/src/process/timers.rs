@@ -2,7 +2,7 @@
 
 use crate::bindings::wasmill::operator::calls::{TimerCancellations, TimerSettings};
 
-/// The timers of an operator: an enum, a variant for each.
+/// The timers of an operator: an enum, a variant for each. A unit struct is a single timer.
 ///
 /// Each key has at most one timer of each variant: setting it again moves it. A variant's name, in kebab case, is
 /// durable: checkpoints know the timer by it, `#[timer(rename = "..")]` keeps it when the variant is renamed.
@@ -19,8 +19,8 @@ use crate::bindings::wasmill::operator::calls::{TimerCancellations, TimerSetting
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an enum of timers",
-    note = "write `#[derive(Timers)]` on an enum, or `type Timer = NoTimers`"
+    message = "`{Self}` is not made of timers",
+    note = "write `#[derive(Timers)]` on an enum or a unit struct, or `type Timer = NoTimers`"
 )]
 pub trait Timers: Sized {
     #[doc(hidden)]

@@ -28,6 +28,7 @@ impl Build {
         let request = BuildRequest { project: self.path, packages: self.package, out: self.out };
         for built in toolchain::build(&request)? {
             print(&built)?;
+            built.warning.iter().for_each(|warning| eprintln!("warning: {warning}"));
         }
         Ok(())
     }

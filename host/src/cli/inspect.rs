@@ -34,8 +34,12 @@ pub fn describe(operator: &OperatorInfo) -> Vec<String> {
     let summary = if operator.summary.is_empty() { String::new() } else { format!(": {}", operator.summary) };
     let mut lines = vec![format!("{kind} {}{summary}", operator.name)];
     for input in &operator.inputs {
-        let generic = if input.generic { " (and whatever its settings name)" } else { "" };
-        lines.push(format!("  reads  {}{generic}", input.columns));
+        lines.push(match (input.columns.fields().is_empty(), input.generic) {
+            (true, true) => "  reads  whatever its settings name".to_owned(),
+            (true, false) => "  reads  nothing".to_owned(),
+            (false, true) => format!("  reads  {} (and whatever its settings name)", input.columns),
+            (false, false) => format!("  reads  {}", input.columns),
+        });
     }
     if operator.keyed {
         lines.push(format!("  key    {}", operator.key));

@@ -7,7 +7,7 @@ use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::control::progress::{NodeProgress, Totals};
+use crate::control::progress::{NodeProgress, OperatorMetrics, Totals};
 use crate::model::time::Timestamp;
 
 pub struct View {
@@ -57,7 +57,7 @@ impl View {
         tracing::warn!("{text}");
     }
 
-    pub fn finish(&mut self, totals: Totals, elapsed: Duration, whole: bool) {
+    pub fn finish(&mut self, totals: Totals, operators: &[OperatorMetrics], elapsed: Duration, whole: bool) {
         if let Some(screen) = &self.screen {
             screen.lines.iter().for_each(ProgressBar::finish_and_clear);
         }
@@ -73,7 +73,21 @@ impl View {
             HumanCount(events_in),
             HumanCount(rows_out),
         );
+        operators.iter().flat_map(metric_lines).for_each(|line| tracing::info!("{line}"));
     }
+}
+
+/// A line for each metric of an operator.
+fn metric_lines(operator: &OperatorMetrics) -> Vec<String> {
+    let counters = operator.counters.iter().map(|(name, count)| format!("{name}: {}", HumanCount(*count)));
+    let histograms = operator.histograms.iter().map(|(name, values)| {
+        let Some((half, most)) = values.quantile(0.5).zip(values.quantile(0.99)) else {
+            return format!("{name}: no values");
+        };
+        let (count, mean, min, max) = (HumanCount(values.count()), values.mean(), values.min, values.max);
+        format!("{name}: {count} values, mean {mean:.1}, min {min:.1}, p50 {half:.1}, p99 {most:.1}, max {max:.1}")
+    });
+    counters.chain(histograms).map(|metric| format!("{:<16} {metric}", operator.uid.as_str())).collect()
 }
 
 fn line(node: &NodeProgress) -> String {

@@ -9,7 +9,7 @@ use super::job_file::JobFile;
 use super::progress_view::View;
 use crate::control::checkpoint::claim::StartFrom;
 use crate::control::job::{Job, Options};
-use crate::control::progress::{Sampler, totals};
+use crate::control::progress::{Sampler, operator_metrics, totals};
 use crate::control::restart::Restarts;
 use crate::model::fail_point;
 use crate::model::fault::{Fault, FaultKind};
@@ -149,7 +149,7 @@ impl Attempts {
                 }
             }
         };
-        self.view.finish(totals(&job), started.elapsed(), ended.is_ok());
+        self.view.finish(totals(&job), &operator_metrics(&job), started.elapsed(), ended.is_ok());
         Ok(ended)
     }
 }

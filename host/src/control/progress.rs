@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Instant, SystemTime};
 
+use crate::dataplane::histogram::Distribution;
+use crate::dataplane::metrics::NodeMetrics;
 use crate::model::id::Uid;
 use crate::model::time::{Micros, Timestamp};
-use crate::plan::graph::NodeKind;
+use crate::plan::graph::{Node, NodeKind, ProcessPlan};
 
 use super::job::Job;
 
@@ -46,6 +48,14 @@ pub struct Totals {
     pub dead_letters: u64,
 }
 
+/// What an operator has counted and observed itself, all slots together, by the names in its descriptor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperatorMetrics {
+    pub uid: Uid,
+    pub counters: Vec<(String, u64)>,
+    pub histograms: Vec<(String, Distribution)>,
+}
+
 /// Takes samples of a job.
 pub struct Sampler {
     at: Instant,
@@ -73,9 +83,7 @@ impl Sampler {
 
     fn node(&mut self, job: &Job, node: usize, seconds: f64) -> NodeProgress {
         let (metrics, times) = (&job.metrics[node], &job.times[node]);
-        let sum = |counter: fn(&crate::dataplane::metrics::NodeMetrics) -> u64| -> u64 {
-            metrics.iter().map(|slot| counter(slot)).sum()
-        };
+        let sum = |counter: fn(&NodeMetrics) -> u64| -> u64 { metrics.iter().map(|slot| counter(slot)).sum() };
         let counted = Counted {
             records_in: sum(|slot| slot.records_in.load(Relaxed)),
             busy: times.iter().map(|time| time.busy.load(Relaxed)).sum(),
@@ -116,4 +124,22 @@ pub fn totals(job: &Job) -> Totals {
         }
     }
     totals
+}
+
+/// The metrics of the job's operators so far; those that have none are left out.
+pub fn operator_metrics(job: &Job) -> Vec<OperatorMetrics> {
+    let of_node = |(node, slots): (&Node, &Vec<Arc<NodeMetrics>>)| {
+        let NodeKind::Process(ProcessPlan { descriptor, .. }) = &node.kind else { return None };
+        let count = |number: usize| slots.iter().map(|slot| slot.counters[number].load(Relaxed)).sum();
+        let distribution = |number: usize| {
+            let mut distribution = Distribution::default();
+            slots.iter().for_each(|slot| slot.histograms[number].add_to(&mut distribution));
+            distribution
+        };
+        let counters = descriptor.counters.iter().cloned().zip((0..).map(count)).collect::<Vec<_>>();
+        let histograms = descriptor.histograms.iter().cloned().zip((0..).map(distribution)).collect::<Vec<_>>();
+        let any = !counters.is_empty() || !histograms.is_empty();
+        any.then(|| OperatorMetrics { uid: node.uid.clone(), counters, histograms })
+    };
+    job.plan.nodes.iter().zip(&job.metrics).filter_map(of_node).collect()
 }

@@ -3,6 +3,7 @@
 use crate::model::batch::{Batch, Provenance};
 use crate::model::fault::Fault;
 use crate::model::id::{SplitName, Uid};
+use crate::model::key::Keys;
 
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
@@ -31,6 +32,16 @@ impl DeadLetter {
         let (split, offset) = (split.clone(), offsets.get(0));
         Self { node: node.clone(), reason, split, offset, event: DeadEvent::Row(row) }
     }
+}
+
+/// The rows whose keys have more bytes than `key_bytes_max`, and what to say of each.
+pub fn oversized_keys(keys: &Keys, key_bytes_max: usize) -> Vec<(u32, String)> {
+    if keys.bytes() <= key_bytes_max {
+        return Vec::new();
+    }
+    let lengths = keys.iter().map(<[u8]>::len).enumerate().filter(|(_, bytes)| *bytes > key_bytes_max);
+    let said = |bytes| format!("its key has {bytes} bytes; key_bytes_max is {key_bytes_max}");
+    lengths.map(|(row, bytes)| (row as u32, said(bytes))).collect()
 }
 
 /// Keeps dead letters; shared by all slots of a job.

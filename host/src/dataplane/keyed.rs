@@ -19,6 +19,7 @@ use crate::state::grouping::Grouping;
 use crate::state::snapshot::Content;
 use crate::state::timers::Timers;
 
+use super::dead_letter::oversized_keys;
 use super::function::{CallFailure, Groups, Step};
 use super::snapshot::{MemberState, OperatorSnapshot};
 
@@ -102,13 +103,7 @@ impl Keyed {
 
     /// The rows of the call whose keys are longer than the limit, and what to say of each.
     pub fn oversized(&self) -> Vec<(u32, String)> {
-        let limit = self.limits.key_bytes_max;
-        if self.keys.bytes() <= limit {
-            return Vec::new();
-        }
-        let lengths = self.keys.iter().map(<[u8]>::len).enumerate();
-        let long = lengths.filter(|(_, bytes)| *bytes > limit);
-        long.map(|(row, bytes)| (row as u32, format!("its key has {bytes} bytes; key_bytes_max is {limit}"))).collect()
+        oversized_keys(&self.keys, self.limits.key_bytes_max)
     }
 
     /// The same for the keys of due timers.

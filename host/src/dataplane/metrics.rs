@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use crate::model::time::Timestamp;
 
+use super::histogram::Histogram;
+
 #[derive(Debug)]
 pub struct NodeMetrics {
     pub records_in: AtomicU64,
@@ -13,10 +15,13 @@ pub struct NodeMetrics {
     watermark: AtomicI64,
     /// Sum of the operator's own counters, by their number in its descriptor.
     pub counters: Vec<AtomicU64>,
+    /// The same for its histograms.
+    pub histograms: Vec<Histogram>,
 }
 
 impl NodeMetrics {
-    pub fn new(counters: usize) -> Self {
+    /// For so many counters and histograms of the operator's own.
+    pub fn new(counters: usize, histograms: usize) -> Self {
         Self {
             records_in: AtomicU64::new(0),
             records_out: AtomicU64::new(0),
@@ -24,6 +29,7 @@ impl NodeMetrics {
             dead_letters: AtomicU64::new(0),
             watermark: AtomicI64::new(Timestamp::MIN.0),
             counters: (0..counters).map(|_| AtomicU64::new(0)).collect(),
+            histograms: (0..histograms).map(|_| Histogram::default()).collect(),
         }
     }
 

@@ -7,6 +7,7 @@ pub mod dead_letter_limit;
 pub mod event_time;
 pub mod exchange;
 pub mod function;
+pub mod histogram;
 pub mod keyed;
 pub mod metrics;
 pub mod operator;

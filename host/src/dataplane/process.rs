@@ -200,6 +200,8 @@ impl ProcessOperator {
         if let Err(failure) = keyed.apply(&mut step) {
             return Ok(Err(failure));
         }
+        out.counts.append(&mut step.counts);
+        out.observations.append(&mut step.observations);
         for (row, reason) in step.rejected.drain(..) {
             let letter = self.dead_timer(&due.slice(row as usize, 1), reason)?;
             out.dead_letters.push(letter);

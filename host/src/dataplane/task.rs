@@ -12,7 +12,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use crate::model::batch::Batch;
 use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::fault::Fault;
-use crate::model::id::Uid;
+use crate::model::id::{SplitName, Uid};
 use crate::model::message::Message;
 use crate::model::schema::Schema;
 use crate::model::time::Timestamp;
@@ -120,13 +120,16 @@ pub struct TimeAssigner {
     schema: Schema,
     watermarks: BoundedOutOfOrderness,
     watermark: Timestamp,
+    /// Of the last batch.
+    split: Option<SplitName>,
+    said_out_of_order: bool,
 }
 
 impl TimeAssigner {
     /// `schema` is that of the main output.
     pub fn new(plan: TimePlan, schema: Schema) -> Self {
         let watermarks = BoundedOutOfOrderness::new(plan.out_of_orderness);
-        Self { plan, schema, watermarks, watermark: Timestamp::MIN }
+        Self { plan, schema, watermarks, watermark: Timestamp::MIN, split: None, said_out_of_order: false }
     }
 
     fn assign(&mut self, batch: Batch, node: &Uid, letters: &mut Vec<DeadLetter>) -> Batch {
@@ -136,8 +139,27 @@ impl TimeAssigner {
         let batch = batch.derive(batch.records().clone(), Some(found.times.to_vec()), None);
         let (batch, bad) = batch.without(found.missing);
         letters.extend(bad.into_iter().map(|(row, reason)| DeadLetter::of_row(node, &row, 0, reason)));
+        self.check_order(&batch, node);
         self.watermarks.observe(batch.times().iter().copied());
         batch
+    }
+
+    /// Says so, once, where a split's events are late only because another split was read before it.
+    fn check_order(&mut self, batch: &Batch, node: &Uid) {
+        let split = &batch.provenance().split;
+        let Some(latest) = batch.times().iter().max().filter(|_| *split != self.split) else { return };
+        let (latest, watermark) = (Timestamp(*latest), self.watermarks.watermark());
+        if let (Some(before), Some(now)) = (&self.split, split)
+            && latest <= watermark
+            && !std::mem::replace(&mut self.said_out_of_order, true)
+        {
+            tracing::warn!(
+                "operator `{node}`: events of split `{now}` are late, at {latest} or before, because `{before}` was read \
+                 before it (watermark {watermark}): name files in the order of their times, raise out_of_orderness of \
+                 `{node}`, or give the source an `event_time`"
+            );
+        }
+        self.split = split.clone();
     }
 
     fn latest(&self) -> Timestamp {
@@ -427,6 +449,11 @@ impl Task {
         for (counter, by) in &out.counts {
             if let Some(sum) = metrics.counters.get(*counter as usize) {
                 sum.fetch_add(*by, Relaxed);
+            }
+        }
+        for (histogram, value) in &out.observations {
+            if let Some(histogram) = metrics.histograms.get(*histogram as usize) {
+                histogram.observe(*value);
             }
         }
         let letters = out.dead_letters.len() as u64;

@@ -284,111 +284,136 @@ fn order_f64(value: f64) -> u64 {
 /// # Panics
 /// If the bytes are not keys of these types: they come from `Keys::encode` or from a checked checkpoint.
 pub fn decode<'a>(keys: impl Iterator<Item = &'a [u8]>, fields: &[Field]) -> Vec<ArrayRef> {
-    let mut rest: Vec<&[u8]> = keys.collect();
-    fields.iter().map(|field| decode_column(&mut rest, &field.data_type)).collect()
+    try_decode(keys, fields).expect("these are encoded keys of these types")
 }
 
-fn decode_column(keys: &mut [&[u8]], data_type: &DataType) -> ArrayRef {
-    match data_type {
+/// The same for bytes that may be anything. The error says what is wrong with one of them, and with which column.
+pub fn try_decode<'a>(keys: impl Iterator<Item = &'a [u8]>, fields: &[Field]) -> Result<Vec<ArrayRef>, String> {
+    let mut rest: Vec<&[u8]> = keys.collect();
+    let column = |field: &Field| {
+        decode_column(&mut rest, &field.data_type).map_err(|error| format!("key column `{}`: {error}", field.name))
+    };
+    let columns = fields.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    match rest.iter().find(|rest| !rest.is_empty()) {
+        Some(rest) => Err(format!("{} bytes stand behind the last column of a key", rest.len())),
+        None => Ok(columns),
+    }
+}
+
+fn decode_column(keys: &mut [&[u8]], data_type: &DataType) -> Result<ArrayRef, String> {
+    Ok(match data_type {
         DataType::Boolean => {
             let mut column = BooleanBuilder::with_capacity(keys.len());
-            keys.iter_mut().for_each(|key| column.append_option(take::<1>(key).map(|[b]| b != 0)));
+            for key in keys {
+                column.append_option(take::<1>(key)?.map(|[b]| b != 0));
+            }
             Arc::new(column.finish())
         }
-        DataType::I8 => primitive::<Int8Type, 1>(keys, |b| flip(b)[0] as i8),
-        DataType::I16 => primitive::<Int16Type, 2>(keys, |b| i16::from_be_bytes(flip(b))),
-        DataType::I32 => primitive::<Int32Type, 4>(keys, |b| i32::from_be_bytes(flip(b))),
-        DataType::I64 => primitive::<Int64Type, 8>(keys, |b| i64::from_be_bytes(flip(b))),
-        DataType::U8 => primitive::<UInt8Type, 1>(keys, |[b]| b),
-        DataType::U16 => primitive::<UInt16Type, 2>(keys, u16::from_be_bytes),
-        DataType::U32 => primitive::<UInt32Type, 4>(keys, u32::from_be_bytes),
-        DataType::U64 => primitive::<UInt64Type, 8>(keys, u64::from_be_bytes),
+        DataType::I8 => primitive::<Int8Type, 1>(keys, |b| flip(b)[0] as i8)?,
+        DataType::I16 => primitive::<Int16Type, 2>(keys, |b| i16::from_be_bytes(flip(b)))?,
+        DataType::I32 => primitive::<Int32Type, 4>(keys, |b| i32::from_be_bytes(flip(b)))?,
+        DataType::I64 => primitive::<Int64Type, 8>(keys, |b| i64::from_be_bytes(flip(b)))?,
+        DataType::U8 => primitive::<UInt8Type, 1>(keys, |[b]| b)?,
+        DataType::U16 => primitive::<UInt16Type, 2>(keys, u16::from_be_bytes)?,
+        DataType::U32 => primitive::<UInt32Type, 4>(keys, u32::from_be_bytes)?,
+        DataType::U64 => primitive::<UInt64Type, 8>(keys, u64::from_be_bytes)?,
         DataType::F32 => primitive::<Float32Type, 4>(keys, |b| {
             let bits = u32::from_be_bytes(b);
             f32::from_bits(if bits >> 31 == 0 { !bits } else { bits & !(1 << 31) })
-        }),
+        })?,
         DataType::F64 => primitive::<Float64Type, 8>(keys, |b| {
             let bits = u64::from_be_bytes(b);
             f64::from_bits(if bits >> 63 == 0 { !bits } else { bits & !(1 << 63) })
-        }),
-        DataType::Date => primitive::<Date32Type, 4>(keys, |b| i32::from_be_bytes(flip(b))),
-        DataType::Duration => primitive::<DurationMicrosecondType, 8>(keys, |b| i64::from_be_bytes(flip(b))),
+        })?,
+        DataType::Date => primitive::<Date32Type, 4>(keys, |b| i32::from_be_bytes(flip(b)))?,
+        DataType::Duration => primitive::<DurationMicrosecondType, 8>(keys, |b| i64::from_be_bytes(flip(b)))?,
         DataType::Timestamp => {
-            let column = typed::<TimestampMicrosecondType, 8>(keys, |b| i64::from_be_bytes(flip(b)));
+            let column = typed::<TimestampMicrosecondType, 8>(keys, |b| i64::from_be_bytes(flip(b)))?;
             Arc::new(column.with_data_type(data_type.to_arrow()))
         }
         DataType::Decimal { .. } => {
-            let column = typed::<Decimal128Type, 16>(keys, |b| i128::from_be_bytes(flip(b)));
+            let column = typed::<Decimal128Type, 16>(keys, |b| i128::from_be_bytes(flip(b)))?;
             Arc::new(column.with_data_type(data_type.to_arrow()))
         }
-        DataType::FixedBytes(width) => fixed_bytes(keys, *width as usize),
+        DataType::FixedBytes(width) => fixed_bytes(keys, *width as usize)?,
         DataType::Text => {
             let mut column = StringBuilder::with_capacity(keys.len(), keys.len() * 16);
             for key in keys {
-                let text = take_terminated(key);
-                column.append_option(text.as_deref().map(|t| std::str::from_utf8(t).expect("encoded from text")));
+                let text = take_terminated(key)?;
+                let text = text.as_deref().map(std::str::from_utf8).transpose();
+                column.append_option(text.map_err(|error| format!("it is not UTF-8: {error}"))?);
             }
             Arc::new(column.finish())
         }
         DataType::Bytes => {
             let mut column = BinaryBuilder::with_capacity(keys.len(), keys.len() * 16);
-            keys.iter_mut().for_each(|key| column.append_option(take_terminated(key)));
+            for key in keys {
+                column.append_option(take_terminated(key)?);
+            }
             Arc::new(column.finish())
         }
-        DataType::List(_) | DataType::Struct(_) => unreachable!("the plan refuses {data_type} as a key"),
-    }
+        DataType::List(_) | DataType::Struct(_) => return Err(format!("{data_type} is no type of a key")),
+    })
 }
 
-fn fixed_bytes(keys: &mut [&[u8]], width: usize) -> ArrayRef {
+fn fixed_bytes(keys: &mut [&[u8]], width: usize) -> Result<ArrayRef, String> {
     let mut column = FixedSizeBinaryBuilder::with_capacity(keys.len(), width as i32);
     for key in keys {
-        let (tag, rest) = key.split_first().expect("a key has a tag for each column");
-        if *tag == NULL {
+        if !take_tag(key)? {
             column.append_null();
-            *key = rest;
-        } else {
-            column.append_value(&rest[..width]).expect("of the width of the column");
-            *key = &rest[width..];
+            continue;
         }
+        let (value, rest) = key.split_at_checked(width).ok_or_else(|| too_short(width, key.len()))?;
+        column.append_value(value).map_err(|error| error.to_string())?;
+        *key = rest;
     }
-    Arc::new(column.finish())
+    Ok(Arc::new(column.finish()))
 }
 
 fn primitive<T: ArrowPrimitiveType, const N: usize>(
     keys: &mut [&[u8]],
     decode: impl Fn([u8; N]) -> T::Native,
-) -> ArrayRef {
-    Arc::new(typed::<T, N>(keys, decode))
+) -> Result<ArrayRef, String> {
+    Ok(Arc::new(typed::<T, N>(keys, decode)?))
 }
 
 fn typed<T: ArrowPrimitiveType, const N: usize>(
     keys: &mut [&[u8]],
     decode: impl Fn([u8; N]) -> T::Native,
-) -> PrimitiveArray<T> {
-    keys.iter_mut().map(|key| take::<N>(key).map(&decode)).collect()
+) -> Result<PrimitiveArray<T>, String> {
+    keys.iter_mut().map(|key| Ok(take::<N>(key)?.map(&decode))).collect()
 }
 
-fn take<const N: usize>(key: &mut &[u8]) -> Option<[u8; N]> {
-    let (tag, rest) = key.split_first().expect("a key has a tag for each column");
-    if *tag == NULL {
-        *key = rest;
-        return None;
+/// Whether the column has a value.
+fn take_tag(key: &mut &[u8]) -> Result<bool, String> {
+    match key.split_first() {
+        Some((&tag @ (NULL | VALID), rest)) => {
+            *key = rest;
+            Ok(tag == VALID)
+        }
+        Some((tag, _)) => Err(format!("the tag {tag} is neither {NULL} nor {VALID}")),
+        None => Err("its tag is missing".to_owned()),
     }
-    let (value, rest) = rest.split_first_chunk::<N>().expect("a key is whole");
+}
+
+fn take<const N: usize>(key: &mut &[u8]) -> Result<Option<[u8; N]>, String> {
+    if !take_tag(key)? {
+        return Ok(None);
+    }
+    let (value, rest) = key.split_first_chunk::<N>().ok_or_else(|| too_short(N, key.len()))?;
     *key = rest;
-    Some(*value)
+    Ok(Some(*value))
 }
 
-fn take_terminated<'a>(key: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
-    let (tag, rest) = key.split_first().expect("a key has a tag for each column");
-    if *tag == NULL {
-        *key = rest;
-        return None;
+fn take_terminated<'a>(key: &mut &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, String> {
+    if !take_tag(key)? {
+        return Ok(None);
     }
+    let rest = *key;
     let mut unescaped = Vec::new();
     let mut at = 0;
     loop {
-        let end = at + memchr::memchr(END, &rest[at..]).expect("a text ends");
+        let end = memchr::memchr(END, &rest[at..]).ok_or("it does not end")? + at;
         if rest.get(end + 1) == Some(&ESCAPED) {
             unescaped.extend_from_slice(&rest[at..=end]);
             at = end + 2;
@@ -396,11 +421,16 @@ fn take_terminated<'a>(key: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
         }
         *key = &rest[end + 1..];
         if at == 0 {
-            return Some(Cow::Borrowed(&rest[..end]));
+            return Ok(Some(Cow::Borrowed(&rest[..end])));
         }
         unescaped.extend_from_slice(&rest[at..end]);
-        return Some(Cow::Owned(unescaped));
+        return Ok(Some(Cow::Owned(unescaped)));
     }
+}
+
+#[cold]
+fn too_short(wanted: usize, found: usize) -> String {
+    format!("{found} bytes where {wanted} belong")
 }
 
 #[cfg(test)]

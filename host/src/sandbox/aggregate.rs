@@ -16,6 +16,7 @@ use super::{lift, lower};
 pub struct WasmAggregate {
     instances: Instances<aggregate::Guest>,
     width: Option<usize>,
+    accumulator_bytes_max: usize,
     output: Schema,
 }
 
@@ -28,7 +29,12 @@ impl WasmAggregate {
         let instances = Instances::new(node, plugin, OperatorKind::Aggregate, limits, |prepared, store, instance| {
             aggregate::GuestIndices::new(&prepared.instance)?.load(store, instance)
         })?;
-        Ok(Self { instances, width: accumulator.width(), output: descriptor.outputs[0].columns.clone() })
+        Ok(Self {
+            instances,
+            width: accumulator.width(),
+            accumulator_bytes_max: limits.state_value_bytes_max,
+            output: descriptor.outputs[0].columns.clone(),
+        })
     }
 }
 
@@ -43,20 +49,20 @@ impl AggregateFunction for WasmAggregate {
         let columns = lower::at_offset_zero(columns);
         let (columns, presence) = (lower::columns(&columns), lower::presence(accumulators));
         let argument = lower::values(accumulators, presence.as_ref());
-        let (width, count) = (self.width, accumulators.len());
+        let (width, bytes_max, count) = (self.width, self.accumulator_bytes_max, accumulators.len());
         self.instances.call(
             |guest, store| guest.call_add(store, argument, groups, times, &columns),
-            |answer, _| lift::values(answer, width, count),
+            |answer, _| checked(lift::values(answer, width, count)?, bytes_max),
         )
     }
 
     fn merge(&mut self, accumulators: &Values, results: &[u32], size: usize) -> Result<Values, CallFailure> {
         let presence = lower::presence(accumulators);
         let argument = lower::values(accumulators, presence.as_ref());
-        let width = self.width;
+        let (width, bytes_max) = (self.width, self.accumulator_bytes_max);
         self.instances.call(
             |guest, store| guest.call_merge(store, argument, results, size as u32),
-            |answer, _| lift::values(answer, width, size),
+            |answer, _| checked(lift::values(answer, width, size)?, bytes_max),
         )
     }
 
@@ -68,5 +74,12 @@ impl AggregateFunction for WasmAggregate {
             |guest, store| guest.call_finish(store, argument, starts, ends),
             |answer, _| lift::columns(answer, output, count),
         )
+    }
+}
+
+fn checked(accumulators: Values, bytes_max: usize) -> Result<Values, String> {
+    match accumulators.longest().filter(|bytes| *bytes > bytes_max) {
+        Some(long) => Err(format!("an accumulator has {long} bytes; state_value_bytes_max is {bytes_max}")),
+        None => Ok(accumulators),
     }
 }

@@ -13,7 +13,7 @@ use super::bindings::wasmill::operator::schemas::{
 /// Nested types, at most this deep: reading them is recursive.
 const DEPTH_MAX: usize = 16;
 
-/// Columns, states, ports or timers of an operator, each.
+/// Columns, states, ports, timers or metrics of an operator, each.
 const ITEMS_MAX: usize = 1_000;
 
 /// The fields of a schema in the flat form of the contract.
@@ -157,6 +157,8 @@ pub fn lift_descriptor(descriptor: wit::Descriptor, inputs: &[Schema]) -> Result
     unique("output port", outputs.iter().map(|port| port.name.as_str()))?;
     unique("state", states.iter().map(|state| state.name.as_str()))?;
     unique("timer", timers.iter().map(|timer| timer.name.as_str()))?;
+    unique("counter", descriptor.counters.iter().map(String::as_str))?;
+    unique("histogram", descriptor.histograms.iter().map(String::as_str))?;
     if outputs.is_empty() {
         return Err("it has no output port".to_owned());
     }

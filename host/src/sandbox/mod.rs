@@ -3,13 +3,23 @@
 
 mod bindings;
 pub mod component;
-mod describe;
+pub mod describe;
 pub mod engine;
 pub mod instance;
-mod lift;
+pub mod lift;
 mod lower;
 pub mod store;
 mod telemetry;
 
 pub mod aggregate;
 pub mod process;
+
+/// What a guest answers, before it has been checked.
+pub mod answers {
+    pub use super::bindings::wasmill::operator::columns::{
+        ColumnResult, DictionaryResult, ValuesResult, VariableResult,
+    };
+    pub use super::bindings::wasmill::operator::schemas::{
+        DataType, DecimalType, FieldResult, IntegerType, SchemaResult,
+    };
+}

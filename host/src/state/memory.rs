@@ -8,7 +8,7 @@ use crate::model::key::Keys;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::value::{Layout, Values};
 
-use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen};
+use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen, cut_short};
 use super::table::{self, Position, Table};
 use super::{FormerState, KeyedState};
 
@@ -132,9 +132,13 @@ impl KeyedState for MemoryState {
                 .zip(&self.widths)
                 .enumerate()
                 .all(|(i, (state, width))| *state == FormerState { width: *width, number: Some(i) });
+        let widths: Vec<Option<usize>> = former.iter().map(|state| state.width).collect();
         chunks.read(Content::Rows, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (key, row) = entry?;
+                if !is_whole(row, &widths) {
+                    return Err(cut_short("a row"));
+                }
                 let row = if same { Row::from_slice(row) } else { self.transpose(row, former)? };
                 if !row.is_empty() {
                     self.groups[id.group.0 as usize].insert(key, KeyHash::of(key), row);
@@ -180,6 +184,27 @@ impl Frozen for FrozenRows {
         }
         Ok(())
     }
+}
+
+/// Whether `decode_row` can read a row, which may be anything.
+fn is_whole(mut row: &[u8], widths: &[Option<usize>]) -> bool {
+    let mut value = |width: &Option<usize>| {
+        let (tag, mut rest) = row.split_first()?;
+        if *tag != ABSENT {
+            let length = match width {
+                Some(width) => *width,
+                None => {
+                    let (length, behind) = rest.split_first_chunk::<4>()?;
+                    rest = behind;
+                    u32::from_le_bytes(*length) as usize
+                }
+            };
+            rest = rest.split_at_checked(length)?.1;
+        }
+        row = rest;
+        Some(())
+    };
+    widths.iter().all(|width| value(width).is_some()) && row.is_empty()
 }
 
 fn decode_row(mut row: &[u8], widths: &[Option<usize>], states: &mut [Values]) {

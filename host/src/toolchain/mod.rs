@@ -35,6 +35,8 @@ pub struct Built {
     pub package: String,
     pub path: PathBuf,
     pub component: Component,
+    /// What the project could do better.
+    pub warning: Option<String>,
 }
 
 /// Builds operator packages into components.
@@ -47,14 +49,14 @@ pub fn build(request: &BuildRequest) -> Result<Vec<Built>, ToolchainError> {
     let toolchain = GuestToolchain::find(project.folder())?;
     let modules = cargo::build(&project, &packages, &toolchain)?;
     let out = request.out.as_deref().unwrap_or(project.folder());
-    modules.into_iter().map(|module| componentize(&module, out)).collect()
+    modules.into_iter().map(|module| componentize(module, out)).collect()
 }
 
-fn componentize(module: &cargo::CoreModule, out: &Path) -> Result<Built, ToolchainError> {
+fn componentize(module: cargo::CoreModule, out: &Path) -> Result<Built, ToolchainError> {
     let bytes = std::fs::read(&module.path).map_err(|e| ToolchainError::io("read", &module.path, e))?;
     let component = component::encode(&bytes)
         .map_err(|e| ToolchainError::NotAnOperator { package: module.package.clone(), reason: e.to_string() })?;
     let path = out.join(format!("{}.wasm", module.package));
     component.write(&path)?;
-    Ok(Built { package: module.package.clone(), path, component })
+    Ok(Built { package: module.package, path, component, warning: module.warning })
 }

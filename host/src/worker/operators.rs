@@ -81,5 +81,7 @@ fn start_window(plan: &Plan, node: &Node, window: &WindowPlan) -> Result<WindowO
         }
     }
     let output = node.outputs[0].schema.clone();
-    Ok(WindowOperator::new(node.uid.clone(), window, &node.input_schema, output, plan.max_parallelism, functions))
+    let (key_bytes_max, groups) = (plan.limits.plugin.key_bytes_max, plan.max_parallelism);
+    let uid = node.uid.clone();
+    Ok(WindowOperator::new(uid, window, key_bytes_max, &node.input_schema, output, groups, functions))
 }

@@ -14,7 +14,7 @@ use crate::dataplane::metrics::NodeMetrics;
 use crate::dataplane::task::{Destination, Edge, Member, Projection, Task};
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
-use crate::plan::graph::{Exchange, Input, Node, NodeIndex, NodeKind, Plan};
+use crate::plan::graph::{Exchange, Input, Node, NodeIndex, NodeKind, Plan, ProcessPlan};
 
 use super::channel::{Waker, channel};
 use super::operators::{self, Start};
@@ -148,13 +148,15 @@ impl Wiring<'_> {
         let plan = self.plan;
         let node = self.node(index);
         let gates = (0..node.inputs.len()).map(|input| self.gates_of(index, input)).sum();
-        let counters = match &node.kind {
-            NodeKind::Process(process) => process.descriptor.counters.len(),
-            _ => 0,
+        let (counters, histograms) = match &node.kind {
+            NodeKind::Process(ProcessPlan { descriptor, .. }) => {
+                (descriptor.counters.len(), descriptor.histograms.len())
+            }
+            _ => (0, 0),
         };
         let work = operators::start(&self.start, node, slot, gates)?;
         let uid = node.uid.clone();
-        let metrics = Arc::new(NodeMetrics::new(counters));
+        let metrics = Arc::new(NodeMetrics::new(counters, histograms));
         self.metrics[index.0].push(Arc::clone(&metrics));
         let mut edges: Vec<Vec<Edge>> = plan.nodes[index.0].outputs.iter().map(|_| Vec::new()).collect();
         let readers: Vec<(EdgeId, Input)> =

@@ -1,13 +1,7 @@
 //! Parses lines of a web server's access log, in Apache's combined format:
 //! `83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 203023 "https://referrer/" "Mozilla/5.0"`
+use chrono::DateTime;
 use wasmill_sdk::prelude::*;
-
-mod time;
-
-#[derive(Record)]
-pub struct Line<'a> {
-    pub line: &'a str,
-}
 
 #[derive(Record, Debug, PartialEq)]
 pub struct Request<'a> {
@@ -26,7 +20,9 @@ pub struct Request<'a> {
 
 const CLASSES: [&str; 6] = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-pub struct AccessLog;
+pub struct AccessLog {
+    sizes: Histogram,
+}
 
 impl Process for AccessLog {
     const SUMMARY: &'static str = "parses lines of an access log in Apache's combined format";
@@ -36,53 +32,43 @@ impl Process for AccessLog {
     type Out<'a> = Request<'a>;
     type Timer = NoTimers;
 
-    fn open(_: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self)
+    fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
+        Ok(Self { sizes: cx.histogram("bytes") })
     }
 
     fn on_event(&self, line: Line<'_>, cx: &mut Context<'_, Self>) -> Outcome {
-        let request = parse(line.line)?;
-        cx.emit_at(request.time, request);
+        let (client, rest) = line.line.split_once(' ').ok_or("no client")?;
+        let (_, rest) = rest.split_once('[').ok_or("no time")?;
+        let (time, rest) = rest.split_once(']').ok_or("the time does not end")?;
+        let (request, rest) = quoted(rest).ok_or("no request")?;
+        let (method, target) = request.split_once(' ').ok_or("a request without a path")?;
+        let (status, rest) = rest.trim_start().split_once(' ').ok_or("no status")?;
+        let (bytes, rest) = rest.split_once(' ').ok_or("no size")?;
+        let (referrer, rest) = quoted(rest).ok_or("no referrer")?;
+        let (agent, _) = quoted(rest).ok_or("no user agent")?;
+        let time = DateTime::parse_from_str(time, "%d/%b/%Y:%H:%M:%S %z").map_err(|_| "a time that is none")?;
+        let time = Timestamp(time.timestamp_micros());
+        let status: u16 = status.parse().map_err(|_| "a status that is no number")?;
+        let path = target.split(['?', ' ']).next().unwrap_or(target);
+        let class = CLASSES.get(usize::from(status / 100)).ok_or("a status that is none")?;
+        let bytes: u64 = known(bytes).map_or(Ok(0), str::parse).map_err(|_| "a size that is no number")?;
+        let (referrer, agent) = (known(referrer), known(agent));
+        cx.observe(self.sizes, bytes as f64);
+        cx.emit_at(time, Request { time, client, method, path, status, class, bytes, referrer, agent });
         Ok(())
     }
 }
 
-fn parse(line: &str) -> Result<Request<'_>, Error> {
-    let (client, rest) = line.split_once(' ').ok_or("no client")?;
-    let (_, rest) = rest.split_once('[').ok_or("no time")?;
-    let (time, rest) = rest.split_once("] ").ok_or("the time does not end")?;
-    let (request, rest) = quoted(rest).ok_or("no request")?;
-    let (method, target) = request.split_once(' ').ok_or("a request without a path")?;
-    let target = target.rsplit_once(' ').map_or(target, |(target, _protocol)| target);
-    let (status, rest) = rest.trim_start().split_once(' ').ok_or("no status")?;
-    let (bytes, rest) = rest.split_once(' ').ok_or("no size")?;
-    let (referrer, rest) = quoted(rest).ok_or("no referrer")?;
-    let (agent, _) = quoted(rest.trim_start()).ok_or("no user agent")?;
-    let present = |text: &'_ str| text != "-";
-    let status: u16 = status.parse().map_err(|_| "a status that is no number")?;
-    Ok(Request {
-        time: time::parse(time).ok_or("a time that is none")?,
-        client,
-        method,
-        path: target.split_once('?').map_or(target, |(path, _query)| path),
-        status,
-        class: CLASSES.get(usize::from(status / 100)).ok_or("a status that is none")?,
-        bytes: if present(bytes) { bytes.parse().map_err(|_| "a size that is no number")? } else { 0 },
-        referrer: Some(referrer).filter(|text| present(text)),
-        agent: Some(agent).filter(|text| present(text)),
-    })
-}
-
 /// A text in quotes, and what follows it. Quotes within are escaped, and stay so.
 fn quoted(text: &str) -> Option<(&str, &str)> {
-    let text = text.strip_prefix('"')?;
-    let mut escaped = false;
-    let end = text.bytes().position(|byte| {
-        let ends = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        ends
-    })?;
+    let text = text.trim_start().strip_prefix('"')?;
+    let is_escaped = |at: usize| text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+    let (end, _) = text.match_indices('"').find(|(at, _)| !is_escaped(*at))?;
     Some((&text[..end], &text[end + 1..]))
+}
+
+fn known(text: &str) -> Option<&str> {
+    Some(text).filter(|text| *text != "-")
 }
 
 export!(process: AccessLog);
@@ -112,6 +98,7 @@ mod tests {
         };
         assert_eq!(log.outputs(), [request]);
         assert_eq!(log.output_times(), [time]);
+        assert_eq!(log.histogram("bytes"), [203_023.0]);
     }
 
     #[test]

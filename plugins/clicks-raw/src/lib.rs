@@ -2,11 +2,6 @@
 use std::borrow::Cow;
 use wasmill_sdk::prelude::*;
 
-#[derive(Record)]
-pub struct Line<'a> {
-    pub line: &'a str,
-}
-
 #[derive(Record, Debug, PartialEq)]
 pub struct AdClick<'a> {
     pub ad_id: &'a str,

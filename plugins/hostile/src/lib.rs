@@ -1,113 +1,42 @@
-//! Operators that misbehave, for the host's tests. They implement the contract by hand, because the SDK would not let
-//! them lie. Each reads a column `value: s64`, keeps the rows below `at` (its configuration, e.g. `{"at": 5}`) as a
-//! filter would, and does what its name says for every row with a value of `at` or more.
-use serde::Deserialize;
+//! Operators that hurt, for tests of the host, written on the contract itself: the SDK would not let them lie. Each
+//! reads a column `value: s64`, keeps the rows below `at` (its configuration, e.g. `{"at": 5}`) as a filter would, and,
+//! where there are others, does what its name says.
 use std::cell::RefCell;
 use wasmill_sdk::bindings::exports::wasmill::operator::{aggregate, plugin, process};
-use wasmill_sdk::bindings::wasmill::operator::calls::{
-    Batch, Due, GroupState, Output, Rejection, Step, TimerCancellations, TimerSettings,
-};
+use wasmill_sdk::bindings::wasmill::operator::calls::{Batch, Due, Output, Step, TimerCancellations, TimerSettings};
 use wasmill_sdk::bindings::wasmill::operator::columns::{Column, Values, Variable};
-use wasmill_sdk::bindings::wasmill::operator::descriptors::{
-    Clock, Descriptor, Inheritance, InputNeed, Kind, OperatorInfo, OutputPort, StateInfo, StateKind, TimerInfo,
-};
-use wasmill_sdk::bindings::wasmill::operator::schemas::{DataType, Field, IntegerType, Schema};
+use wasmill_sdk::bindings::wasmill::operator::descriptors::{Descriptor, OperatorInfo};
+use wasmill_sdk::bindings::wasmill::operator::schemas::Schema;
 
-mod lies;
+mod columns;
+mod describe;
+mod exhaust;
+mod keyed;
+mod reject;
+mod rows;
 
-#[derive(Deserialize, Clone)]
-struct Config {
-    #[serde(default)]
-    at: i64,
-    /// of 100 rows, how many `reject` refuses
-    #[serde(default)]
-    percent: u64,
-}
+use describe::{Config, Operator};
 
-/// Name, whether it is keyed, what it does.
-const OPERATORS: [(&str, bool, &str); 18] = [
-    ("trap", false, "panics"),
-    ("loop", false, "never returns"),
-    ("exhaust-memory", false, "allocates until it cannot"),
-    ("overflow-stack", false, "recurses without end"),
-    ("flood", false, "returns 100 MiB of output"),
-    ("stall", false, "says that it has dealt with no row"),
-    ("overconsume", false, "says that it has dealt with more rows than it got"),
-    ("reject", false, "refuses `percent` of 100 rows"),
-    ("offsets-decrease", false, "returns text whose offsets go back"),
-    ("offsets-beyond", false, "returns text whose offsets point behind its data"),
-    ("short-column", false, "returns a column of fewer rows than it says"),
-    ("invalid-utf8", false, "returns text that is not UTF-8"),
-    ("wrong-layout", false, "returns integers where its schema says text"),
-    ("origins-beyond", false, "returns origins that are no input rows"),
-    ("port-beyond", false, "returns rows of a port that it does not have"),
-    ("group-beyond", true, "sets a timer of a group that there is not"),
-    ("timer-beyond", true, "sets a timer that it does not have"),
-    ("state-short", true, "returns a state with fewer values than groups"),
-];
+const OPERATORS: [&[Operator]; 5] =
+    [&exhaust::OPERATORS, &rows::OPERATORS, &columns::OPERATORS, &keyed::OPERATORS, &reject::OPERATORS];
 
 thread_local! {
-    static OPENED: RefCell<Option<(String, Config)>> = const { RefCell::new(None) };
+    static OPENED: RefCell<Option<(&'static Operator, Config)>> = const { RefCell::new(None) };
 }
 
 /// The component.
 pub struct Hostile;
 
-fn schema(fields: &[(&str, DataType)]) -> Schema {
-    let field = |(name, data_type): &(&str, DataType)| Field {
-        name: (*name).to_owned(),
-        data_type: *data_type,
-        nullable: false,
-    };
-    Schema { fields: fields.iter().map(field).collect() }
-}
-
-const S64: DataType = DataType::Integer(IntegerType::S64);
-
 impl plugin::Guest for Hostile {
     fn describe() -> Vec<OperatorInfo> {
-        let info = |&(name, keyed, summary): &(&str, bool, &str)| OperatorInfo {
-            name: name.to_owned(),
-            kind: Kind::Process,
-            summary: summary.to_owned(),
-            inputs: vec![InputNeed { name: "input".into(), columns: schema(&[("value", S64)]), generic: false }],
-            keyed,
-            key: if keyed { schema(&[("key", DataType::Text)]) } else { schema(&[]) },
-            config_schema: None,
-        };
-        OPERATORS.iter().map(info).collect()
+        OPERATORS.iter().flat_map(|operators| *operators).map(Operator::info).collect()
     }
 
     fn open(operator: String, config: String, inputs: Vec<Schema>) -> Result<Descriptor, String> {
-        let found = OPERATORS.iter().find(|(name, ..)| *name == operator);
-        let &(name, keyed, _) = found.ok_or_else(|| format!("no operator `{operator}`"))?;
-        let config = if config.is_empty() { "{}" } else { &config };
-        let config = serde_json::from_str(config).map_err(|error| error.to_string())?;
-        OPENED.set(Some((operator, config)));
-        let column = inputs[0].fields.iter().position(|field| field.name == "value").ok_or("no column `value`")?;
-        // The liars return a text column, the others nothing of their own.
-        let text = lies::returns_text(name);
-        let columns = schema(if text { &[("text", DataType::Text)] } else { &[] });
-        let value_type = schema(&[("value", S64)]);
-        let state = StateInfo {
-            name: "state".into(),
-            kind: StateKind::Value,
-            key_type: None,
-            value_type,
-            defaults: vec![0; 8],
-            version: 0,
-            time_to_live: None,
-        };
-        let timer = TimerInfo { name: "timer".into(), clock: Clock::EventTime };
-        Ok(Descriptor {
-            reads: vec![vec![column as u32]],
-            reads_times: false,
-            outputs: vec![OutputPort { name: "main".into(), columns, inheritance: Inheritance::Extends }],
-            states: if keyed { vec![state] } else { Vec::new() },
-            timers: if keyed { vec![timer] } else { Vec::new() },
-            counters: Vec::new(),
-            histograms: Vec::new(),
-        })
+        let found = OPERATORS.iter().flat_map(|operators| *operators).find(|known| known.name == operator);
+        let found = found.ok_or_else(|| format!("no operator `{operator}`"))?;
+        OPENED.set(Some((found, Config::parse(&config)?)));
+        found.descriptor(&inputs[0])
     }
 
     fn migrate(_: String, _: u32, value: Vec<u8>) -> Result<Vec<u8>, String> {
@@ -117,17 +46,15 @@ impl plugin::Guest for Hostile {
 
 impl process::Guest for Hostile {
     fn on_batch(batch: Batch) -> Step {
-        let (name, config) = OPENED.with_borrow(|opened| opened.clone().expect("opened"));
-        let Values::S64s(values) = &batch.columns[0].values else { panic!("value is s64") };
+        let (operator, config) = OPENED.with_borrow(|opened| opened.clone().expect("opened"));
+        let values = values(&batch);
         let good: Vec<u32> = (0..batch.rows).filter(|row| values[*row as usize] < config.at).collect();
         let bad = batch.rows - good.len() as u32;
         let mut step = step(batch.rows);
         let text = good.iter().map(|row| values[*row as usize].to_string());
-        step.outputs.push(lies::output(good.clone(), lies::returns_text(&name).then(|| text.collect())));
-        if name == "reject" {
-            lies::reject(&mut step, values, config.percent);
-        } else if bad > 0 {
-            lies::misbehave(&name, &mut step, &batch);
+        step.outputs.push(output(good.clone(), operator.text.then(|| text.collect())));
+        if bad > 0 {
+            (operator.act)(&mut step, &batch, &config);
         }
         step
     }
@@ -135,6 +62,11 @@ impl process::Guest for Hostile {
     fn on_timers(due: Due) -> Step {
         step(due.rows)
     }
+}
+
+fn values(batch: &Batch) -> &[i64] {
+    let Values::S64s(values) = &batch.columns[0].values else { panic!("value is s64") };
+    values
 }
 
 /// A step that does nothing.
@@ -147,6 +79,20 @@ fn step(consumed: u32) -> Step {
         timers_cancelled: TimerCancellations { groups: Vec::new(), timers: Vec::new() },
         rejected: Vec::new(),
     }
+}
+
+/// The output of rows that are kept, with their text if the port has one.
+fn output(origins: Vec<u32>, text: Option<Vec<String>>) -> Output {
+    let columns = text.map(|text| {
+        let mut offsets = vec![0];
+        text.iter().fold(0, |end, text| {
+            offsets.push(end + text.len() as i32);
+            end + text.len() as i32
+        });
+        Column { validity: None, values: Values::Variable(Variable { offsets, data: text.concat().into_bytes() }) }
+    });
+    let rows = origins.len() as u32;
+    Output { port: 0, rows, origins: Some(origins), times: None, columns: columns.into_iter().collect() }
 }
 
 impl aggregate::Guest for Hostile {

@@ -35,50 +35,9 @@ impl Process for WeighClick {
     }
 }
 
-/// What the generator's `keyed` events have besides their key.
-#[derive(Record)]
-pub struct Event<'a> {
-    pub timestamp: i64,
-    pub value: i64,
-    pub payload: &'a [u8],
-}
-
 #[derive(Record)]
 pub struct Key<'a> {
     pub key: &'a str,
-}
-
-#[derive(Record, Debug, PartialEq)]
-pub struct Counted<'a> {
-    pub key: &'a str,
-    pub count: u64,
-    /// made of all columns, so that they are read
-    pub mark: i64,
-}
-
-/// Counts the events of each key, and reads every column.
-pub struct CountEvents {
-    count: Value<u64>,
-}
-
-impl Process for CountEvents {
-    const SUMMARY: &'static str = "counts the events of each key, of which it reads every column";
-    const READS_TIMES: bool = false;
-    type Key<'a> = Key<'a>;
-    type In<'a> = Event<'a>;
-    type Out<'a> = Counted<'a>;
-    type Timer = NoTimers;
-
-    fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self { count: cx.value("count") })
-    }
-
-    fn on_event(&self, event: Event<'_>, cx: &mut Keyed<'_, Self>) -> Outcome {
-        let count = self.count.update(cx, |count| *count += 1);
-        let first = event.payload.first().map_or(0, |first| i64::from(*first));
-        cx.emit(Counted { key: cx.key().key, count, mark: event.timestamp ^ event.value ^ first });
-        Ok(())
-    }
 }
 
 #[derive(Record, Debug, PartialEq)]
@@ -107,7 +66,7 @@ impl Process for MapKeyed {
     }
 }
 
-export!(process: WeighClick, CountEvents, MapKeyed);
+export!(process: WeighClick, MapKeyed);
 
 #[cfg(test)]
 mod tests {
@@ -122,20 +81,15 @@ mod tests {
     }
 
     #[derive(Record)]
-    struct Generated<'a> {
+    struct Event<'a> {
         key: &'a str,
-        timestamp: i64,
         value: i64,
-        payload: &'a [u8],
     }
 
     #[test]
-    fn each_key_counts_its_own() {
-        let mut count = Drive::<CountEvents>::over::<Generated<'_>>("");
-        for key in ["a", "b", "a"] {
-            count.event(Timestamp(0), Generated { key, timestamp: 8, value: 4, payload: &[2, 9] });
-        }
-        let counted = |key, count| Counted { key, count, mark: 14 };
-        assert_eq!(count.outputs(), [counted("a", 1), counted("b", 1), counted("a", 2)]);
+    fn a_value_with_a_key_gets_one_more() {
+        let mut map = Drive::<MapKeyed>::over::<Event<'_>>("");
+        map.event(Timestamp(0), Event { key: "a", value: 4 });
+        assert_eq!(map.outputs(), [Extend(Number { value: 5 })]);
     }
 }

@@ -7,97 +7,72 @@ use wasmill_sdk::prelude::*;
 const GAP: Duration = minutes(30);
 
 #[derive(Record)]
-pub struct Request {
-    pub bytes: u64,
-}
-
-#[derive(Record)]
 pub struct Client<'a> {
     pub client: &'a str,
 }
 
 #[derive(Record, Clone, Default, Debug, PartialEq)]
 pub struct Session {
+    pub client: String,
     pub start: Timestamp,
     pub end: Timestamp,
     pub requests: u64,
-    pub bytes: u64,
-}
-
-#[derive(Record, Debug, PartialEq)]
-pub struct Ended<'a> {
-    pub client: &'a str,
-    pub start: Timestamp,
-    pub end: Timestamp,
-    pub requests: u64,
-    pub bytes: u64,
 }
 
 #[derive(Timers)]
-pub enum Wake {
-    SessionOver,
-}
+pub struct SessionOver;
 
-pub struct Sessions {
-    open: Value<Vec<Session>>,
-    late: Counter,
-}
+/// The open sessions of each client.
+pub struct Sessions(Value<Vec<Session>>);
 
 impl Process for Sessions {
     const SUMMARY: &'static str = "sessions of clients, which end after 30 quiet minutes";
     type Key<'a> = Client<'a>;
-    type In<'a> = Request;
-    type Out<'a> = Ended<'a>;
-    type Timer = Wake;
+    type In<'a> = ();
+    type Out<'a> = Session;
+    type Timer = SessionOver;
 
     fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
-        Ok(Self { open: cx.value("open"), late: cx.counter("late") })
+        Ok(Self(cx.value("open")))
     }
 
-    fn on_event(&self, request: Request, cx: &mut Keyed<'_, Self>) -> Outcome {
-        let mut open = self.open.get_or_default(cx);
-        let mut session = Session { start: cx.time(), end: cx.time(), requests: 1, bytes: request.bytes };
-        open.retain(|other| {
-            let apart = other.start > session.end + GAP || session.start > other.end + GAP;
-            if !apart {
-                session.start = session.start.min(other.start);
-                session.end = session.end.max(other.end);
-                session.requests += other.requests;
-                session.bytes += other.bytes;
-            }
-            apart
-        });
-        // Only a late request can make a session that is over already; it would be emitted a second time.
+    fn on_event(&self, _: (), cx: &mut Keyed<'_, Self>) -> Outcome {
+        let time = cx.time();
+        let mut open = self.0.get_or_default(cx);
+        let mut session = Session { client: cx.key().client.to_owned(), start: time, end: time, requests: 1 };
+        // No two of them are near each other, so what a request joins is near the request itself.
+        for other in open.extract_if(.., |other| other.start <= time + GAP && time <= other.end + GAP) {
+            session.start = session.start.min(other.start);
+            session.end = session.end.max(other.end);
+            session.requests += other.requests;
+        }
+        // It would be emitted a second time.
         if session.end + GAP <= cx.watermark() {
-            cx.count(self.late, 1);
-            return Ok(());
+            return Err("too late: its session is over".into());
         }
         open.push(session);
-        self.keep(open, cx);
-        Ok(())
+        keep(&self.0, open, cx)
     }
 
-    fn on_timer(&self, Wake::SessionOver: Wake, cx: &mut Keyed<'_, Self>) -> Outcome {
-        let over = |session: &mut Session| session.end + GAP <= cx.time();
-        let mut open = self.open.get_or_default(cx);
-        let ended: Vec<_> = open.extract_if(.., over).collect();
-        for Session { start, end, requests, bytes } in ended {
-            cx.emit(Ended { client: cx.key().client, start, end, requests, bytes });
+    fn on_timer(&self, _: SessionOver, cx: &mut Keyed<'_, Self>) -> Outcome {
+        let now = cx.time();
+        let mut open = self.0.get_or_default(cx);
+        for session in open.extract_if(.., |session| session.end + GAP <= now) {
+            cx.emit(session);
         }
-        self.keep(open, cx);
-        Ok(())
+        keep(&self.0, open, cx)
     }
 }
 
-impl Sessions {
-    /// Keeps the open sessions, and wakes when the first of them may be over.
-    fn keep(&self, open: Vec<Session>, cx: &mut Keyed<'_, Self>) {
-        let Some(first) = open.iter().map(|session| session.end).min() else {
-            return self.open.clear(cx);
-        };
-        cx.wake_at(first + GAP, Wake::SessionOver);
-        self.open.set(cx, open);
+/// Keeps a client's open sessions, and wakes when the first of them may be over.
+fn keep(state: &Value<Vec<Session>>, open: Vec<Session>, cx: &mut Keyed<'_, Sessions>) -> Outcome {
+    if let Some(first) = open.iter().map(|session| session.end).min() {
+        cx.wake_at(first + GAP, SessionOver);
+        state.set(cx, open);
+    } else {
+        state.clear(cx);
     }
+    Ok(())
 }
 
 export!(process: Sessions);

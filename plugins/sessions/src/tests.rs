@@ -4,34 +4,33 @@ use wasmill_sdk::testing::Drive;
 #[derive(Record, Clone)]
 struct Hit<'a> {
     client: &'a str,
-    bytes: u64,
 }
 
 fn at(minute: i64) -> Timestamp {
     Timestamp(0) + minutes(minute)
 }
 
-/// Sessions of (start, end, requests, bytes), in minutes.
-fn ended(sessions: &Drive<Sessions>) -> Vec<(i64, i64, u64, u64)> {
+/// Sessions of (start, end, requests), in minutes.
+fn ended(sessions: &Drive<Sessions>) -> Vec<(i64, i64, u64)> {
     let in_minutes = |time: Timestamp| time.0 / minutes(1).0;
     let ended = sessions.outputs().into_iter();
-    ended.map(|session| (in_minutes(session.start), in_minutes(session.end), session.requests, session.bytes)).collect()
+    ended.map(|session| (in_minutes(session.start), in_minutes(session.end), session.requests)).collect()
 }
 
 #[test]
 fn a_request_in_between_joins_two_sessions() {
     let mut sessions = Drive::<Sessions>::over::<Hit<'_>>("");
     for minute in [50, 0, 25, 90] {
-        sessions.event(at(minute), Hit { client: "a", bytes: 1 });
+        sessions.event(at(minute), Hit { client: "a" });
     }
     sessions.watermark(at(79));
     assert_eq!(ended(&sessions), []);
     sessions.watermark(at(80));
-    assert_eq!(ended(&sessions), [(0, 50, 3, 3)]);
-    sessions.event(at(10), Hit { client: "a", bytes: 1 });
-    assert_eq!(sessions.counter("late"), 1);
+    assert_eq!(ended(&sessions), [(0, 50, 3)]);
+    sessions.event(at(10), Hit { client: "a" });
+    assert_eq!(sessions.rejected(), ["too late: its session is over"]);
     sessions.watermark(Timestamp::MAX);
-    assert_eq!(ended(&sessions), [(0, 50, 3, 3), (90, 90, 1, 1)]);
+    assert_eq!(ended(&sessions), [(0, 50, 3), (90, 90, 1)]);
     assert_eq!(sessions.live_keys(), 0);
 }
 
@@ -46,11 +45,11 @@ fn order_within_the_bound_does_not_matter() {
     for _ in 0..200 {
         let mut times: Vec<i64> = (0..40).map(|_| next(1500) as i64).collect();
         times.sort_unstable();
-        let mut expected: Vec<(i64, i64, u64, u64)> = Vec::new();
+        let mut expected: Vec<(i64, i64, u64)> = Vec::new();
         for time in &times {
             match expected.last_mut() {
-                Some(last) if time - last.1 <= 30 => *last = (last.0, *time, last.2 + 1, last.3 + *time as u64),
-                _ => expected.push((*time, *time, 1, *time as u64)),
+                Some(last) if time - last.1 <= 30 => *last = (last.0, *time, last.2 + 1),
+                _ => expected.push((*time, *time, 1)),
             }
         }
         // Out of order by up to 100 minutes: more than the gap.
@@ -59,7 +58,7 @@ fn order_within_the_bound_does_not_matter() {
         let mut sessions = Drive::<Sessions>::over::<Hit<'_>>("");
         let mut newest = 0;
         for (_, time) in shuffled {
-            sessions.event(at(time), Hit { client: "a", bytes: time as u64 });
+            sessions.event(at(time), Hit { client: "a" });
             newest = newest.max(time);
             sessions.watermark(at(newest - 100) - micros(1));
         }

@@ -18,14 +18,13 @@ use wasmill::plan::load::load;
 pub fn run(job: &Path, set: &[String]) -> Result<()> {
     let text = std::fs::read_to_string(job).with_context(|| format!("cannot read {}", job.display()))?;
     let plan = load(job, &text, set, Parallelism::ONE, &mut HostEnvironment)?;
-    let mut job =
-        Job::start(Arc::new(plan), &Options { make: |_, _, _| Ok(Box::new(CountEvents)), ..Options::default() })?;
+    let mut job = Job::start(Arc::new(plan), &Options { make: |_, _, _| Ok(Box::new(Count)), ..Options::default() })?;
     tokio::runtime::Builder::new_current_thread().build()?.block_on(job.end())?;
     Ok(())
 }
 
-/// What `CountEvents` of `plugins/measured` does.
-struct CountEvents;
+/// What `plugins/count` does.
+struct Count;
 
 struct Event<'a> {
     timestamp: i64,
@@ -33,7 +32,7 @@ struct Event<'a> {
     payload: &'a [u8],
 }
 
-impl ProcessFunction for CountEvents {
+impl ProcessFunction for Count {
     fn on_batch(&mut self, batch: &BatchCall<'_>) -> Result<Step, CallFailure> {
         let timestamps = batch.columns[0].as_primitive::<Int64Type>().values();
         let values = batch.columns[1].as_primitive::<Int64Type>().values();

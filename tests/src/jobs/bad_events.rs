@@ -95,3 +95,85 @@ fn late_events_go_to_the_late_port() {
     assert!(late.len() == 1 && late[0].contains("\"cents\":4"), "{late:?}");
     assert!(folder.dead_letters().is_empty());
 }
+
+#[test]
+fn windows_keep_to_the_limits_of_keys_and_accumulators() {
+    let folder = Folder::new();
+    let long = "x".repeat(200);
+    let paths = ["/a", "/b", &long, "/c"];
+    let lines = paths.map(|path| format!(r#"{{"path":"{path}","hits":1,"at":"2026-01-01T00:00:05Z"}}"#));
+    folder.write("events.jsonl", lines.join("\n"));
+    let job = r#"
+        name = "job"
+        parallelism = 1
+        dead_letter_limit = "50%"
+        [limits.plugin]
+        key_bytes_max = 40
+        state_value_bytes_max = 120
+        [sources.events]
+        connector = "file"
+        path = "events.jsonl"
+        format = "json"
+        schema = { path = "text", hits = "i64", at = "text" }
+        event_time = { column = "at" }
+        [operators.by_path]
+        inputs = ["events"]
+        key_by = ["path"]
+        window = { tumbling = "1m" }
+        aggregate = { hits = "sum(hits)" }
+        [operators.top]
+        inputs = ["events"]
+        window = { tumbling = "1m" }
+        aggregate = { top = { plugin = "plugins/top-paths.wasm" } }
+        [sinks.out]
+        inputs = ["by_path", "top"]
+        connector = "file"
+        path = "out"
+        format = "json"
+    "#;
+    let rows = folder.rows(job, &[]);
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    let top = rows.iter().find(|row| row.contains("top")).unwrap();
+    assert!(["/a", "/b", "/c"].iter().all(|path| top.contains(path)) && !top.contains(&long), "{top}");
+    let letters = folder.dead_letters();
+    assert_eq!(letters.len(), 2, "{letters:#?}");
+    for (node, reason) in
+        [("by_path", "its key has 202 bytes; key_bytes_max is 40"), ("top", "bytes; state_value_bytes_max is 120")]
+    {
+        let letter = letters.iter().find(|letter| letter["node"] == node).unwrap();
+        assert!(letter["reason"].as_str().unwrap().contains(reason), "{letter}");
+        assert_eq!(letter["event"]["path"], long.as_str());
+    }
+}
+
+#[test]
+fn files_in_the_wrong_order_are_named_where_an_operator_gives_times() {
+    let job = r#"
+        name = "job"
+        parallelism = 1
+        [sources.lines]
+        connector = "file"
+        path = "*.log"
+        format = "raw"
+        [operators.requests]
+        inputs = ["lines"]
+        plugin = "plugins/access-log.wasm"
+        event_time = { column = "time" }
+        watermark = { out_of_orderness = "2m" }
+        [sinks.out]
+        inputs = ["requests"]
+        connector = "blackhole"
+    "#;
+    let line = |hour: u32| format!("a - - [17/May/2015:{hour:02}:05:03 +0000] \"GET / HTTP/1.1\" 200 1 \"-\" \"-\"\n");
+    let folder = Folder::new();
+    folder.write("1.log", line(10));
+    folder.write("2.log", line(11));
+    let ordered = folder.run(job, &[]);
+    assert!(ordered.success && !ordered.stderr.contains("late, at"), "{}", ordered.stderr);
+    folder.write("3.log", line(9));
+    let ran = folder.run(job, &[]);
+    assert!(ran.success, "{}", ran.stderr);
+    for part in ["`requests`", "3.log", "2.log", "late, at 2015-05-17T09:05:03Z", "out_of_orderness"] {
+        assert!(ran.stderr.contains(part), "`{part}` is missing in: {}", ran.stderr);
+    }
+}

@@ -27,7 +27,7 @@ fn job(source: &str) -> String {
         inputs = ["checked"]
         key_by = ["ad_id"]
         window = {{ tumbling = "5m" }}
-        aggregate = {{ clicks = "count()", rate = {{ plugin = "plugins/clicks.wasm", operator = "quality" }} }}
+        aggregate = {{ clicks = "count()", rate = {{ plugin = "plugins/click-rate.wasm" }} }}
 
         [sinks.counts]
         inputs = ["per_ad"]

@@ -22,8 +22,10 @@ impl Test {
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         plugins::build(&wasmill, &plugins::all()?)?;
         repo::run(&mut repo::cargo(&["fmt", "--all", "--check"]))?;
-        let lints = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        repo::run(&mut repo::cargo(&lints))?;
+        // With the programs that `cargo fuzz` builds, which are built at no other time.
+        let features = ["--features", "wasmill-fuzz/libfuzzer"];
+        let lints = ["clippy", "--release", "--workspace", "--all-targets"];
+        repo::run(repo::cargo(&lints).args(features).args(["--", "-D", "warnings"]))?;
         repo::run(repo::cargo(&["test", "--release", "--workspace", "--"]).args(&self.arguments))
     }
 }

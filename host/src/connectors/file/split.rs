@@ -91,7 +91,7 @@ pub struct FileSplit {
 enum State {
     /// To be opened where a checkpoint left it, or at its start.
     Unopened(Option<Resume>),
-    Open(Open),
+    Open(Box<Open>),
     Ended,
 }
 
@@ -208,7 +208,8 @@ impl SplitReader for FileSplit {
 
     fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {
         if let State::Unopened(at) = self.state {
-            self.state = State::Open(Open::new(&self.range, &self.files, at, &self.format, &self.schema, READ_BYTES)?);
+            let open = Open::new(&self.range, &self.files, at, &self.format, &self.schema, READ_BYTES)?;
+            self.state = State::Open(Box::new(open));
         }
         let State::Open(open) = &mut self.state else { return Ok(Read::End) };
         let stopped = open.decode(limits).map_err(|error| unavailable("read", &self.range.path, &error))?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use arrow_buffer::ScalarBuffer;
 
-use crate::dataplane::dead_letter::DeadLetter;
+use crate::dataplane::dead_letter::{DeadLetter, oversized_keys};
 use crate::dataplane::function::AggregateFunction;
 use crate::dataplane::operator::{Collector, Operator};
 use crate::dataplane::snapshot::{MemberState, OperatorSnapshot};
@@ -33,6 +33,7 @@ pub struct WindowOperator {
     max_parallelism: u16,
     calendar: Calendar,
     allowed_lateness: Micros,
+    key_bytes_max: usize,
     /// The columns of the input that are read at all; where others speak of a column, they mean its place here.
     reads: Vec<usize>,
     key: Vec<usize>,
@@ -68,6 +69,7 @@ impl WindowOperator {
     pub fn new(
         uid: Uid,
         plan: &WindowPlan,
+        key_bytes_max: usize,
         input: &Schema,
         output: Schema,
         max_parallelism: u16,
@@ -86,6 +88,7 @@ impl WindowOperator {
         Self {
             calendar: Calendar::new(plan.window),
             allowed_lateness: plan.allowed_lateness,
+            key_bytes_max,
             firing: Firing::new(uid.clone(), output, key.len(), aggregates.columns()),
             uid,
             max_parallelism,
@@ -236,6 +239,13 @@ impl Operator for WindowOperator {
         let (first, last) = (self.calendar.pane_at(*first), self.calendar.pane_at(*last));
         let key: Vec<ArrayRef> = self.key.iter().map(|place| Arc::clone(&arrival.columns[*place])).collect();
         self.keys.encode(&key, batch.rows());
+        let oversized = oversized_keys(&self.keys, self.key_bytes_max);
+        if !oversized.is_empty() {
+            let (rest, long) = batch.compact().without(oversized);
+            let letters = long.into_iter().map(|(row, reason)| DeadLetter::of_row(&self.uid, &row, 0, reason));
+            out.dead_letters.extend(letters);
+            return self.on_batch(rest, out);
+        }
         if first == last {
             self.arrive(first, None, &mut arrival, out);
         } else {

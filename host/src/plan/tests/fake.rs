@@ -95,22 +95,23 @@ const CLICKS_RAW: [Fake; 1] = [Fake {
     ..PLAIN
 }];
 
+/// `count.wasm`.
+const COUNT: [Fake; 1] = [Fake {
+    name: "count",
+    needs: "timestamp: i64, value: i64, payload: bytes",
+    key: Some("key: text"),
+    stateful: true,
+    ..PLAIN
+}];
+
 /// `measured.wasm`.
-const MEASURED: [Fake; 2] = [
-    Fake {
-        name: "count-events",
-        needs: "timestamp: i64, value: i64, payload: bytes",
-        key: Some("key: text"),
-        stateful: true,
-        ..PLAIN
-    },
-    Fake { name: "map-keyed", needs: "value: i64", key: Some("key: text"), ..PLAIN },
-];
+const MEASURED: [Fake; 1] = [Fake { name: "map-keyed", needs: "value: i64", key: Some("key: text"), ..PLAIN }];
 
 fn operators(plugin: &Path) -> Result<&'static [Fake], String> {
     match plugin.file_name().and_then(|name| name.to_str()) {
         Some("clicks.wasm") => Ok(&CLICKS),
         Some("clicks-raw.wasm") => Ok(&CLICKS_RAW),
+        Some("count.wasm") => Ok(&COUNT),
         Some("measured.wasm") => Ok(&MEASURED),
         Some("one.wasm") => Ok(&ONE),
         Some("text.wasm") => Err(format!("`{}` is not a WebAssembly component", plugin.display())),

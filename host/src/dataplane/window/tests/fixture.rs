@@ -20,6 +20,7 @@ use crate::model::value::{Layout, Values};
 use crate::plan::descriptor::{Descriptor, OutputPort, StateInfo, StateKind};
 use crate::plan::graph::{AggregatePlan, NativeAggregate, PluginRef, Window, WindowPlan};
 
+pub const KEY_BYTES_MAX: usize = 100;
 pub const FAILS_ADD: i32 = 13;
 /// If there is something to merge.
 pub const FAILS_MERGE: i32 = 66;
@@ -146,7 +147,8 @@ impl Setup {
             key,
         };
         let output = self.output(&plan, &input);
-        WindowOperator::new(Uid::from("w"), &plan, &input, output, 128, vec![Box::new(List), Box::new(Total)])
+        let functions: Vec<Box<dyn AggregateFunction>> = vec![Box::new(List), Box::new(Total)];
+        WindowOperator::new(Uid::from("w"), &plan, KEY_BYTES_MAX, &input, output, 128, functions)
     }
 
     fn output(&self, plan: &WindowPlan, input: &Schema) -> Schema {

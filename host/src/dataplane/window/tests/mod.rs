@@ -68,6 +68,19 @@ fn a_row_that_fails_alone_counts_nowhere_and_names_its_place() {
 }
 
 #[test]
+fn a_row_whose_key_is_too_long_is_a_dead_letter() {
+    let mut events = numbers(&[(3, 1), (4, 2), (5, 4)]);
+    events[1].name = "x".repeat(KEY_BYTES_MAX);
+    let outcome = run(&Setup { gaps: true, ..Setup::new(10, 10) }, &[Step::Batch(events), Step::End]);
+    let lists: Vec<&str> = outcome.fired.iter().map(Fired::list).collect();
+    assert_eq!(lists, ["1,4"]);
+    let [letter] = &outcome.dead_letters[..] else { panic!("{:?}", outcome.dead_letters) };
+    assert_eq!(letter.reason, "its key has 103 bytes; key_bytes_max is 100");
+    let DeadEvent::Row(row) = &letter.event else { panic!("it is a row") };
+    assert_eq!((row.times()[0], letter.offset.is_some()), (4, true));
+}
+
+#[test]
 fn a_group_that_cannot_be_finished_is_a_dead_letter_with_key_and_window() {
     let mut events = numbers(&[(3, 1), (4, FAILS_FINISH)]);
     events[1].key = Some(7);

@@ -1,0 +1,21 @@
+//! They lie of groups: their timers and their state.
+use super::{Column, Operator, TimerSettings, Values};
+use wasmill_sdk::bindings::wasmill::operator::calls::GroupState;
+
+pub const OPERATORS: [Operator; 3] = [
+    Operator::new("group-beyond", "sets a timer of a group that there is not", |step, batch, _| {
+        step.timers_set = timer(batch.groups, 0);
+    })
+    .keyed(),
+    Operator::new("timer-beyond", "sets a timer that it does not have", |step, _, _| step.timers_set = timer(0, 9))
+        .keyed(),
+    Operator::new("state-short", "returns a state with fewer values than groups", |step, batch, _| {
+        let values = Values::Fixed(vec![0; 8 * (batch.groups as usize - 1)]);
+        step.states.push(GroupState { state: 0, values: Column { validity: None, values } });
+    })
+    .keyed(),
+];
+
+fn timer(group: u32, timer: u32) -> TimerSettings {
+    TimerSettings { groups: vec![group], timers: vec![timer], times: vec![0] }
+}
