@@ -27,7 +27,7 @@ fn what_fails_now_and_then_is_tried_again() {
     let job = job(&bucket, "", "", "restart = { strategy = \"none\" }");
     let ran = run_with(&job, &bucket, || Verdict::Refuse, |_, count| count.fetch_add(1, SeqCst) % 5 == 4);
     assert!(ran.success, "{}", ran.stderr);
-    assert_exactly_once(&bucket, "every fifth request");
+    assert_exactly_once(&bucket, &ran.stderr);
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_sink_whose_store_is_away_for_a_while_goes_on_from_the_last_checkpoint() {
         };
         let ran = run_with(&job(&bucket, "", SHORT, RESTARTS), &bucket, verdict, is_bad);
         assert!(ran.success, "{}", ran.stderr);
-        assert_exactly_once(&bucket, "a store that is away");
+        assert_exactly_once(&bucket, &ran.stderr);
     }
 }
 
@@ -53,7 +53,7 @@ fn a_store_of_checkpoints_that_is_away_for_a_while_costs_restarts() {
         };
         let ran = run_with(&job(&bucket, SHORT, "", RESTARTS), &bucket, verdict, is_bad);
         assert!(ran.success, "{}", ran.stderr);
-        assert_exactly_once(&bucket, "checkpoints that are away");
+        assert_exactly_once(&bucket, &ran.stderr);
     }
 }
 

@@ -67,7 +67,8 @@ fn kill(pid: u32) {
 fn a_host_that_is_killed_anywhere_loses_and_doubles_nothing() {
     for point in POINTS {
         let (bucket, folder) = (Bucket::new(), Folder::new());
-        folder.write("job.toml", job(&bucket, "", "", ""));
+        // Slow enough to be at work behind the first checkpoint on a slow machine too.
+        folder.write("job.toml", job(&bucket, "", "", "").replace("rate = 40000", "rate = 8000"));
         let pid = Arc::new(AtomicU32::new(0));
         let (seen, decisions) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let victim = Arc::clone(&pid);
