@@ -27,7 +27,7 @@ const POINTS: [Point; 9] = [
     Point { name: "a checkpoint is decided", is_it: decides, arrives: true },
     Point { name: "a part is not published", is_it: completes, arrives: false },
     Point { name: "a part is published", is_it: completes, arrives: true },
-    Point { name: "a published part is forgotten", is_it: forgets_upload, arrives: true },
+    Point { name: "what nobody needs any more is deleted", is_it: deletes, arrives: true },
 ];
 
 fn begins_upload(request: &str) -> bool {
@@ -55,8 +55,8 @@ fn completes(request: &str) -> bool {
     request.starts_with("POST") && request.contains("/out/part-") && request.contains("?uploadId=")
 }
 
-fn forgets_upload(request: &str) -> bool {
-    request.starts_with("DELETE") && request.contains("/out/.part-")
+fn deletes(request: &str) -> bool {
+    request.starts_with("POST") && request.contains("?delete")
 }
 
 fn kill(pid: u32) {
@@ -82,9 +82,11 @@ fn a_host_that_is_killed_anywhere_loses_and_doubles_nothing() {
             let dies = Box::new(move || kill(victim.load(SeqCst)));
             if point.arrives { Verdict::ForwardThen(dies) } else { Verdict::Instead(dies) }
         });
-        let mut host = run(&folder, proxy).stderr(Stdio::null()).spawn().unwrap();
+        let host = run(&folder, proxy).stderr(Stdio::piped()).spawn().unwrap();
         pid.store(host.id(), SeqCst);
-        assert_eq!(host.wait().unwrap().signal(), Some(9), "{}: it was never killed", point.name);
+        let died = host.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&died.stderr);
+        assert_eq!(died.status.signal(), Some(9), "{}: it was never killed: {said}", point.name);
 
         let again = Ran::from(run(&folder, bucket.address).output().unwrap());
         assert!(again.success, "{}: {}", point.name, again.stderr);
