@@ -35,6 +35,8 @@ pub struct Job {
     /// One message for each thread that ended.
     ended: UnboundedReceiver<Result<(), Fault>>,
     running: usize,
+    /// The first, while other threads have not ended yet.
+    fault: Option<Fault>,
 }
 
 /// How a job is started.
@@ -83,6 +85,7 @@ impl Job {
             checkpoints: None,
             ended,
             running: 0,
+            fault: None,
             plan,
         };
         let origin = match claimed {
@@ -158,16 +161,16 @@ impl Job {
 
     /// Waits for the job to end; the first fault ends it. May be called again when it was cancelled.
     pub async fn end(&mut self) -> Result<(), Fault> {
-        let mut first = Ok(());
         while self.running > 0 {
             let Some(ended) = self.ended.recv().await else { break };
             self.running -= 1;
-            if first.is_ok() && ended.is_err() {
-                first = ended;
+            if let (Err(fault), None) = (ended, &self.fault) {
+                // Whoever waits may give up before the other threads have ended, and must hear of it the next time.
+                self.fault = Some(fault);
                 self.abort();
             }
         }
-        first
+        self.fault.take().map_or(Ok(()), Err)
     }
 
     /// Whether the next start goes on from where this one stops.
