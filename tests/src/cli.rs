@@ -1,9 +1,9 @@
 //! The program as a user meets it: what it prints, what it refuses, and how it stops.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::process::Stdio;
 
-use crate::harness::Folder;
+use crate::harness::{Folder, Running};
 
 const EVENTS: &str = r#"
     name = "job"
@@ -117,31 +117,6 @@ fn explain_shows_the_plan_and_inspect_the_component() {
     }
 }
 
-/// A job without an end that prints its rows; killed if the test does not end it.
-struct Running(Child);
-
-impl Running {
-    fn start(folder: &Folder, job: &str) -> (Self, impl Iterator<Item = String> + use<>) {
-        folder.write("job.toml", job);
-        let mut command = folder.command(&["run", "job.toml", "-p", "1"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        (Self(child), lines)
-    }
-
-    fn interrupt(&self) {
-        let sent = Command::new("kill").arg("-INT").arg(self.0.id().to_string()).status().unwrap();
-        assert!(sent.success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn ctrl_c_drains_windows_fire_and_the_exit_is_clean() {
     let folder = Folder::new();
@@ -167,7 +142,7 @@ fn ctrl_c_drains_windows_fire_and_the_exit_is_clean() {
     assert!(lines.next().is_some(), "a window fires while the job runs");
     running.interrupt();
     let rest: Vec<String> = lines.collect();
-    assert!(running.0.wait().unwrap().success());
+    assert!(running.succeeded());
     assert!(!rest.is_empty(), "the open window fires when the job drains");
 }
 
@@ -197,7 +172,7 @@ fn a_followed_file_is_read_as_it_grows() {
     assert_eq!(lines.next().as_deref(), Some(r#"{"line":"another file"}"#));
     running.interrupt();
     assert_eq!(lines.next(), None);
-    assert!(running.0.wait().unwrap().success());
+    assert!(running.succeeded());
 }
 
 #[test]

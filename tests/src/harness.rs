@@ -1,8 +1,9 @@
 //! Runs jobs as a user does: a folder with a job file, and the `wasmill` program.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -159,5 +160,40 @@ impl Ran {
         assert!(!self.success, "it should have failed: {}", self.stderr);
         let at = self.stderr.find("error: ").unwrap_or_else(|| panic!("no message: {}", self.stderr));
         &self.stderr[at..]
+    }
+}
+
+/// A job without an end that prints its rows; killed if the test does not end it.
+pub struct Running(Child);
+
+impl Running {
+    pub fn start(folder: &Folder, job: &str) -> (Self, impl Iterator<Item = String> + use<>) {
+        Self::start_with(folder, job, &["-p", "1"])
+    }
+
+    pub fn start_with(folder: &Folder, job: &str, arguments: &[&str]) -> (Self, impl Iterator<Item = String> + use<>) {
+        folder.write("job.toml", job);
+        let mut command = folder.command(&[&["run", "job.toml"], arguments].concat());
+        let stderr = fs::File::create(folder.path().join("stderr")).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        (Self(child), lines)
+    }
+
+    pub fn interrupt(&self) {
+        let sent = Command::new("kill").arg("-INT").arg(self.0.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has ended.
+    pub fn succeeded(&mut self) -> bool {
+        self.0.wait().unwrap().success()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -11,6 +11,8 @@ mod interleavings;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod kafka;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod oracle;

@@ -107,6 +107,9 @@ fn line(node: &NodeProgress) -> String {
         node.busy * 100.0,
         node.backpressured * 100.0,
     );
+    if let Some(lag) = node.lag.filter(|lag| *lag > 0) {
+        text.push_str(&format!("  {} wait", HumanCount(lag)));
+    }
     if node.late_records > 0 {
         text.push_str(&format!("  late {}", HumanCount(node.late_records)));
     }

@@ -6,6 +6,7 @@ mod dead_letters;
 mod file;
 mod format;
 mod generator;
+mod kafka;
 mod stdin;
 mod stdout;
 
@@ -26,6 +27,7 @@ pub fn open_source(plan: &SourcePlan, slot: Slot, slots: Parallelism) -> Result<
     match &plan.connector {
         SourceConnector::File(source) => file::open(source, &plan.schema, slot, slots),
         SourceConnector::Generator(source) => generator::open(source, &plan.schema, slot, slots),
+        SourceConnector::Kafka(source) => kafka::open_source(source, &plan.schema, slot, slots),
         SourceConnector::Stdin { format } => stdin::open(format, &plan.schema, slot),
     }
 }
@@ -35,6 +37,7 @@ pub fn count_splits(source: &SourceConnector) -> Result<usize, String> {
     match source {
         SourceConnector::File(source) => file::count_splits(source),
         SourceConnector::Generator(source) => Ok(usize::from(source.splits.max(1))),
+        SourceConnector::Kafka(source) => kafka::count_splits(source),
         SourceConnector::Stdin { .. } => Ok(1),
     }
 }
@@ -60,6 +63,7 @@ pub fn open_sink(
             None => Box::new(file::sink::FileWriter::open(sink, schema, slot)?),
             Some(of) => Box::new(file::part::PartWriter::open(sink, schema, slot, file::commit::PartNames::new(of))?),
         },
+        SinkConnector::Kafka(sink) => kafka::open_sink(sink, schema)?,
         SinkConnector::Stdout { format } => {
             Box::new(stdout::StdoutWriter::open(std::io::stdout(), *format, schema, slot)?)
         }
@@ -84,7 +88,7 @@ pub fn open_committer(sink: &SinkConnector, of: &SinkId<'_>) -> Result<Option<Bo
         SinkConnector::File(sink) => {
             Some(Box::new(file::commit::FileCommitter::open(sink, file::commit::PartNames::new(of))?))
         }
-        SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
+        SinkConnector::Kafka(_) | SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
     })
 }
 

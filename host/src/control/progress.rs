@@ -21,6 +21,8 @@ pub struct NodeProgress {
     pub records_per_second: f64,
     /// The slowest slot's.
     pub watermark: Timestamp,
+    /// Events that wait for a source to read them, if its connector knows.
+    pub lag: Option<u64>,
     pub late_records: u64,
     pub dead_letters: u64,
     /// Of the time of its slots, 0 to 1: at work, and waiting for a reader that is slower. Nodes of one task share it.
@@ -100,6 +102,7 @@ impl Sampler {
             records_out: sum(|slot| slot.records_out.load(Relaxed)),
             records_per_second: (counted.records_in - last.records_in) as f64 / seconds,
             watermark: metrics.iter().map(|slot| slot.watermark()).min().unwrap_or(Timestamp::MIN),
+            lag: metrics.iter().filter_map(|slot| slot.lag()).reduce(u64::saturating_add),
             late_records: sum(|slot| slot.late_records.load(Relaxed)),
             dead_letters: sum(|slot| slot.dead_letters.load(Relaxed)),
             busy: share(counted.busy, last.busy),

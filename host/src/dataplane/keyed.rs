@@ -93,12 +93,12 @@ impl Keyed {
     }
 
     /// Makes the keys of these rows the ones of the call, and loads their state.
-    pub fn group(&mut self, columns: &[ArrayRef], rows: usize) {
+    pub fn group(&mut self, columns: &[ArrayRef], rows: usize) -> Result<(), Fault> {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|i| Arc::clone(&columns[*i])).collect();
         self.keys.encode(&columns, rows);
         self.grouping.group(&self.keys);
         self.key_columns = take_rows(&columns, &self.grouping.first_rows().to_vec().into());
-        self.load();
+        self.load()
     }
 
     /// The rows of the call whose keys are longer than the limit, and what to say of each.
@@ -107,19 +107,20 @@ impl Keyed {
     }
 
     /// The same for the keys of due timers.
-    pub fn group_due(&mut self, due: &Due) {
+    pub fn group_due(&mut self, due: &Due) -> Result<(), Fault> {
         self.keys.clear();
         due.keys.iter().for_each(|key| self.keys.push(key, KeyHash::of(key)));
         self.grouping.group(&self.keys);
         self.key_columns = key::decode(self.grouping.distinct().iter(), self.schema.fields());
-        self.load();
+        self.load()
     }
 
-    fn load(&mut self) {
+    fn load(&mut self) -> Result<(), Fault> {
         self.states.iter_mut().for_each(Values::clear);
-        if !self.states.is_empty() {
-            self.state.load(self.grouping.distinct(), &mut self.states);
+        if self.states.is_empty() {
+            return Ok(());
         }
+        self.state.load(self.grouping.distinct(), &mut self.states)
     }
 
     pub fn groups(&self) -> Groups<'_> {
@@ -137,13 +138,15 @@ impl Keyed {
     }
 
     /// Takes over the state and the timers of a step, all of them or, when a limit is broken, none.
-    pub fn apply(&mut self, step: &mut Step) -> Result<(), CallFailure> {
-        self.check(step)?;
+    pub fn apply(&mut self, step: &mut Step) -> Result<Result<(), CallFailure>, Fault> {
+        if let Err(failure) = self.check(step) {
+            return Ok(Err(failure));
+        }
         if !step.states.is_empty() {
             for (state, values) in step.states.drain(..) {
                 self.states[state] = values;
             }
-            self.state.store(self.grouping.distinct(), &self.states);
+            self.state.store(self.grouping.distinct(), &self.states)?;
         }
         let distinct = self.grouping.distinct();
         for name in &step.timers_cancelled {
@@ -162,7 +165,7 @@ impl Keyed {
             let group = setting.name.group as usize;
             timers.set(distinct.get(group), distinct.hash(group), setting.name.timer, setting.at);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn check(&self, step: &Step) -> Result<(), CallFailure> {

@@ -13,6 +13,8 @@ pub struct NodeMetrics {
     pub late_records: AtomicU64,
     pub dead_letters: AtomicU64,
     watermark: AtomicI64,
+    /// Negative = not known.
+    lag: AtomicI64,
     /// Sum of the operator's own counters, by their number in its descriptor.
     pub counters: Vec<AtomicU64>,
     /// The same for its histograms.
@@ -28,6 +30,7 @@ impl NodeMetrics {
             late_records: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             watermark: AtomicI64::new(Timestamp::MIN.0),
+            lag: AtomicI64::new(-1),
             counters: (0..counters).map(|_| AtomicU64::new(0)).collect(),
             histograms: (0..histograms).map(|_| Histogram::default()).collect(),
         }
@@ -35,6 +38,15 @@ impl NodeMetrics {
 
     pub fn watermark(&self) -> Timestamp {
         Timestamp(self.watermark.load(Relaxed))
+    }
+
+    /// Events that wait for a source to read them, if its connector knows.
+    pub fn lag(&self) -> Option<u64> {
+        u64::try_from(self.lag.load(Relaxed)).ok()
+    }
+
+    pub fn set_lag(&self, lag: u64) {
+        self.lag.store(i64::try_from(lag).unwrap_or(i64::MAX), Relaxed);
     }
 
     pub fn set_watermark(&self, watermark: Timestamp) {

@@ -102,7 +102,7 @@ impl ProcessOperator {
     fn call(&mut self, batch: &Batch, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
         let columns: Vec<ArrayRef> = self.descriptor.reads[0].iter().map(|i| Arc::clone(batch.column(*i))).collect();
         if let Some(keyed) = &mut self.keyed {
-            keyed.group(batch.records().columns(), batch.rows());
+            keyed.group(batch.records().columns(), batch.rows())?;
             let oversized = keyed.oversized();
             if !oversized.is_empty() {
                 let (rest, long) = batch.clone().without(oversized);
@@ -129,7 +129,9 @@ impl ProcessOperator {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
-        if let Some(Err(failure)) = self.keyed.as_mut().map(|keyed| keyed.apply(&mut step)) {
+        if let Some(keyed) = &mut self.keyed
+            && let Err(failure) = keyed.apply(&mut step)?
+        {
             return Ok(Err(failure));
         }
         let consumed = step.consumed;
@@ -185,7 +187,7 @@ impl ProcessOperator {
 
     fn call_timers(&mut self, due: &Due, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
         let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
-        keyed.group_due(due);
+        keyed.group_due(due)?;
         let call = DueCall {
             timers: &due.timers,
             times: &due.times,
@@ -197,7 +199,7 @@ impl ProcessOperator {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
-        if let Err(failure) = keyed.apply(&mut step) {
+        if let Err(failure) = keyed.apply(&mut step)? {
             return Ok(Err(failure));
         }
         out.counts.append(&mut step.counts);

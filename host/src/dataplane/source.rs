@@ -229,6 +229,12 @@ impl Source {
         (batch.select(kept), letters)
     }
 
+    /// How many events wait in all splits whose connector knows it; `None` = it does of none.
+    pub fn lag(&self) -> Option<u64> {
+        let waiting = |split: &Split| if split.ended { Some(0) } else { split.reader.lag() };
+        self.splits.iter().filter_map(waiting).reduce(u64::saturating_add)
+    }
+
     /// What the watermark came to after a poll, if that is news.
     pub fn signal(&mut self, now: Timestamp) -> Option<Signal> {
         let idle_timeout = self.time.as_ref()?.idle_timeout;
@@ -238,7 +244,8 @@ impl Source {
         };
         let active = self.splits.iter().filter(|split| !split.ended).filter(|split| !is_idle(split));
         match active.map(|split| split.watermarks.watermark()).min() {
-            None if self.splits.iter().all(|split| split.ended) => None,
+            // A slot without a split holds nobody back, as long as it may get one.
+            None if self.discover_at == Timestamp::MAX && self.splits.iter().all(|split| split.ended) => None,
             None => (!std::mem::replace(&mut self.idle, true)).then_some(Signal::Idle),
             Some(watermark) => {
                 let was_idle = std::mem::take(&mut self.idle);

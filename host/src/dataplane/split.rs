@@ -27,6 +27,11 @@ pub trait SplitReader: Send {
 
     /// Where the next `read` goes on.
     fn position(&self) -> Position;
+
+    /// How many events wait to be read, as far as the connector knows.
+    fn lag(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A place in a split, as JSON that its connector understands and people can read.

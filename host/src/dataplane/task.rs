@@ -347,9 +347,13 @@ impl Task {
         let mut out = Collector::new(now);
         let polled = source.poll(&mut out)?;
         let signal = source.signal(now);
+        let lag = source.lag();
         let rows = out.outputs.iter().map(|(_, batch)| batch.rows() as u64).sum::<u64>();
         let letters = out.dead_letters.len() as u64;
         self.members[i].metrics.records_in.fetch_add(rows + letters, Relaxed);
+        if let Some(lag) = lag {
+            self.members[i].metrics.set_lag(lag);
+        }
         self.collect(i, out, rows + letters)?;
         match signal {
             Some(Signal::Watermark(watermark)) => self.announce(i, Message::Watermark(watermark), now)?,

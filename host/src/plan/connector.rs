@@ -1,9 +1,10 @@
 //! Settings of sources and sinks, checked. The code that acts on them is in `connectors/`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::model::schema::Schema;
-use crate::model::time::Micros;
+use crate::model::schema::{Field, Schema};
+use crate::model::time::{Micros, Timestamp};
 
 use super::location::Location;
 
@@ -12,10 +13,45 @@ use super::location::Location;
 pub enum SourceConnector {
     File(FileSource),
     Generator(GeneratorSource),
+    Kafka(KafkaSource),
     /// Lines of standard input; one split.
     Stdin {
         format: Format,
     },
+}
+
+impl SourceConnector {
+    /// The bytes of its events; `None` = it makes columns itself.
+    pub fn format(&self) -> Option<&Format> {
+        match self {
+            Self::File(file) => Some(&file.format),
+            Self::Kafka(kafka) => Some(&kafka.format),
+            Self::Stdin { format } => Some(format),
+            Self::Generator(_) => None,
+        }
+    }
+
+    /// The columns that do not come from the bytes of an event.
+    pub fn metadata(&self) -> impl Iterator<Item = &Field> {
+        let columns = match self {
+            Self::Kafka(kafka) => kafka.metadata.as_slice(),
+            _ => &[],
+        };
+        columns.iter().map(|column| &column.field)
+    }
+
+    pub fn is_metadata(&self, column: &str) -> bool {
+        self.metadata().any(|field| field.name == column)
+    }
+
+    /// Whether there may be more splits later.
+    pub fn is_unbounded(&self) -> bool {
+        match self {
+            Self::File(file) => file.follow,
+            Self::Kafka(kafka) => !kafka.bounded,
+            Self::Generator(_) | Self::Stdin { .. } => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -77,9 +113,73 @@ pub enum GeneratedEvents {
     Keyed { keys: u64, per_milli: u64 },
 }
 
+/// How to reach a Kafka cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KafkaCluster {
+    /// `host:port`, several with commas between them.
+    pub brokers: String,
+    /// More settings of librdkafka, none that we make ourselves. `${NAME}` in a value stands for a variable of the
+    /// environment, and is replaced when the connector is opened, so that no plan shows a secret.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Topics of a Kafka cluster. A split is a partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KafkaSource {
+    pub cluster: KafkaCluster,
+    /// Names, and regular expressions that start with `^`.
+    pub topics: Vec<String>,
+    /// Of a message's value, which is one event.
+    pub format: Format,
+    pub start: KafkaStart,
+    /// Whose offsets `committed` means.
+    pub group: Option<String>,
+    /// End at the offsets that the partitions have when the job starts.
+    pub bounded: bool,
+    /// How often to look for new partitions and topics.
+    pub discover_interval: Micros,
+    /// Of the messages of one partition that were fetched and are not read yet.
+    pub prefetch_bytes_max: u64,
+    pub metadata: Vec<MetadataColumn>,
+}
+
+/// Where partitions are read from when no checkpoint says it. Those that come later are read from their beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KafkaStart {
+    Earliest,
+    /// Only what comes after the start.
+    Latest,
+    /// Where the group was; a partition without an offset of the group, from its beginning.
+    Committed,
+    /// The first message of this time or later.
+    Timestamp(Timestamp),
+}
+
+/// A column of what a message has beside its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataColumn {
+    pub kind: MetadataKind,
+    pub field: Field,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataKind {
+    /// Text or bytes.
+    Key,
+    /// `list<struct<name: text, value: bytes?>>`.
+    Headers,
+    Timestamp,
+    Topic,
+    /// `i32`.
+    Partition,
+    /// `i64`.
+    Offset,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkConnector {
     File(FileSink),
+    Kafka(KafkaSink),
     Stdout {
         format: SinkFormat,
     },
@@ -127,6 +227,40 @@ pub enum Compression {
     Gzip,
     Lz4,
     Zstd,
+}
+
+/// A row is a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KafkaSink {
+    pub cluster: KafkaCluster,
+    pub topic: KafkaTopic,
+    /// Columns. One text or bytes is the key as it is, with none for null; otherwise the key is a JSON object of them.
+    /// Empty = messages have no key.
+    pub key: Vec<String>,
+    /// The columns of the value; `None` = all.
+    pub value: Option<Vec<String>>,
+    pub format: MessageFormat,
+    /// Names of headers and their columns, text or bytes; a null is no header.
+    pub headers: Vec<(String, String)>,
+    /// A timestamp column; `None` = the time at which the message is sent.
+    pub timestamp: Option<String>,
+    /// Of the messages of one slot that the brokers have not acknowledged yet; then the writer waits.
+    pub queue_bytes_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KafkaTopic {
+    Named(String),
+    /// A text column.
+    Column(String),
+}
+
+/// What a message of a sink holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageFormat {
+    Rows(SinkFormat),
+    /// The one text or bytes column as it is; a null is a message without a value.
+    Raw,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use crate::model::time::Micros;
 use super::connector::{DeadLetterFile, SinkConnector, SourcePlan, TimePlan};
 use super::descriptor::Descriptor;
 use super::fault_tolerance::{CheckpointPlan, RestartPlan};
+use super::state_backend::StateBackend;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -23,6 +24,7 @@ pub struct Plan {
     pub dead_letters: DeadLetterFile,
     pub checkpoints: Option<CheckpointPlan>,
     pub restart: RestartPlan,
+    pub state: StateBackend,
     pub limits: Limits,
 }
 

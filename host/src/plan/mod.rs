@@ -12,6 +12,7 @@ pub mod load;
 pub mod location;
 pub mod resolve;
 pub mod spec;
+pub mod state_backend;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 pub mod grouping;
 mod index;
 pub mod memory;
+pub mod row;
 pub mod snapshot;
 pub mod table;
 pub mod timers;
@@ -18,11 +19,11 @@ use snapshot::{ChunkSource, Frozen};
 /// The values of an operator's states by key. One access is for all keys of a batch.
 pub trait KeyedState: Send {
     /// Appends the value of each state for each of `keys`, which are distinct, to that state's column.
-    fn load(&mut self, keys: &Keys, states: &mut [Values]);
+    fn load(&mut self, keys: &Keys, states: &mut [Values]) -> Result<(), Fault>;
 
     /// Makes `states` (a column for each state, a row for each key) the values of `keys`: the keys of the last `load`.
     /// A key of which every value is absent is forgotten.
-    fn store(&mut self, keys: &Keys, states: &[Values]);
+    fn store(&mut self, keys: &Keys, states: &[Values]) -> Result<(), Fault>;
 
     /// How many keys have a value.
     fn live_keys(&self) -> usize;

@@ -1,6 +1,10 @@
 //! State on its way into a checkpoint, and out of one again: in chunks, which are what changes together. A chunk belongs
 //! to one key group, so that state can be cut anew for any number of slots.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
 use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
 
@@ -43,12 +47,64 @@ pub trait Frozen: Send {
 pub trait ChunkSink {
     /// A chunk of the base with the same id is replaced; an empty one is gone.
     fn put(&mut self, id: ChunkId, entries: u32, payload: &[u8]) -> Result<(), Fault>;
+
+    /// Keeps files of a backend's own, which stand for chunks; once a snapshot.
+    fn put_files(&mut self, snapshot: &NativeSnapshot<'_>) -> Result<(), Fault>;
+}
+
+/// Files of a backend's own that do not change any more. They are gone when the snapshot has been written.
+#[derive(Debug)]
+pub struct NativeSnapshot<'a> {
+    pub form: NativeForm,
+    /// The key groups of which there is state in them.
+    pub groups: Range<u16>,
+    pub folder: &'a Path,
+    /// Names in the folder.
+    pub files: BTreeSet<String>,
+    /// Those that may come in later snapshots of this operator and slot too, and of what is restored from this one: by
+    /// the same name, and with the same bytes.
+    pub lasting: BTreeSet<String>,
+}
+
+/// Whose files they are, and of which version. Durable, as `form` in manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NativeForm {
+    /// An instance of RocksDB with rows in it as `storage/rocksdb` lays them out.
+    RocksDb1,
+}
+
+impl NativeForm {
+    /// Whether a file of this name is never written to once it is there, so that checkpoints and whoever goes on from
+    /// them may share it by links.
+    pub fn never_changes(self, name: &str) -> bool {
+        match self {
+            Self::RocksDb1 => name.ends_with(".sst"),
+        }
+    }
+}
+
+/// The files of a backend's own that one slot left in a checkpoint.
+pub trait NativeFiles: Send {
+    fn form(&self) -> NativeForm;
+
+    /// The key groups of which there is state in them.
+    fn groups(&self) -> Range<u16>;
+
+    /// Puts them into `folder`, which is empty and theirs. They may be shared with the checkpoint: whoever opens them
+    /// does not write into those that never change.
+    fn fetch(&self, folder: &Path) -> Result<(), Fault>;
 }
 
 /// The chunks of one operator in a checkpoint: those of the key groups that the reader owns.
 pub trait ChunkSource: Send {
     /// Calls `take` with each chunk of this content that is not empty.
     fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault>;
+
+    /// What stands in backends' own files, by slot. A backend that does not know their form must refuse them.
+    fn native(&self) -> Vec<&dyn NativeFiles> {
+        Vec::new()
+    }
 }
 
 /// What is done with each chunk.
@@ -102,6 +158,10 @@ pub mod testing {
         fn put(&mut self, id: ChunkId, _: u32, payload: &[u8]) -> Result<(), Fault> {
             self.0.insert(id, payload.to_vec());
             Ok(())
+        }
+
+        fn put_files(&mut self, snapshot: &NativeSnapshot<'_>) -> Result<(), Fault> {
+            panic!("{snapshot:?} where chunks were expected")
         }
     }
 

@@ -34,8 +34,15 @@ struct Page<V> {
 }
 
 /// Where an entry is, until the table changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position(u32);
+
+impl Position {
+    /// Counted from 0 in the order in which places were first used.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 #[derive(Debug)]
 pub struct Table<V> {
@@ -114,6 +121,14 @@ impl<V: Clone + Default> Table<V> {
         page
     }
 
+    /// The entry at a place, if there is one.
+    pub fn at(&self, index: usize) -> Option<(Position, &[u8], &V)> {
+        let page = self.pages.get(index / PAGE_ENTRIES)?;
+        let slot = index % PAGE_ENTRIES;
+        let entry = &page.entries[slot];
+        (page.live >> slot & 1 == 1).then(|| (Position(index as u32), entry.key.as_slice(), &entry.value))
+    }
+
     /// The key must not be there.
     pub fn insert(&mut self, key: &[u8], hash: KeyHash, value: V) -> Position {
         let at = self.free.pop().unwrap_or_else(|| self.unused());
@@ -164,6 +179,15 @@ impl<V> Snapshot<V> {
         self.pages.iter().map(|(number, page)| {
             let live = page.entries.iter().enumerate().filter(|(slot, _)| page.live >> slot & 1 == 1);
             (*number, live.map(|(_, entry)| (entry.key.as_slice(), &entry.value)))
+        })
+    }
+
+    /// Each entry with the index of its place.
+    pub fn entries(&self) -> impl Iterator<Item = (usize, &[u8], &V)> {
+        self.pages.iter().flat_map(|(number, page)| {
+            let live = page.entries.iter().enumerate().filter(|(slot, _)| page.live >> slot & 1 == 1);
+            let first = *number as usize * PAGE_ENTRIES;
+            live.map(move |(slot, entry)| (first + slot, entry.key.as_slice(), &entry.value))
         })
     }
 }

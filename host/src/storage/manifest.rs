@@ -1,6 +1,8 @@
 //! The manifest of a checkpoint: everything that it consists of. JSON, written last, after every file that it names is
 //! durable.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -14,6 +16,7 @@ use crate::model::key::KEY_ENCODING_VERSION;
 use crate::model::schema::Field;
 use crate::model::type_name::parse_field;
 use crate::plan::descriptor::StateInfo;
+use crate::state::snapshot::NativeForm;
 
 use crate::store::{Created, Store};
 
@@ -157,6 +160,29 @@ pub struct SlotRecord {
     pub slot: u16,
     /// From the oldest to the newest: chunks of a later one replace those of an earlier one.
     pub files: Vec<FileRecord>,
+    /// Of a backend's own, instead of rows in `files`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeRecord>,
+}
+
+/// The files of a backend's own that one slot left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NativeRecord {
+    pub form: NativeForm,
+    /// The key groups that there is state of.
+    pub groups: Range<u16>,
+    pub files: Vec<NativeFileRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NativeFileRecord {
+    /// As the backend calls it.
+    pub name: String,
+    #[serde(flatten)]
+    pub file: FileRecord,
+    /// XXH3-64, hexadecimal; absent for a file that was linked, and so not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,7 +216,10 @@ impl Manifest {
 
     /// Every file of state that it names.
     pub fn files(&self) -> impl Iterator<Item = &FileRecord> {
-        self.nodes.iter().flat_map(|node| &node.slots).flat_map(|slot| &slot.files)
+        self.nodes.iter().flat_map(|node| &node.slots).flat_map(|slot| {
+            let native = slot.native.iter().flat_map(|native| &native.files);
+            slot.files.iter().chain(native.map(|file| &file.file))
+        })
     }
 
     pub fn bytes(&self) -> u64 {

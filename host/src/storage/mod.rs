@@ -2,4 +2,6 @@
 
 pub mod decisions;
 pub mod manifest;
+pub mod native_files;
+pub mod rocksdb;
 pub mod state_file;

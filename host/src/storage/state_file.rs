@@ -14,9 +14,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
-use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, Take};
+use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, NativeFiles, NativeSnapshot, Take};
 
 use crate::store::{ObjectWriter, Store};
+
+use super::native_files::StoredFiles;
 
 const MAGIC: &[u8; 8] = b"WASMILLS";
 const VERSION: u32 = 1;
@@ -79,6 +81,10 @@ impl ChunkSink for StateFileWriter {
             self.buffer.clear();
         }
         Ok(())
+    }
+
+    fn put_files(&mut self, _: &NativeSnapshot<'_>) -> Result<(), Fault> {
+        Err(Fault::internal("a file of state holds chunks, not files of a backend"))
     }
 }
 
@@ -194,12 +200,19 @@ impl ChunkSource for StateFiles {
     }
 }
 
-/// The chunks of an operator in several slots of a checkpoint.
-pub struct SlotsOfState(pub Vec<StateFiles>);
+/// The state of an operator in several slots of a checkpoint.
+pub struct SlotsOfState {
+    pub chunks: Vec<StateFiles>,
+    pub native: Vec<StoredFiles>,
+}
 
 impl ChunkSource for SlotsOfState {
     fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
-        self.0.iter_mut().try_for_each(|files| files.read(content, take))
+        self.chunks.iter_mut().try_for_each(|files| files.read(content, take))
+    }
+
+    fn native(&self) -> Vec<&dyn NativeFiles> {
+        self.native.iter().map(|files| files as &dyn NativeFiles).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 mod folder;
 mod remote;
 mod upload;
+mod whole_file;
 mod writer;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ use folder::{Staged, list_files, read_range, remove_empty_parents};
 use remote::Remote;
 
 pub use upload::{Prepared, Upload};
+pub use whole_file::PutFile;
 pub use writer::ObjectWriter;
 
 /// Of an upload in parts: stores want at least 5 MiB, and 10,000 of them at most.

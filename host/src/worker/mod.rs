@@ -1,5 +1,6 @@
 //! Layer 4: slot threads, and how a plan becomes their tasks.
 
+mod backend;
 pub mod channel;
 pub mod operators;
 pub mod slot;

@@ -17,7 +17,8 @@ use crate::plan::connector::TimePlan;
 use crate::plan::graph::{AggregatePlan, Node, NodeKind, Plan, ProcessPlan, WindowPlan};
 use crate::sandbox::aggregate::WasmAggregate;
 use crate::sandbox::process::WasmProcess;
-use crate::state::memory::MemoryState;
+
+use super::backend::Backend;
 
 /// Makes the function of a process operator. Jobs run theirs in the sandbox; a bench may compare it with plain Rust.
 pub type MakeProcess = fn(&Plan, &Node, &ProcessPlan) -> Result<Box<dyn ProcessFunction>, Fault>;
@@ -37,14 +38,16 @@ pub struct Start<'a> {
 }
 
 /// What `node` does in `slot`; `gates` are the channels and chain links that lead to it there.
-pub fn start(start: &Start<'_>, node: &Node, slot: Slot, gates: usize) -> Result<Work, Fault> {
-    let Start { plan, make, .. } = *start;
+pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gates: usize) -> Result<Work, Fault> {
+    let Start { plan, .. } = *start;
     let (operator, time): (Box<dyn Operator>, Option<TimePlan>) = match &node.kind {
         NodeKind::Source(source) => {
             let splits = connectors::open_source(source, slot, node.parallelism)?;
             return Ok(Work::Source(Box::new(Source::new(node.uid.clone(), source, splits, &plan.limits))));
         }
-        NodeKind::Process(process) => (Box::new(start_process(plan, node, process, make)?), process.time.clone()),
+        NodeKind::Process(process) => {
+            (Box::new(start_process(start, backend, node, slot, process)?), process.time.clone())
+        }
         NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
         NodeKind::Sink(sink) => {
             let of = start.incarnation.map(|incarnation| SinkId { job: &plan.name, node: &node.uid, incarnation });
@@ -56,7 +59,14 @@ pub fn start(start: &Start<'_>, node: &Node, slot: Slot, gates: usize) -> Result
     Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner }))
 }
 
-fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan, make: MakeProcess) -> Result<ProcessOperator, Fault> {
+fn start_process(
+    start: &Start<'_>,
+    backend: &Backend,
+    node: &Node,
+    slot: Slot,
+    process: &ProcessPlan,
+) -> Result<ProcessOperator, Fault> {
+    let Start { plan, make, .. } = *start;
     let limits = plan.limits.plugin;
     let descriptor = &process.descriptor;
     let function = make(plan, node, process)?;
@@ -64,10 +74,10 @@ fn start_process(plan: &Plan, node: &Node, process: &ProcessPlan, make: MakeProc
     let stateful = !descriptor.states.is_empty() || !descriptor.timers.is_empty();
     let key = process.key.clone().or_else(|| stateful.then(Vec::new));
     let keyed = key.map(|key| {
-        let widths = descriptor.states.iter().map(|state| state.width()).collect();
-        let state = Box::new(MemoryState::new(plan.max_parallelism, widths));
-        Keyed::new(key, &node.input_schema, state, plan.max_parallelism, descriptor, limits)
+        let state = backend.open(plan, node, slot, descriptor)?;
+        Ok(Keyed::new(key, &node.input_schema, state, plan.max_parallelism, descriptor, limits))
     });
+    let keyed = keyed.transpose()?;
     Ok(ProcessOperator::new(node.uid.clone(), function, descriptor.clone(), &node.input_schema, keyed))
 }
 

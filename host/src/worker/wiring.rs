@@ -16,6 +16,7 @@ use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::plan::graph::{Exchange, Input, Node, NodeIndex, NodeKind, Plan, ProcessPlan};
 
+use super::backend::Backend;
 use super::channel::{Waker, channel};
 use super::operators::{self, Start};
 use super::slot::{SlotTask, TaskTime};
@@ -40,6 +41,7 @@ type EdgeId = (NodeIndex, usize);
 struct Wiring<'a> {
     start: Start<'a>,
     plan: &'a Plan,
+    backend: Backend,
     /// The first node of the task of each node.
     heads: Vec<NodeIndex>,
     wakers: Vec<Waker>,
@@ -58,6 +60,7 @@ pub fn wire(start: Start<'_>) -> Result<Wired, Fault> {
     let mut wiring = Wiring {
         start,
         plan,
+        backend: Backend::start(&plan.state)?,
         heads: task_heads(plan),
         wakers: plan.slots.slots().map(|_| Waker::default()).collect(),
         outlets: BTreeMap::new(),
@@ -154,7 +157,7 @@ impl Wiring<'_> {
             }
             _ => (0, 0),
         };
-        let work = operators::start(&self.start, node, slot, gates)?;
+        let work = operators::start(&self.start, &self.backend, node, slot, gates)?;
         let uid = node.uid.clone();
         let metrics = Arc::new(NodeMetrics::new(counters, histograms));
         self.metrics[index.0].push(Arc::clone(&metrics));

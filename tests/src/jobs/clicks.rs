@@ -45,7 +45,7 @@ fn job(source: &str) -> String {
 }
 
 /// Plain batch code over the generated lines: rows by (window end in ms, ad).
-fn oracle(lines: &[String]) -> BTreeMap<(i64, String), (i64, u64, u64)> {
+pub fn oracle(lines: &[String]) -> BTreeMap<(i64, String), (i64, u64, u64)> {
     let mut counts = BTreeMap::new();
     for line in lines {
         let click: Value = serde_json::from_str(line).unwrap();
@@ -59,7 +59,7 @@ fn oracle(lines: &[String]) -> BTreeMap<(i64, String), (i64, u64, u64)> {
     counts
 }
 
-fn result(rows: &[String]) -> BTreeMap<(i64, String), (i64, u64, u64)> {
+pub fn result(rows: &[String]) -> BTreeMap<(i64, String), (i64, u64, u64)> {
     let rows = rows.iter().map(|row| {
         let row: Value = serde_json::from_str(row).unwrap();
         let end = millis(row["window_end"].as_str().unwrap());

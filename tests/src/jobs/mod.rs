@@ -2,7 +2,8 @@
 
 mod access_log;
 mod bad_events;
-mod clicks;
+pub mod clicks;
 mod exchange;
 mod hostile;
 mod recovery;
+mod state_backends;

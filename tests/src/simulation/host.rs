@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use wasmill::control::checkpoint::claim::{StartFrom, claim_in};
 use wasmill::control::checkpoint::driver::{Driver, Mailbox, Means, Notice, Writers};
-use wasmill::control::checkpoint::writer;
+use wasmill::control::checkpoint::writer::Writer;
 use wasmill::dataplane::snapshot::{Restored, TaskSnapshot};
 use wasmill::dataplane::task::Progress;
 use wasmill::model::checkpoint::Incarnation;
@@ -46,8 +46,7 @@ impl Writers for ToQueue {
 }
 
 pub struct Host {
-    store: Store,
-    incarnation: Incarnation,
+    writer: Writer,
     /// With whether it has said that it is done; `None` = it was told to stop.
     slots: Vec<Option<(SlotLoop<ToNotices>, bool)>>,
     driver: Driver<ToQueue>,
@@ -87,7 +86,8 @@ impl Host {
             kept: claimed.kept,
         };
         let driver = Driver::new(means, ToQueue(Arc::clone(&unwritten)), now);
-        Ok(Self { store: store.clone(), incarnation, slots, driver, notices, unwritten })
+        let writer = Writer::new(store.clone(), incarnation);
+        Ok(Self { writer, slots, driver, notices, unwritten })
     }
 
     pub fn slots(&self) -> usize {
@@ -138,7 +138,7 @@ impl Host {
         let which = which % unwritten.len();
         let Some((task, snapshot)) = unwritten.remove(which) else { return false };
         drop(unwritten);
-        let notice = writer::write(&self.store, self.incarnation, task, snapshot);
+        let notice = self.writer.write(task, snapshot);
         self.notices.lock().unwrap().push_back(notice);
         true
     }

@@ -6,15 +6,24 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
+use wasmill_broker::Broker;
 
 use crate::setup::{self, Need};
 use crate::{plugins, repo};
 
 const JOB: &str = "clicks.toml";
+/// From a generator to a topic, from that to another, and from there to files, with the nodes that need the broker.
+const KAFKA_JOBS: [(&str, &[&str]); 3] = [
+    ("clicks-to-kafka.toml", &["sinks.clicks"]),
+    (KAFKA_JOB, &["sources.clicks", "sinks.counts"]),
+    ("counts-from-kafka.toml", &["sources.counts"]),
+];
+const KAFKA_JOB: &str = "clicks-kafka.toml";
+const KAFKA_PARTITIONS: u16 = 3;
 const PLUGIN: &str = "clicks";
 const SHOWN_ADS: usize = 3;
 
-/// Install what is missing, build, and run the main job with live progress: no broker, no database
+/// Install what is missing, build, and run the main job with live progress: no database, and a broker only if asked
 ///
 /// Installs the WebAssembly target of Rust (operators are compiled for it) when it is missing.
 #[derive(Debug, Args)]
@@ -22,6 +31,9 @@ pub struct Demo {
     /// Changes to the job, such as sources.clicks.count=50000000
     #[arg(long = "set", value_name = "A.B=C")]
     settings: Vec<String>,
+    /// From topic to topic, on an Apache Kafka broker of its own: installs Java 17 and Maven, when they are missing
+    #[arg(long)]
+    kafka: bool,
 }
 
 impl Demo {
@@ -29,21 +41,39 @@ impl Demo {
         setup::ensure(&[Need::GuestCompiler])?;
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         plugins::build(&wasmill, &[PLUGIN.to_owned()])?;
-        let jobs = repo::root().join("tests/jobs");
         let results = repo::root().join("target/demo/counts");
         if results.exists() {
             fs::remove_dir_all(&results).with_context(|| format!("cannot remove {}", results.display()))?;
         }
-        eprintln!("\nwasmill run tests/jobs/{JOB}");
-        let mut run = Command::new(wasmill);
-        run.current_dir(&jobs).args(["run", JOB]);
-        for setting in &self.settings {
-            run.args(["--set", setting]);
+        if self.kafka {
+            self.run_on_kafka(&wasmill)?;
+        } else {
+            run(&wasmill, JOB, &self.settings)?;
         }
-        repo::run(&mut run)?;
         print(&windows(&results)?, &results);
         Ok(())
     }
+
+    fn run_on_kafka(&self, wasmill: &Path) -> Result<()> {
+        setup::ensure_kafka()?;
+        let broker = Broker::start(KAFKA_PARTITIONS)?;
+        for (job, nodes) in KAFKA_JOBS {
+            let brokers = nodes.iter().map(|node| format!("{node}.brokers={}", broker.address()));
+            let own = self.settings.iter().filter(|_| job == KAFKA_JOB).cloned();
+            run(wasmill, job, &brokers.chain(own).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+}
+
+fn run(wasmill: &Path, job: &str, settings: &[String]) -> Result<()> {
+    eprintln!("\nwasmill run tests/jobs/{job}");
+    let mut run = Command::new(wasmill);
+    run.current_dir(repo::root().join("tests/jobs")).args(["run", job]);
+    for setting in settings {
+        run.args(["--set", setting]);
+    }
+    repo::run(&mut run)
 }
 
 /// Clicks by ad, of each window.

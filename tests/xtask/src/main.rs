@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod kafka;
 mod plugins;
 mod repo;
 mod s3;
@@ -26,6 +27,7 @@ enum Command {
     Test(test::Test),
     Plugins(plugins::Plugins),
     Bench(bench::Bench),
+    Kafka(kafka::Kafka),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Test(command) => command.run(),
         Command::Plugins(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Kafka(command) => command.run(),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");

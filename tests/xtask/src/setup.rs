@@ -9,6 +9,8 @@ use crate::repo::{self, Exit};
 
 const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 const NO_ROOT_CODE: u8 = 2;
+/// What Kafka 4 runs on.
+const JAVA_VERSION_MIN: u32 = 17;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -16,6 +18,10 @@ pub enum Need {
     GuestCompiler,
     /// Python 3, for the independent oracle and the S3 server
     Python,
+    /// Java 17 or newer, for a Kafka broker
+    Java,
+    /// Maven, which fetches the broker
+    Maven,
 }
 
 impl Need {
@@ -23,6 +29,8 @@ impl Need {
         match self {
             Self::GuestCompiler => has_guest_target() || has_distribution_sources(),
             Self::Python => succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
+            Self::Java => java_version().is_some_and(|version| version >= JAVA_VERSION_MIN),
+            Self::Maven => wasmill_broker::is_installed() || succeeds(Command::new("mvn").arg("--version")),
         }
     }
 
@@ -30,6 +38,8 @@ impl Need {
         match self {
             Self::GuestCompiler => &["rustc-web", "rust-web-src"],
             Self::Python => &["python3", "python3-venv"],
+            Self::Java => &["default-jre-headless"],
+            Self::Maven => &["maven"],
         }
     }
 
@@ -37,6 +47,8 @@ impl Need {
         match self {
             Self::GuestCompiler => "to compile operators for the WebAssembly sandbox",
             Self::Python => "to run the independent oracle and the S3 server that the tests use",
+            Self::Java => "to run an Apache Kafka broker",
+            Self::Maven => "to fetch an Apache Kafka broker",
         }
     }
 }
@@ -63,6 +75,16 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
         return install(&packages);
     };
     Err(Exit::new(NO_ROOT_CODE, advice).into())
+}
+
+/// Makes sure that an Apache Kafka broker can be started.
+pub fn ensure_kafka() -> Result<()> {
+    ensure(&[Need::Java, Need::Maven])?;
+    if !wasmill_broker::is_installed() {
+        eprintln!("Fetching Apache Kafka {} with Maven (50 MB), to have a real broker.", wasmill_broker::VERSION);
+        wasmill_broker::install()?;
+    }
+    Ok(())
 }
 
 fn install(packages: &str) -> Result<()> {
@@ -101,6 +123,13 @@ fn add_guest_target() -> bool {
 fn has_distribution_sources() -> bool {
     let sysroot = repo::read(Command::new("/usr/bin/rustc").args(["--print", "sysroot"]));
     sysroot.is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir())
+}
+
+/// 17 of `openjdk version "17.0.15" 2025-04-15`.
+fn java_version() -> Option<u32> {
+    let output = Command::new("java").arg("-version").output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    said.split('"').nth(1)?.split('.').next()?.parse().ok()
 }
 
 fn is_root() -> bool {

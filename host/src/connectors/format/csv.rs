@@ -145,6 +145,20 @@ impl Decoder for CsvDecoder {
         }
     }
 
+    fn decode_event(&mut self, event: &[u8], offset: u64) {
+        let blank = event.is_empty() || event.starts_with(b"\n") || event.starts_with(b"\r\n");
+        let refused = if blank {
+            "it is empty"
+        } else {
+            match self.reader.read(event, true, &mut self.record) {
+                Ok(Some(taken)) if event[taken..].trim_ascii().is_empty() => return self.record(event, offset),
+                Ok(_) => "it is more than one record",
+                Err(Unclosed) => "a quote is not closed",
+            }
+        };
+        self.rows.refuse(offset, refused.to_owned(), event);
+    }
+
     fn decoded(&mut self) -> &mut RowsBuilder {
         &mut self.rows
     }

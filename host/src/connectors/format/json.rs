@@ -74,6 +74,14 @@ impl Decoder for JsonDecoder {
         decode_lines(self, input, limits, Self::line)
     }
 
+    fn decode_event(&mut self, event: &[u8], offset: u64) {
+        if is_blank(event) {
+            self.rows.refuse(offset, "not JSON: it is empty".to_owned(), event);
+        } else {
+            self.line(event, offset);
+        }
+    }
+
     fn decoded(&mut self) -> &mut RowsBuilder {
         &mut self.rows
     }

@@ -1,5 +1,6 @@
 //! How the bytes of events become rows, and rows bytes.
 
+pub mod column;
 pub mod csv;
 pub mod encode;
 pub mod framing;
@@ -7,7 +8,6 @@ pub mod json;
 pub mod parquet;
 pub mod raw;
 
-mod column;
 mod rows;
 mod text;
 
@@ -42,6 +42,9 @@ pub trait Decoder: Send {
     /// Decodes whole events from the start of `input` until the limits are reached, and returns the bytes that they
     /// took. Nothing of an event that is not whole is taken.
     fn decode(&mut self, input: Input<'_>, limits: ReadLimits) -> usize;
+
+    /// Decodes one whole event, whatever line ends are in it: afterwards there is one row more, or one refused event.
+    fn decode_event(&mut self, event: &[u8], offset: u64);
 
     /// What has been decoded and not been taken yet.
     fn decoded(&mut self) -> &mut RowsBuilder;

@@ -44,6 +44,10 @@ impl Decoder for RawDecoder {
         decode_lines(self, input, limits, Self::line)
     }
 
+    fn decode_event(&mut self, event: &[u8], offset: u64) {
+        self.line(event, offset);
+    }
+
     fn decoded(&mut self) -> &mut RowsBuilder {
         &mut self.rows
     }

@@ -9,7 +9,7 @@ use crate::model::time::Timestamp;
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::worker::slot::TaskId;
 
-use super::record::{MemberRecord, StateFile};
+use super::record::{Chain, MemberRecord, StateFile};
 
 /// So many checkpoints in a row are made of what has changed; the next one is whole, so that chains of files stay short
 /// and small files go.
@@ -57,13 +57,13 @@ pub struct Complete {
     pub is_finished: bool,
     pub is_incremental: bool,
     pub members: Vec<MemberRecord>,
-    /// The files that each member's state is in, from the oldest to the newest.
+    /// The files that each member's state is in.
     pub chains: Chains,
     /// Of sinks, with those of checkpoints before that failed.
     pub committables: BTreeMap<Uid, Vec<serde_json::Value>>,
 }
 
-pub type Chains = BTreeMap<(Uid, Slot), Vec<StateFile>>;
+pub type Chains = BTreeMap<(Uid, Slot), Chain>;
 
 struct Current {
     barrier: Barrier,
@@ -242,7 +242,7 @@ impl Coordinator {
         let Some(current) = self.current_of(checkpoint) else { return };
         current.unpassed.remove(&task);
         current.unwritten.remove(&task);
-        let fault = members.iter_mut().find_map(|member| member.file.as_mut().err().map(|fault| fault.clone()));
+        let fault = members.iter_mut().find_map(|member| member.written.as_mut().err().map(|fault| fault.clone()));
         current.members.append(&mut members);
         if let Some(fault) = fault
             && !std::mem::replace(&mut current.failed, true)
@@ -259,8 +259,9 @@ impl Coordinator {
 
     /// What sinks have prepared is not theirs any more: the next checkpoint covers it.
     fn carry(&mut self, failed: Current, actions: &mut Vec<Action>) {
-        let files = failed.members.iter().filter_map(|member| member.file.as_ref().ok().cloned().flatten());
-        actions.push(Action::Delete(files.collect()));
+        let written = failed.members.iter().filter_map(|member| member.written.as_ref().ok());
+        let files = written.flat_map(|written| written.files().cloned()).collect();
+        actions.push(self.delete_unused(files));
         for member in failed.members {
             if !member.committables.is_empty() {
                 self.carried.entry(member.uid).or_default().extend(member.committables);
@@ -278,9 +279,12 @@ impl Coordinator {
             let key = (member.uid.clone(), member.slot);
             let mut chain = match member.is_incremental {
                 true => self.chains.get(&key).cloned().unwrap_or_default(),
-                false => Vec::new(),
+                false => Chain::default(),
             };
-            chain.extend(member.file.iter().flatten().cloned());
+            if let Ok(written) = &member.written {
+                chain.files.extend(written.file.clone());
+                chain.native = written.native.clone();
+            }
             chains.insert(key, chain);
         }
         let complete = Complete {
@@ -321,7 +325,8 @@ impl Coordinator {
         self.failures = 0;
         self.due = self.due.max(now + self.plan.min_pause);
         self.increments = if complete.is_incremental { self.increments + 1 } else { 0 };
-        let files = complete.chains.values().flatten().cloned().chain(self.manifest.take()).collect();
+        let files = complete.chains.values().flat_map(Chain::all_files).cloned();
+        let files = files.chain(self.manifest.take()).collect();
         self.chains = complete.chains;
         self.complete.push_back((checkpoint, files));
         self.delete_old(actions);
@@ -334,8 +339,13 @@ impl Coordinator {
     fn delete_old(&mut self, actions: &mut Vec<Action>) {
         while self.complete.len() > self.plan.retained {
             let Some((_, files)) = self.complete.pop_front() else { break };
-            let is_used = |file: &StateFile| self.complete.iter().any(|(_, files)| files.contains(file));
-            actions.push(Action::Delete(files.into_iter().filter(|file| !is_used(file)).collect()));
+            actions.push(self.delete_unused(files.into_iter().collect()));
         }
+    }
+
+    /// A file may belong to several checkpoints.
+    fn delete_unused(&self, mut files: Vec<StateFile>) -> Action {
+        files.retain(|file| !self.complete.iter().any(|(_, files)| files.contains(file)));
+        Action::Delete(files)
     }
 }

@@ -26,7 +26,7 @@ use crate::worker::slot::{Order, TaskId};
 use super::coordinator::{Action, Complete, Coordinator, Event};
 use super::record::{self, MemberRecord, StateFile};
 use super::retention::Kept;
-use super::writer::{self, WRITERS};
+use super::writer::{WRITERS, Writer};
 
 /// Between tries to publish, at first; each pause is twice the one before.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -106,10 +106,10 @@ pub fn run(means: Means, notices: &Receiver<Notice>, own: &Sender<Notice>) -> Re
         let mut writers = Threads(Vec::new());
         for number in 0..WRITERS {
             let (sender, snapshots) = channel();
-            let (store, own) = (means.store.clone(), own.clone());
+            let (writer, own) = (Writer::new(means.store.clone(), incarnation), own.clone());
             thread::Builder::new()
                 .name(format!("snapshots-{number}"))
-                .spawn_scoped(scope, move || writer::run(&store, incarnation, &snapshots, &own))
+                .spawn_scoped(scope, move || writer.run(&snapshots, &own))
                 .map_err(|error| Fault::unavailable(format!("no thread for writing checkpoints: {error}")))?;
             writers.0.push(sender);
         }

@@ -1,6 +1,7 @@
 //! What a checkpoint writes down of a job: of each member of a task, then of each node of the plan.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::{SourceSplit, Watermarks};
@@ -9,9 +10,11 @@ use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::time::Timestamp;
 use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, WindowPlan};
+use crate::state::snapshot::NativeForm;
 use crate::storage::decisions::Decisions;
 use crate::storage::manifest::{
-    AggregateRecord, FieldRecord, FileRecord, Manifest, NodeRecord, Shape, SlotRecord, StateRecord,
+    AggregateRecord, FieldRecord, FileRecord, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape, SlotRecord,
+    StateRecord,
 };
 
 use super::coordinator::Complete;
@@ -33,8 +36,55 @@ pub struct MemberRecord {
     pub committables: Vec<Committable>,
     /// The file holds what has changed since the base.
     pub is_incremental: bool,
-    /// `None` = there was nothing to write.
-    pub file: Result<Option<StateFile>, Fault>,
+    pub written: Result<Written, Fault>,
+}
+
+/// The state of a member in one slot, in the job's store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Absent: there were no chunks.
+    pub file: Option<StateFile>,
+    pub native: Option<NativeState>,
+}
+
+/// Files of a backend's own, some of which other checkpoints may have too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeState {
+    pub form: NativeForm,
+    pub groups: Range<u16>,
+    /// By the name that the backend gives them.
+    pub files: BTreeMap<String, NativeFile>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeFile {
+    pub file: StateFile,
+    pub checksum: Option<u64>,
+}
+
+impl Written {
+    pub fn files(&self) -> impl Iterator<Item = &StateFile> {
+        let native = self.native.iter().flat_map(|native| native.files.values());
+        self.file.iter().chain(native.map(|file| &file.file))
+    }
+}
+
+/// Where a member's state is: what chunks stand in, from the oldest file to the newest, and a backend's own files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chain {
+    pub files: Vec<StateFile>,
+    pub native: Option<NativeState>,
+}
+
+impl Chain {
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.native.is_none()
+    }
+
+    pub fn all_files(&self) -> impl Iterator<Item = &StateFile> {
+        let native = self.native.iter().flat_map(|native| native.files.values());
+        self.files.iter().chain(native.map(|file| &file.file))
+    }
 }
 
 impl Incarnation {
@@ -68,21 +118,31 @@ fn node_record(node: &Node, complete: &Complete, folder: &str) -> NodeRecord {
     let latest = members.iter().filter_map(|member| member.progress.latest).min().filter(|at| *at > Timestamp::MIN);
     // A split that had ended before the job was restored is known to one slot, but a slot more does no harm.
     let splits: BTreeMap<_, _> = members.iter().flat_map(|member| &member.splits).map(|s| (&s.split.name, s)).collect();
-    let chains = complete.chains.iter().filter(|((uid, _), files)| *uid == node.uid && !files.is_empty());
+    let chains = complete.chains.iter().filter(|((uid, _), chain)| *uid == node.uid && !chain.is_empty());
     NodeRecord {
         uid: node.uid.clone(),
         shape: shape(node),
         watermark: watermark.map(|at| at.0),
         latest: latest.map(|at| at.0),
         splits: splits.into_values().cloned().collect(),
-        slots: chains.map(|((_, slot), files)| slot_record(*slot, files, folder)).collect(),
+        slots: chains.map(|((_, slot), chain)| slot_record(*slot, chain, folder)).collect(),
         committables: complete.committables.get(&node.uid).cloned().unwrap_or_default(),
     }
 }
 
-fn slot_record(slot: Slot, files: &[StateFile], folder: &str) -> SlotRecord {
-    let file = |file: &StateFile| FileRecord { path: relative(&file.key, folder), bytes: file.bytes };
-    SlotRecord { slot: slot.0, files: files.iter().map(file).collect() }
+fn slot_record(slot: Slot, chain: &Chain, folder: &str) -> SlotRecord {
+    let record = |file: &StateFile| FileRecord { path: relative(&file.key, folder), bytes: file.bytes };
+    let native_file = |(name, native): (&String, &NativeFile)| NativeFileRecord {
+        name: name.clone(),
+        file: record(&native.file),
+        checksum: native.checksum.map(|checksum| format!("{checksum:016x}")),
+    };
+    let native = chain.native.as_ref().map(|native| NativeRecord {
+        form: native.form,
+        groups: native.groups.clone(),
+        files: native.files.iter().map(native_file).collect(),
+    });
+    SlotRecord { slot: slot.0, files: chain.files.iter().map(record).collect(), native }
 }
 
 /// A key of the folder, or of one beside it, as a path from the folder.

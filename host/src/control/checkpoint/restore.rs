@@ -12,6 +12,7 @@ use crate::plan::graph::{Node, NodeKind, Plan};
 use crate::plan::location::Location;
 use crate::state::FormerState;
 use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef, NodeRecord, Shape};
+use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
 use crate::store::Store;
 
@@ -136,12 +137,15 @@ impl Restored for SlotOrigin {
 impl SlotOrigin {
     fn chunks(&self, node: &Node, record: &NodeRecord) -> Result<SlotsOfState, Fault> {
         let groups = groups_of(self.slot, node.parallelism, self.plan.max_parallelism);
-        let mut slots = Vec::new();
+        let mut slots = SlotsOfState { chunks: Vec::new(), native: Vec::new() };
         for slot in &record.slots {
             let files: Vec<String> = slot.files.iter().map(|file| self.origin.reference.resolve(&file.path)).collect();
-            slots.push(StateFiles::open(&self.origin.store, &files, groups.clone())?);
+            slots.chunks.push(StateFiles::open(&self.origin.store, &files, groups.clone())?);
+            let native = slot.native.iter();
+            let key = |path: &str| self.origin.reference.resolve(path);
+            slots.native.extend(native.map(|record| StoredFiles::new(&self.origin.store, record, key)));
         }
-        Ok(SlotsOfState(slots))
+        Ok(slots)
     }
 }
 

@@ -39,10 +39,13 @@ pub fn sweep(store: &Store, last: u64, retained: usize) -> Result<Swept, Fault> 
             let files =
                 manifest.files().map(|file| StateFile { key: reference.resolve(&file.path), bytes: file.bytes });
             let own = StateFile { key: key.clone(), bytes: bytes.len() as u64 };
-            kept.push(Kept { checkpoint: CheckpointId(manifest.checkpoint), files: files.chain([own]).collect() });
+            let files = files.chain([own]).collect();
+            kept.push((manifest.incarnation, Kept { checkpoint: CheckpointId(manifest.checkpoint), files }));
         }
     }
-    kept.sort_by_key(|kept| kept.checkpoint);
+    // A host that is taken for dead may still write a manifest, of a number that its successor uses too.
+    kept.sort_by_key(|(incarnation, kept)| (*incarnation, kept.checkpoint));
+    let mut kept: Vec<Kept> = kept.into_iter().map(|(_, kept)| kept).collect();
     kept.drain(..kept.len().saturating_sub(retained));
     let wanted: BTreeSet<&str> = kept.iter().flat_map(|kept| &kept.files).map(|file| file.key.as_str()).collect();
     for key in keys.iter().filter(|key| !wanted.contains(key.as_str())) {

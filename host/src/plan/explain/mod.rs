@@ -4,7 +4,8 @@ mod dot;
 mod tree;
 
 use super::connector::{
-    FileFormat, Format, GeneratedEvents, SinkConnector, SinkFormat, SourceConnector, TimePlan, TimeUnit,
+    FileFormat, Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat,
+    SourceConnector, TimePlan, TimeUnit,
 };
 use super::graph::{AggregatePlan, Exchange, NativeAggregate, Node, NodeKind, PluginRef, WindowPlan};
 use crate::model::schema::Schema;
@@ -94,6 +95,17 @@ fn connector(connector: &SourceConnector) -> String {
             let follow = if file.follow { ", followed" } else { "" };
             format!("file {}, {}{follow}", file.path, format(&file.format))
         }
+        SourceConnector::Kafka(kafka) => {
+            let start = match kafka.start {
+                KafkaStart::Earliest => "earliest".to_owned(),
+                KafkaStart::Latest => "latest".to_owned(),
+                KafkaStart::Committed => "committed".to_owned(),
+                KafkaStart::Timestamp(at) => at.to_string(),
+            };
+            let bounded = if kafka.bounded { ", bounded" } else { "" };
+            let (topics, brokers) = (kafka.topics.join(", "), &kafka.cluster.brokers);
+            format!("kafka {topics} at {brokers}, {}, from {start}{bounded}", format(&kafka.format))
+        }
         SourceConnector::Stdin { format: of } => format!("stdin, {}", format(of)),
         SourceConnector::Generator(generator) => {
             let events = match &generator.events {
@@ -122,6 +134,18 @@ fn sink_connector(connector: &SinkConnector) -> String {
         SinkFormat::Csv => "csv",
     };
     match connector {
+        SinkConnector::Kafka(kafka) => {
+            let topic = match &kafka.topic {
+                KafkaTopic::Named(name) => name.clone(),
+                KafkaTopic::Column(column) => format!("topics of column {column}"),
+            };
+            let value = match &kafka.format {
+                MessageFormat::Rows(of) => format(of),
+                MessageFormat::Raw => "raw",
+            };
+            let key = if kafka.key.is_empty() { String::new() } else { format!(", key {}", kafka.key.join(", ")) };
+            format!("kafka {topic} at {}, {value}{key}", kafka.cluster.brokers)
+        }
         SinkConnector::File(file) => {
             let format = match &file.format {
                 FileFormat::Rows(rows) => format(rows),

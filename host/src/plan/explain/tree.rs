@@ -3,15 +3,17 @@
 use std::fmt::Write as _;
 
 use crate::plan::graph::{Input, NodeIndex, Plan};
+use crate::plan::state_backend::StateBackend;
 
 use super::{details, exchange, title};
 
 pub fn tree(plan: &Plan) -> String {
     let mut out = format!(
-        "job {}: parallelism {}, max parallelism {}, dead letters in {}\n",
+        "job {}: parallelism {}, max parallelism {}, state in {}, dead letters in {}\n",
         plan.name,
         plan.slots.get(),
         plan.max_parallelism,
+        backend(&plan.state),
         plan.dead_letters.path.display()
     );
     let mut told = vec![false; plan.nodes.len()];
@@ -24,6 +26,13 @@ pub fn tree(plan: &Plan) -> String {
         }
     }
     out
+}
+
+fn backend(state: &StateBackend) -> String {
+    match state {
+        StateBackend::Memory => "memory".to_owned(),
+        StateBackend::RocksDb(rocksdb) => format!("rocksdb ({})", rocksdb.path.display()),
+    }
 }
 
 /// The details of a node and its readers.

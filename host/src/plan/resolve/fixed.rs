@@ -1,7 +1,7 @@
 //! Schemas that the connector determines.
 
 use crate::model::schema::{DataType, Field, Schema};
-use crate::plan::connector::GeneratedEvents;
+use crate::plan::connector::{GeneratedEvents, SourceConnector};
 
 pub fn generated(events: &GeneratedEvents) -> Schema {
     let text = |name| Field::new(name, DataType::Text);
@@ -16,7 +16,8 @@ pub fn generated(events: &GeneratedEvents) -> Schema {
     }
 }
 
-/// A line that is not parsed.
-pub fn raw() -> Schema {
-    Schema::new([Field::new("line", DataType::Text)])
+/// A line, or a message's value, that is not parsed.
+pub fn raw(connector: &SourceConnector) -> Field {
+    let name = if matches!(connector, SourceConnector::Kafka(_)) { "value" } else { "line" };
+    Field::new(name, DataType::Text)
 }

@@ -112,7 +112,7 @@ fn unique_places(job: &JobSpec, errors: &Errors) {
     }
     let folder = |sink: &SinkSpec| match &sink.connector {
         SinkConnector::File(file) => Some(file.path.clone()),
-        SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
+        SinkConnector::Kafka(_) | SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
     };
     for (i, sink) in job.sinks.iter().enumerate() {
         let same = |other: &&SinkSpec| folder(sink).is_some() && folder(other) == folder(sink);

@@ -28,31 +28,29 @@ pub struct Inferred {
 struct Columns {
     uid: String,
     wished: Vec<(Field, String)>,
+    /// Columns that the connector adds: nobody can wish them otherwise.
+    metadata: Vec<Field>,
     /// Of the event-time column, as long as nobody wishes another.
     time: Option<Field>,
 }
 
 /// Whether the source's schema is not known but from its readers.
 fn is_inferred(spec: &SourceSpec) -> bool {
-    let raw = |format: &Format| matches!(format, Format::Raw);
-    spec.schema.is_none()
-        && match &spec.connector {
-            SourceConnector::Generator(_) => false,
-            SourceConnector::File(file) => !raw(&file.format),
-            SourceConnector::Stdin { format } => !raw(format),
-        }
+    spec.schema.is_none() && !matches!(spec.connector.format(), None | Some(Format::Raw))
 }
 
 impl Inferred {
     pub fn new(vertices: &[Vertex]) -> Self {
         let columns = |(i, vertex): (usize, &Vertex)| match vertex.kind {
             Kind::Source(spec) if is_inferred(spec) => {
+                let metadata: Vec<Field> = spec.connector.metadata().cloned().collect();
                 let time = spec.time.as_ref().map(|time| {
                     let numeric = time.event_time.unit.is_some();
                     let data_type = if numeric { DataType::I64 } else { DataType::Text };
                     Field::new(&time.event_time.column, data_type)
                 });
-                Some((i, Columns { uid: spec.uid.value.clone(), wished: Vec::new(), time }))
+                let time = time.filter(|time| metadata.iter().all(|field| field.name != time.name));
+                Some((i, Columns { uid: spec.uid.value.clone(), wished: Vec::new(), metadata, time }))
             }
             _ => None,
         };
@@ -67,6 +65,9 @@ impl Inferred {
     /// Whether a wish would change the schema so that it is met.
     pub fn would_take(&self, source: usize, field: &Field) -> bool {
         let Some(columns) = self.sources.get(&source) else { return false };
+        if columns.metadata.iter().any(|fixed| fixed.name == field.name) {
+            return false;
+        }
         match columns.wished.iter().find(|(known, _)| known.name == field.name) {
             None => true,
             Some((known, _)) => known.data_type == field.data_type && !fits(known, field),
@@ -105,7 +106,7 @@ impl Inferred {
     /// The line that would declare the schema with one more column.
     pub fn declare(&self, source: usize, column: &str, like: &str) -> String {
         let Some(columns) = self.sources.get(&source) else { return String::new() };
-        let written = columns.fields().into_iter().map(|field| {
+        let written = columns.events().map(|field| {
             let whole = field.to_string();
             let data_type = whole.strip_prefix(&format!("{}: ", field.name)).unwrap_or(&whole).to_owned();
             (field.name, data_type)
@@ -123,10 +124,15 @@ impl Inferred {
 }
 
 impl Columns {
-    fn fields(&self) -> Vec<Field> {
+    /// What comes from the bytes of events.
+    fn events(&self) -> impl Iterator<Item = Field> {
         let wished = self.wished.iter().map(|(field, _)| field.clone());
         let time = self.time.iter().filter(|time| self.wished.iter().all(|(field, _)| field.name != time.name));
-        wished.chain(time.cloned()).collect()
+        wished.chain(time.cloned())
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        self.events().chain(self.metadata.iter().cloned()).collect()
     }
 }
 
@@ -138,10 +144,11 @@ fn toml_key(name: &str) -> String {
 
 /// The schema that a source has without its readers.
 pub fn own_schema(spec: &SourceSpec) -> Option<Schema> {
-    match (&spec.schema, &spec.connector) {
-        (Some(schema), _) => Some(schema.value.clone()),
-        (None, SourceConnector::Generator(generator)) => Some(fixed::generated(&generator.events)),
-        (None, _) if !is_inferred(spec) => Some(fixed::raw()),
-        (None, _) => None,
-    }
+    let events = match (&spec.schema, &spec.connector) {
+        (Some(schema), _) => schema.value.clone(),
+        (None, SourceConnector::Generator(generator)) => fixed::generated(&generator.events),
+        (None, connector) if !is_inferred(spec) => Schema::new([fixed::raw(connector)]),
+        (None, _) => return None,
+    };
+    Some(Schema::new(events.fields().iter().chain(spec.connector.metadata()).cloned()))
 }

@@ -11,6 +11,7 @@ mod pass;
 mod place;
 mod process;
 mod prune;
+mod sink;
 mod source;
 mod window;
 
@@ -70,6 +71,7 @@ pub fn resolve(job: &JobSpec, cores: Parallelism, env: &mut dyn Environment, err
         dead_letters: job.dead_letters.clone(),
         checkpoints: job.checkpoints.clone(),
         restart: job.restart,
+        state: job.state.clone(),
         limits: job.limits,
     })
 }

@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::model::schema::Schema;
-use crate::plan::connector::{FileFormat, FileSink, SinkConnector, SinkFormat};
 use crate::plan::diagnostic::Errors;
 use crate::plan::environment::Environment;
-use crate::plan::graph::NodeKind;
-use crate::plan::spec::{OperatorKindSpec, SinkSpec};
+use crate::plan::spec::OperatorKindSpec;
 
 use super::component::Components;
-use super::draft::{Draft, Needs};
+use super::draft::Draft;
 use super::graph::{Kind, Vertex};
 use super::infer::{Inferred, Wish, own_schema};
 use super::inputs::{Asking, Inputs};
-use super::{process, source, window};
+use super::{process, sink, source, window};
 
 pub struct Pass<'a> {
     pub vertices: &'a [Vertex<'a>],
@@ -63,38 +61,8 @@ impl Pass<'_> {
             }
             Kind::Sink(spec) => {
                 let inputs = Inputs::find(vertex, drafts, ask.errors)?;
-                sink(spec, self.vertices, inputs, ask.errors)
+                sink::draft(spec, self.vertices, inputs, ask.errors)
             }
         }
     }
-}
-
-fn sink(spec: &SinkSpec, vertices: &[Vertex], inputs: Inputs, errors: &Errors) -> Option<Draft> {
-    if let Some(source) = inputs.inferred_directly() {
-        let uid = &vertices[source].uid.value;
-        let message =
-            format!("sink `{}` writes every column of `{uid}`, and nothing says which there are", spec.uid.value);
-        let help =
-            format!("declare them in [sources.{uid}], such as: schema = {{ user_id = \"text\", cents = \"i64?\" }}");
-        errors.add_with_help(inputs.span(), message, help);
-        return None;
-    }
-    let inputs = inputs.united(errors)?;
-    let format = match &spec.connector {
-        SinkConnector::File(FileSink { format: FileFormat::Rows(format), .. }) => Some(*format),
-        SinkConnector::Stdout { format } => Some(*format),
-        SinkConnector::File(_) | SinkConnector::Blackhole => None,
-    };
-    let nested = inputs.schema.fields().iter().find(|field| !field.data_type.is_key());
-    if let (Some(SinkFormat::Csv), Some(nested)) = (format, nested) {
-        errors.add(inputs.span(), format!("sink `{}` writes CSV, which cannot hold `{nested}`", spec.uid.value));
-        return None;
-    }
-    Some(Draft {
-        inputs: inputs.drafts(),
-        input_schema: inputs.schema.clone(),
-        kind: NodeKind::Sink(spec.connector.clone()),
-        ports: Vec::new(),
-        needs: Needs::All,
-    })
 }

@@ -47,9 +47,8 @@ pub fn source(spec: &SourceSpec, default: Parallelism, env: &mut dyn Environment
             return None;
         }
     };
-    let follows = matches!(&spec.connector, SourceConnector::File(file) if file.follow);
     let splits = Parallelism::new(u16::try_from(splits).unwrap_or(u16::MAX)).unwrap_or(Parallelism::ONE);
-    let parallelism = if follows { asked } else { asked.min(splits) };
+    let parallelism = if spec.connector.is_unbounded() { asked } else { asked.min(splits) };
     Some(Place { parallelism, uneven: splits < parallelism })
 }
 

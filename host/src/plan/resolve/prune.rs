@@ -8,7 +8,6 @@ use crate::plan::graph::NodeKind;
 
 use super::draft::{Draft, Needs};
 use super::graph::{Kind, Vertex};
-use super::source;
 
 /// The schemas of the sources without the columns that nobody needs, by vertex.
 pub fn pruned(vertices: &[Vertex], drafts: &[Draft]) -> BTreeMap<usize, Schema> {
@@ -21,9 +20,12 @@ pub fn pruned(vertices: &[Vertex], drafts: &[Draft]) -> BTreeMap<usize, Schema> 
         if let (NodeKind::Source(plan), Kind::Source(spec)) = (&draft.kind, vertices[i].kind) {
             columns.append(&mut needed[i][0]);
             // Without a header, columns are found by their order.
-            let fixed =
-                matches!(source::format(spec), Some(Format::Raw | Format::Csv(CsvFormat { header: false, .. })));
-            schemas.insert(i, if fixed { plan.schema.clone() } else { kept(&plan.schema, &columns) });
+            let format = spec.connector.format();
+            if matches!(format, Some(Format::Raw | Format::Csv(CsvFormat { header: false, .. }))) {
+                let names = plan.schema.fields().iter().map(|field| field.name.clone());
+                columns.extend(names.filter(|name| !spec.connector.is_metadata(name)));
+            }
+            schemas.insert(i, kept(&plan.schema, &columns));
             continue;
         }
         for (port, needed) in draft.ports.iter().zip(&needed[i]) {

@@ -18,6 +18,7 @@ pub fn draft(spec: &SourceSpec, schema: Schema, inferred: Option<usize>, errors:
     if inferred.is_none() {
         check(spec, &schema, errors)?;
     }
+    unique_metadata(spec, errors)?;
     no_nesting_in_csv(spec, &schema, errors)?;
     let time = match &spec.time {
         Some(time) => Some(time_plan(time, &spec.uid, &schema, own_out_of_orderness(spec), errors)?),
@@ -51,21 +52,35 @@ fn check(spec: &SourceSpec, schema: &Schema, errors: &Errors) -> Option<()> {
                 return None;
             }
         }
-        SourceConnector::File(_) | SourceConnector::Stdin { .. } if matches!(format(spec), Some(Format::Raw)) => {
-            let lines = matches!(schema.fields(), [Field { data_type: DataType::Text | DataType::Bytes, .. }]);
-            if !lines {
-                let help = "leave `schema` out for { line = \"text\" }";
+        connector if matches!(connector.format(), Some(Format::Raw)) => {
+            let events: Vec<&Field> = event_fields(connector, schema).collect();
+            if !matches!(events[..], [Field { data_type: DataType::Text | DataType::Bytes, .. }]) {
+                let help = format!("leave `schema` out for {{ {} = \"text\" }}", fixed::raw(connector).name);
                 errors.add_with_help(span, "a raw source has one column, of the type text or bytes", help);
                 return None;
             }
         }
-        SourceConnector::File(_) | SourceConnector::Stdin { .. } => {}
+        _ => {}
     }
     Some(())
 }
 
+fn unique_metadata(spec: &SourceSpec, errors: &Errors) -> Option<()> {
+    let Some(declared) = &spec.schema else { return Some(()) };
+    let Some(twice) = spec.connector.metadata().find(|field| declared.value.field(&field.name).is_some()) else {
+        return Some(());
+    };
+    let message = format!("the column `{}` stands in `schema` and in `metadata`", twice.name);
+    errors.add_with_help(
+        declared.span,
+        message,
+        "a column of `metadata` has a name of its own, and no place in `schema`",
+    );
+    None
+}
+
 fn no_nesting_in_csv(spec: &SourceSpec, schema: &Schema, errors: &Errors) -> Option<()> {
-    let Some(Format::Csv(csv)) = format(spec) else { return Some(()) };
+    let Some(Format::Csv(csv)) = spec.connector.format() else { return Some(()) };
     let span = spec.schema.as_ref().map_or(spec.uid.span, |schema| schema.span);
     if !csv.header && spec.schema.is_none() {
         let message =
@@ -73,19 +88,16 @@ fn no_nesting_in_csv(spec: &SourceSpec, schema: &Schema, errors: &Errors) -> Opt
         errors.add_with_help(span, message, "for example: schema = { user_id = \"text\", cents = \"i64?\" }");
         return None;
     }
-    if let Some(nested) = schema.fields().iter().find(|field| !field.data_type.is_key()) {
+    if let Some(nested) = event_fields(&spec.connector, schema).find(|field| !field.data_type.is_key()) {
         errors.add(span, format!("CSV cannot hold `{nested}`"));
         return None;
     }
     Some(())
 }
 
-pub fn format(spec: &SourceSpec) -> Option<&Format> {
-    match &spec.connector {
-        SourceConnector::File(file) => Some(&file.format),
-        SourceConnector::Stdin { format } => Some(format),
-        SourceConnector::Generator(_) => None,
-    }
+/// The columns that come from the bytes of events.
+fn event_fields<'a>(connector: &'a SourceConnector, schema: &'a Schema) -> impl Iterator<Item = &'a Field> {
+    schema.fields().iter().filter(|field| !connector.is_metadata(&field.name))
 }
 
 /// A generator knows how far its events are out of order.

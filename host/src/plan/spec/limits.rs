@@ -43,7 +43,7 @@ fn read_plugin(mut fields: Reader, limits: &mut PluginLimits) {
     fields.finish(nowhere);
 }
 
-fn bytes(fields: &mut Reader, name: &'static str, limit: &mut usize) {
+pub fn bytes(fields: &mut Reader, name: &'static str, limit: &mut usize) {
     if let Some(size) = fields.bytes(name) {
         *limit = usize::try_from(size.value).unwrap_or(usize::MAX);
     }

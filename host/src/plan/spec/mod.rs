@@ -2,11 +2,13 @@
 //! are not resolved here; see `resolve`.
 
 mod fault_tolerance;
+mod kafka;
 mod limits;
 mod operator;
 mod reader;
 mod sink;
 mod source;
+mod state_backend;
 mod tree;
 mod units;
 
@@ -17,11 +19,12 @@ use super::diagnostic::{Errors, JobText, Span, Spanned, all};
 use super::fault_tolerance::{CheckpointPlan, RestartPlan};
 use super::graph::Limits;
 use super::location::Location;
+use super::state_backend::StateBackend;
 
 pub use operator::{
     AggregateCall, AggregateSpec, Function, OperatorKindSpec, OperatorSpec, PluginSpec, ProcessSpec, WindowSpec,
 };
-pub use sink::SinkSpec;
+pub use sink::{ColumnRole, SinkSpec};
 pub use source::{EventTimeSpec, SourceSpec, TimeSpec, WatermarkSpec};
 
 use reader::{Reader, nowhere};
@@ -42,6 +45,7 @@ pub struct JobSpec {
     pub dead_letters: DeadLetterFile,
     pub checkpoints: Option<CheckpointPlan>,
     pub restart: RestartPlan,
+    pub state: StateBackend,
     pub sources: Vec<SourceSpec>,
     pub operators: Vec<OperatorSpec>,
     pub sinks: Vec<SinkSpec>,
@@ -96,6 +100,8 @@ fn read_job(mut job: Reader, folder: &Path, errors: &Errors) -> Option<JobSpec> 
     let job_name = name.as_ref().map_or("job", |name| name.value.as_str());
     let checkpoints = fault_tolerance::read_checkpoints(&mut job, folder, job_name);
     let restart = fault_tolerance::read_restart(&mut job, checkpoints.is_some());
+    let location = checkpoints.as_ref().map(|checkpoints| &checkpoints.location);
+    let state = state_backend::read(&mut job, folder, job_name, location);
     let sources = nodes(&mut job, "sources", |entry| source::read(entry, folder, max_parallelism, errors));
     let operators = nodes(&mut job, "operators", |entry| operator::read(entry, folder, max_parallelism, errors));
     let sinks = nodes(&mut job, "sinks", |entry| sink::read(entry, folder, max_parallelism, errors));
@@ -112,6 +118,7 @@ fn read_job(mut job: Reader, folder: &Path, errors: &Errors) -> Option<JobSpec> 
         dead_letters: DeadLetterFile { path },
         checkpoints,
         restart,
+        state,
         sources,
         operators,
         sinks,

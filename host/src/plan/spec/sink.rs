@@ -7,14 +7,28 @@ use crate::plan::diagnostic::{Errors, Spanned};
 
 use super::reader::Reader;
 use super::tree::Entry;
-use super::{InputSpec, inputs, location, node, parallelism};
+use super::{InputSpec, inputs, kafka, location, node, parallelism};
 
 #[derive(Clone, Debug)]
 pub struct SinkSpec {
     pub uid: Spanned<String>,
     pub inputs: Vec<InputSpec>,
     pub connector: SinkConnector,
+    pub columns: NamedColumns,
     pub parallelism: Option<Spanned<u16>>,
+}
+
+/// The columns that a connector asks for by name, and what for.
+pub type NamedColumns = Vec<(Spanned<String>, ColumnRole)>;
+
+/// What a sink uses a column for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnRole {
+    Topic,
+    Key,
+    Value,
+    Header,
+    Timestamp,
 }
 
 const FORMATS: [(&str, SinkFormat); 2] = [("json", SinkFormat::Json), ("csv", SinkFormat::Csv)];
@@ -34,29 +48,34 @@ const ROLL_BYTES_MAX: u64 = 64 << 30;
 const ROW_GROUP_BYTES: u64 = 32 << 20;
 const ROW_GROUP_BYTES_MAX: u64 = 1 << 30;
 
-const CONNECTORS: [(&str, &str); 3] = [("file", "file"), ("stdout", "stdout"), ("blackhole", "blackhole")];
+const CONNECTORS: [(&str, &str); 4] =
+    [("file", "file"), ("kafka", "kafka"), ("stdout", "stdout"), ("blackhole", "blackhole")];
+const KAFKA_OPTIONS: [&str; 9] =
+    ["brokers", "topic", "topic_column", "key", "value", "headers", "timestamp", "queue_bytes_max", "properties"];
 
 pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<SinkSpec> {
     let (uid, mut fields) = node("sink", entry, errors)?;
     let inputs = inputs(&mut fields);
     let parallelism = parallelism(&mut fields, max);
     let name = fields.required("connector", |fields, name| fields.choice(name, &CONNECTORS))?;
-    let connector = connector(name.value, &mut fields, folder);
+    let mut columns = Vec::new();
+    let connector = connector(name.value, &mut fields, folder, &mut columns);
     fields.finish(|option| {
         let place = match option {
             "compression" | "row_group_bytes" if name.value == "file" => {
                 return Some("it is an option of the format `parquet`".to_owned());
             }
             "path" | "options" | "roll_bytes" | "roll_interval" | "compression" | "row_group_bytes" => "of `file`",
-            "format" => "of `file` and `stdout`",
+            "format" => "of `file`, `kafka` and `stdout`",
+            option if KAFKA_OPTIONS.contains(&option) => "of `kafka`",
             _ => return None,
         };
         Some(format!("it is an option {place}, and this is `{}`", name.value))
     });
-    Some(SinkSpec { uid, inputs: inputs?, connector: connector?, parallelism })
+    Some(SinkSpec { uid, inputs: inputs?, connector: connector?, columns, parallelism })
 }
 
-fn connector(name: &str, fields: &mut Reader, folder: &Path) -> Option<SinkConnector> {
+fn connector(name: &str, fields: &mut Reader, folder: &Path, columns: &mut NamedColumns) -> Option<SinkConnector> {
     let format =
         |fields: &mut Reader| fields.choice("format", &FORMATS).map_or(SinkFormat::Json, |format| format.value);
     Some(match name {
@@ -64,6 +83,11 @@ fn connector(name: &str, fields: &mut Reader, folder: &Path) -> Option<SinkConne
             let path = location("path", fields, folder);
             let (format, roll) = (file_format(fields), roll(fields));
             SinkConnector::File(FileSink { path: path?.value, format, roll })
+        }
+        "kafka" => {
+            let (sink, used) = kafka::sink(fields)?;
+            *columns = used;
+            SinkConnector::Kafka(sink)
         }
         "stdout" => SinkConnector::Stdout { format: format(fields) },
         _ => SinkConnector::Blackhole,

@@ -8,12 +8,12 @@ use crate::model::type_name::parse_field;
 use crate::plan::connector::{
     CsvFormat, FileSource, Format, GeneratedEvents, GeneratorSource, SourceConnector, TimeUnit,
 };
-use crate::plan::diagnostic::{Errors, Span, Spanned, all};
+use crate::plan::diagnostic::{Errors, Span, Spanned, all, quoted};
 use crate::plan::location::Location;
 
 use super::reader::{self, Reader, nowhere};
 use super::tree::Entry;
-use super::{location, node, parallelism};
+use super::{kafka, location, node, parallelism};
 
 #[derive(Clone, Debug)]
 pub struct SourceSpec {
@@ -52,20 +52,21 @@ pub struct WatermarkSpec {
 
 const UNITS: [(&str, TimeUnit); 4] =
     [("s", TimeUnit::Seconds), ("ms", TimeUnit::Millis), ("us", TimeUnit::Micros), ("ns", TimeUnit::Nanos)];
-const CONNECTORS: [(&str, &str); 3] = [("file", "file"), ("generator", "generator"), ("stdin", "stdin")];
+const CONNECTORS: [(&str, &str); 4] =
+    [("file", "file"), ("generator", "generator"), ("kafka", "kafka"), ("stdin", "stdin")];
 const FORMATS: [(&str, &str); 3] = [("json", "json"), ("csv", "csv"), ("raw", "raw")];
 const FILE_FORMATS: [(&str, &str); 4] = [("json", "json"), ("csv", "csv"), ("raw", "raw"), ("parquet", "parquet")];
 const EVENTS: [(&str, &str); 2] = [("clicks", "clicks"), ("keyed", "keyed")];
 
 /// Which connectors an option belongs to.
-const OPTIONS: [(&str, &[&str]); 17] = [
+const OPTIONS: [(&str, &[&str]); 25] = [
     ("path", &["file"]),
     ("options", &["file"]),
     ("split_bytes", &["file"]),
     ("follow", &["file"]),
-    ("discover_interval", &["file"]),
-    ("format", &["file", "stdin"]),
-    ("delimiter", &["file", "stdin"]),
+    ("discover_interval", &["file", "kafka"]),
+    ("format", &["file", "kafka", "stdin"]),
+    ("delimiter", &["file", "kafka", "stdin"]),
     ("header", &["file", "stdin"]),
     ("multiline", &["file", "stdin"]),
     ("events", &["generator"]),
@@ -76,6 +77,14 @@ const OPTIONS: [(&str, &[&str]); 17] = [
     ("splits", &["generator"]),
     ("keys", &["generator"]),
     ("per_milli", &["generator"]),
+    ("brokers", &["kafka"]),
+    ("topics", &["kafka"]),
+    ("start", &["kafka"]),
+    ("group", &["kafka"]),
+    ("bounded", &["kafka"]),
+    ("prefetch_bytes_max", &["kafka"]),
+    ("metadata", &["kafka"]),
+    ("properties", &["kafka"]),
 ];
 
 const SPLIT_BYTES: u64 = 64 << 20;
@@ -86,13 +95,15 @@ const DISCOVER_INTERVAL: Micros = Micros(1_000_000);
 pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<SourceSpec> {
     let (uid, mut fields) = node("source", entry, errors)?;
     let name = fields.required("connector", |fields, name| fields.choice(name, &CONNECTORS))?;
-    let place = fields.item("path").map_or(name.span, |path| path.span);
+    let place = ["path", "topics"].into_iter().find(|option| fields.has(option));
+    let place = place.and_then(|option| fields.item(option)).map_or(name.span, |item| item.span);
     let schema = schema(&mut fields);
     let time = time(&mut fields);
     let parallelism = parallelism(&mut fields, max);
     let connector = match name.value {
         "file" => file(&mut fields, folder).map(SourceConnector::File),
         "generator" => generator(&mut fields).map(SourceConnector::Generator),
+        "kafka" => kafka::source(&mut fields).map(SourceConnector::Kafka),
         _ => format(&mut fields).map(|format| SourceConnector::Stdin { format }),
     };
     let splits_as_parallelism = name.value == "generator" && !fields.has("splits");
@@ -116,14 +127,12 @@ fn finish(fields: Reader, connector: &str) {
             Some(if owners.contains(&connector) {
                 match option {
                     "delimiter" | "header" | "multiline" => "it is an option of the format `csv`".to_owned(),
+                    "discover_interval" if connector == "kafka" => "a bounded source looks once".to_owned(),
                     "discover_interval" => "it is for sources with `follow = true`".to_owned(),
                     _ => "it is an option of the generator's `keyed`".to_owned(),
                 }
             } else {
-                {
-                    let owners: Vec<String> = owners.iter().map(|owner| format!("`{owner}`")).collect();
-                    format!("it is an option of {}, and this is `{connector}`", owners.join(" and "))
-                }
+                format!("it is an option of {}, and this is `{connector}`", quoted(owners.iter().copied()))
             })
         }
     });
@@ -175,21 +184,33 @@ fn format_of_lines(name: &str, fields: &mut Reader) -> Option<Format> {
         "json" => Format::Json,
         "raw" => Format::Raw,
         _ => {
-            let delimiter = fields.text("delimiter").map(|text| {
-                let byte = match text.as_bytes() {
-                    [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Some(*byte),
-                    _ => None,
-                };
-                if byte.is_none() {
-                    fields.errors.add(text.span, "`delimiter` must be one ASCII character, no quote and no line break");
-                }
-                byte
-            });
+            let delimiter = delimiter(fields);
             let header = fields.boolean("header").unwrap_or(true);
             let multiline = fields.boolean("multiline").unwrap_or(false);
-            Format::Csv(CsvFormat { delimiter: delimiter.unwrap_or(Some(b','))?, header, multiline })
+            Format::Csv(CsvFormat { delimiter: delimiter?, header, multiline })
         }
     })
+}
+
+/// Of an event that is a message of its own: no line of it is a header, and all of them are it.
+pub(super) fn message_format(fields: &mut Reader) -> Option<Format> {
+    let format = fields.required("format", |fields, name| fields.choice(name, &FORMATS))?;
+    Some(match format.value {
+        "json" => Format::Json,
+        "raw" => Format::Raw,
+        _ => Format::Csv(CsvFormat { delimiter: delimiter(fields)?, header: false, multiline: true }),
+    })
+}
+
+fn delimiter(fields: &mut Reader) -> Option<u8> {
+    let Some(text) = fields.text("delimiter") else { return Some(b',') };
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Some(*byte),
+        _ => {
+            fields.errors.add(text.span, "`delimiter` must be one ASCII character, no quote and no line break");
+            None
+        }
+    }
 }
 
 fn generator(fields: &mut Reader) -> Option<GeneratorSource> {

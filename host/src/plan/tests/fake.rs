@@ -178,6 +178,7 @@ impl Environment for FakeEnvironment {
             }
             SourceConnector::File(_) => Ok(8),
             SourceConnector::Generator(generator) => Ok(usize::from(generator.splits)),
+            SourceConnector::Kafka(source) => Ok(3 * source.topics.len()),
             SourceConnector::Stdin { .. } => Ok(1),
         }
     }

@@ -58,7 +58,7 @@ fn check_rows(payload: &[u8], former: &[FormerState]) {
         keys.push(key, KeyHash::of(key));
     }
     let mut states = widths.map(Values::new);
-    state.load(&keys, &mut states);
+    state.load(&keys, &mut states).expect("memory has what it has");
     assert!(states.iter().all(|values| values.len() == keys.len()));
 }
 

@@ -109,23 +109,23 @@ macro_rules! boundary {
     };
 }
 
-/// `tests/jobs/count.toml` with so many keys and events.
+/// `tests/jobs/count.toml` with so many keys and events, on a backend of ours and the one of Flink's that is like it.
 macro_rules! count {
-    ($name:literal, $about:literal, $keys:literal, $events:literal, $parallelism:literal) => {
+    ($name:literal, $about:literal, $backend:literal / $flink:literal, $keys:literal, $events:literal, $parallelism:literal) => {
         Case {
             name: $name,
             about: $about,
             unit: PER_CORE,
             kind: Kind::Processes {
                 ours: unchecked(
-                    |stand| Ok(count(stand.wasmill("count.toml"), $keys, $events, $parallelism)),
+                    |stand| Ok(count(stand.wasmill("count.toml"), $backend, $keys, $events, $parallelism)),
                     Metric::PerCoreSecond($events),
                 ),
                 references: &[
                     Reference {
                         name: "native",
                         subject: unchecked(
-                            |stand| Ok(count(stand.native_count(), $keys, $events, $parallelism)),
+                            |stand| Ok(count(stand.native_count(), $backend, $keys, $events, $parallelism)),
                             Metric::PerCoreSecond($events),
                         ),
                     },
@@ -133,7 +133,14 @@ macro_rules! count {
                         name: "flink",
                         subject: unchecked(
                             |stand| {
-                                let job = concat!("case=count backend=heap ckpt=0 keys=", $keys, " par=", $parallelism);
+                                let job = concat!(
+                                    "case=count backend=",
+                                    $flink,
+                                    " ckpt=0 keys=",
+                                    $keys,
+                                    " par=",
+                                    $parallelism
+                                );
                                 flink_generator(stand, job)
                             },
                             FLINK_GENERATOR,
@@ -195,10 +202,21 @@ pub const CASES: &[Case] = &[
         unit: PER_CORE,
         kind: Kind::Processes { ours: CLICKS_RAW, references: CLICKS_REFERENCES },
     },
-    count!("count.1k.p1", "a keyed count, a row for each event: 1,000 keys, one slot", 1_000, 50_000_000, 1),
-    count!("count.1k.p2", "the same with two slots", 1_000, 50_000_000, 2),
-    count!("count.1m.p1", "the same with 1,000,000 keys, one slot", 1_000_000, 30_000_000, 1),
-    count!("count.1m.p2", "the same with two slots", 1_000_000, 30_000_000, 2),
+    count!(
+        "count.1k.memory.p1",
+        "a keyed count, a row for each event: 1,000 keys, one slot",
+        "memory" / "heap",
+        1_000,
+        50_000_000,
+        1
+    ),
+    count!("count.1k.memory.p2", "the same with two slots", "memory" / "heap", 1_000, 50_000_000, 2),
+    count!("count.1m.memory.p1", "the same with 1,000,000 keys, one slot", "memory" / "heap", 1_000_000, 30_000_000, 1),
+    count!("count.1m.memory.p2", "the same with two slots", "memory" / "heap", 1_000_000, 30_000_000, 2),
+    count!("count.1k.rocksdb.p1", "1,000 keys in RocksDB, one slot", "rocksdb" / "rocks", 1_000, 50_000_000, 1),
+    count!("count.1k.rocksdb.p2", "the same with two slots", "rocksdb" / "rocks", 1_000, 50_000_000, 2),
+    count!("count.1m.rocksdb.p1", "1,000,000 keys in RocksDB, one slot", "rocksdb" / "rocks", 1_000_000, 10_000_000, 1),
+    count!("count.1m.rocksdb.p2", "the same with two slots", "rocksdb" / "rocks", 1_000_000, 10_000_000, 2),
     pass!("pass.key.p1", "a map of one column and a keyed exchange, one slot", 1),
     pass!("pass.key.p2", "the same with two slots", 2),
 ];
@@ -214,7 +232,8 @@ fn clicks(stand: &Stand, job: &str, parallelism: u32) -> Result<Command> {
     Ok(command)
 }
 
-fn count(mut command: Command, keys: u64, events: u64, parallelism: u32) -> Command {
+fn count(mut command: Command, backend: &str, keys: u64, events: u64, parallelism: u32) -> Command {
+    set(&mut command, "state.backend", backend);
     set(&mut command, "sources.events.keys", keys);
     set(&mut command, "sources.events.count", events);
     set(&mut command, "parallelism", parallelism);

@@ -1,0 +1,122 @@
+//! An open instance of RocksDB: what can go wrong becomes a fault that names its folder.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options, ReadOptions, WriteBatch, WriteOptions};
+
+use crate::model::fault::Fault;
+use crate::model::key_group::KeyGroup;
+
+use super::fault::fault;
+use super::layout::{self, Entry};
+use super::options;
+
+/// Of the writes that go to RocksDB at once.
+const BATCH_BYTES: usize = 1 << 20;
+
+pub struct Instance {
+    db: DB,
+    folder: PathBuf,
+    writes: WriteOptions,
+    batch: WriteBatch,
+    key: Vec<u8>,
+}
+
+impl Instance {
+    /// Opens what is in `folder`, or begins anew there.
+    pub fn open(folder: &Path, options: &Options) -> Result<Self, Fault> {
+        let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
+        let db = DB::open_cf_descriptors(options, folder, [family]).map_err(|error| fault(folder, &error))?;
+        let writes = options::write_options();
+        Ok(Self { db, folder: folder.to_owned(), writes, batch: WriteBatch::default(), key: Vec::new() })
+    }
+
+    fn fault(&self, error: &rocksdb::Error) -> Fault {
+        fault(&self.folder, error)
+    }
+
+    /// Shows `take` the value of each key, in order.
+    pub fn get_many<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+        mut take: impl FnMut(Option<&[u8]>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let family = self.db.cf_handle(FAMILY).ok_or_else(|| Fault::internal("an instance has no column family"))?;
+        for value in self.db.batched_multi_get_cf(&family, keys, false) {
+            take(value.map_err(|error| self.fault(&error))?.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// Puts a row, or removes it if it is empty; RocksDB has it after `write`.
+    pub fn put_row(&mut self, group: KeyGroup, key: &[u8], row: &[u8]) -> Result<(), Fault> {
+        self.key.clear();
+        layout::put_row_key(group, key, &mut self.key);
+        match row.is_empty() {
+            true => self.batch.delete(&self.key),
+            false => self.batch.put(&self.key, row),
+        }
+        if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Hands over what was put.
+    pub fn write(&mut self) -> Result<(), Fault> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.db.write_opt(batch, &self.writes).map_err(|error| self.fault(&error))
+    }
+
+    /// Makes `folder`, which must not exist, an instance of what was written, of links to this one's files.
+    pub fn checkpoint(&self, folder: &Path) -> Result<(), Fault> {
+        let checkpoint = Checkpoint::new(&self.db).map_err(|error| self.fault(&error))?;
+        checkpoint.create_checkpoint(folder).map_err(|error| self.fault(&error))
+    }
+
+    /// Takes over a file of sorted keys, newer than all that it holds.
+    pub fn ingest(&self, file: &Path) -> Result<(), Fault> {
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        self.db.ingest_external_file_opts(&options, vec![file]).map_err(|error| self.fault(&error))
+    }
+
+    /// Removes what does not belong to the groups `start .. end`.
+    pub fn keep_groups(&self, groups: &std::ops::Range<u16>) -> Result<(), Fault> {
+        let family = self.db.cf_handle(FAMILY).ok_or_else(|| Fault::internal("an instance has no column family"))?;
+        let ranges = [([0, 0], layout::group_start(groups.start)), (layout::group_start(groups.end), [0xff, 0xff])];
+        for (start, end) in ranges.iter().filter(|(start, end)| start < end) {
+            self.db.delete_file_in_range(start, end).map_err(|error| self.fault(&error))?;
+            let deleted = self.db.delete_range_cf_opt(&family, start, end, &self.writes);
+            deleted.map_err(|error| self.fault(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Shows `take` everything about `groups`, in order of keys.
+    pub fn scan(
+        &self,
+        groups: &std::ops::Range<u16>,
+        mut take: impl FnMut(Entry<'_>, &[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(layout::group_start(groups.start));
+        options.set_iterate_upper_bound(layout::group_start(groups.end));
+        options.fill_cache(false);
+        options.set_readahead_size(READAHEAD_BYTES);
+        let mut entries = self.db.raw_iterator_opt(options);
+        entries.seek_to_first();
+        while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
+            let entry = layout::parse(key, value).ok_or_else(|| {
+                Fault::invalid(format!("the state in `{}` was not written by this version", self.folder.display()))
+            })?;
+            take(entry, value)?;
+            entries.next();
+        }
+        entries.status().map_err(|error| self.fault(&error))
+    }
+}
+
+const FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
+const READAHEAD_BYTES: usize = 2 << 20;

@@ -1,0 +1,60 @@
+//! What the keys and values of an instance are. Durable: see `NativeForm::RocksDb1`.
+
+use crate::model::key_group::KeyGroup;
+use crate::state::snapshot::Content;
+
+/// Before the keys of a group's rows stands how many there are (u64, little-endian).
+const COUNT: u8 = 0;
+const ROWS: u8 = Content::Rows as u8;
+
+/// The bytes before an encoded key.
+pub const PREFIX_BYTES: usize = 3;
+
+pub fn put_row_key(group: KeyGroup, key: &[u8], into: &mut Vec<u8>) {
+    into.extend_from_slice(&group.0.to_be_bytes());
+    into.push(ROWS);
+    into.extend_from_slice(key);
+}
+
+pub fn count_key(group: KeyGroup) -> [u8; PREFIX_BYTES] {
+    let [high, low] = group.0.to_be_bytes();
+    [high, low, COUNT]
+}
+
+/// The first key of a group, and the one behind the last of the group before it. There are at most 32768 groups.
+pub fn group_start(group: u16) -> [u8; 2] {
+    group.to_be_bytes()
+}
+
+/// What an entry of an instance is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    Count(KeyGroup, u64),
+    Row(KeyGroup, &'a [u8]),
+}
+
+/// `None` = it is none of ours.
+pub fn parse<'a>(key: &'a [u8], value: &[u8]) -> Option<Entry<'a>> {
+    let ([high, low, content], rest) = key.split_first_chunk::<PREFIX_BYTES>()?;
+    let group = KeyGroup(u16::from_be_bytes([*high, *low]));
+    match *content {
+        COUNT => Some(Entry::Count(group, u64::from_le_bytes(value.try_into().ok()?))),
+        ROWS => Some(Entry::Row(group, rest)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_pinned() {
+        let mut key = Vec::new();
+        put_row_key(KeyGroup(258), b"key", &mut key);
+        assert_eq!(key, b"\x01\x02\x01key");
+        assert_eq!(parse(&key, b""), Some(Entry::Row(KeyGroup(258), b"key")));
+        assert_eq!(count_key(KeyGroup(258)), *b"\x01\x02\x00");
+        assert_eq!(parse(b"\x01\x02\x00", &7u64.to_le_bytes()), Some(Entry::Count(KeyGroup(258), 7)));
+    }
+}

@@ -1,0 +1,119 @@
+//! State as it was at a barrier: an instance of links to the files of the one that goes on, and the rows that stood only
+//! in the cache. They meet here, beside the stream.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::model::fault::Fault;
+use crate::model::key_group::{KeyGroup, KeyHash};
+use crate::state::snapshot::{self, ChunkId, ChunkSink, Content, Frozen, NativeForm, NativeSnapshot};
+
+use super::backend::Host;
+use super::cache::DirtyRows;
+use super::instance::Instance;
+use super::layout::Entry;
+use super::sorted_file::SortedFile;
+
+/// Of a chunk of rows: about what is read at once when it is restored.
+const CHUNK_BYTES: usize = 64 << 10;
+
+pub struct FrozenInstance {
+    pub dirty: DirtyRows,
+    pub counts: Vec<(KeyGroup, u64)>,
+    pub groups: Range<u16>,
+    pub max_parallelism: u16,
+    pub is_native: bool,
+    /// Of links; removed when this is dropped.
+    pub folder: PathBuf,
+    pub host: Arc<Host>,
+}
+
+impl Frozen for FrozenInstance {
+    fn write(self: Box<Self>, chunks: &mut dyn ChunkSink) -> Result<(), Fault> {
+        let lasting = self.files()?.into_iter().filter(|name| NativeForm::RocksDb1.never_changes(name)).collect();
+        let mut options = self.host.shared.options();
+        // Nothing that is thrown away at once.
+        options.set_disable_auto_compactions(true);
+        let instance = Instance::open(&self.folder, &options)?;
+        let mut newest = SortedFile::create(&self.folder.join("newest"), &options)?;
+        self.put_newest(&mut newest)?;
+        newest.move_into(&instance)?;
+        if !self.is_native {
+            return write_chunks(&instance, &self.groups, chunks);
+        }
+        drop(instance);
+        let files = self.files()?.into_iter().filter(|name| belongs_to_instance(name)).collect();
+        let groups = self.groups.clone();
+        chunks.put_files(&NativeSnapshot { form: NativeForm::RocksDb1, groups, folder: &self.folder, files, lasting })
+    }
+}
+
+impl FrozenInstance {
+    /// What the linked files have not got, in order of keys.
+    fn put_newest(&self, file: &mut SortedFile) -> Result<(), Fault> {
+        let group = |key: &[u8]| KeyHash::of(key).group(self.max_parallelism);
+        let mut rows: Vec<_> = self.dirty.iter().map(|(key, row)| (group(key), key, row)).collect();
+        rows.sort_unstable_by_key(|(group, key, _)| (*group, *key));
+        let mut rows = rows.into_iter().peekable();
+        for (group, keys) in &self.counts {
+            file.put_count(*group, *keys)?;
+            while let Some((_, key, row)) = rows.next_if(|(of, ..)| of == group) {
+                file.put_row(*group, key, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> Result<BTreeSet<String>, Fault> {
+        files(&self.folder).map_err(|error| {
+            Fault::unavailable(format!("cannot list the working folder `{}`: {error}", self.folder.display()))
+        })
+    }
+}
+
+impl Drop for FrozenInstance {
+    fn drop(&mut self) {
+        // What is left goes with the working folder.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn files(folder: &Path) -> io::Result<BTreeSet<String>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// The others are notes, locks and the empty log.
+fn belongs_to_instance(name: &str) -> bool {
+    NativeForm::RocksDb1.never_changes(name) || name == "CURRENT" || name.starts_with("MANIFEST-")
+}
+
+/// All rows, as the memory backend writes them too.
+fn write_chunks(instance: &Instance, groups: &Range<u16>, chunks: &mut dyn ChunkSink) -> Result<(), Fault> {
+    let mut payload = Vec::new();
+    let (mut id, mut entries) = (ChunkId { group: KeyGroup(groups.start), content: Content::Rows, number: 0 }, 0);
+    instance.scan(groups, |entry, row| {
+        let Entry::Row(group, key) = entry else { return Ok(()) };
+        if group != id.group || payload.len() >= CHUNK_BYTES {
+            put(id, &mut entries, &mut payload, chunks)?;
+            let number = if group == id.group { id.number + 1 } else { 0 };
+            id = ChunkId { group, number, ..id };
+        }
+        snapshot::put_entry(&mut payload, key, row);
+        entries += 1;
+        Ok(())
+    })?;
+    put(id, &mut entries, &mut payload, chunks)
+}
+
+fn put(id: ChunkId, entries: &mut u32, payload: &mut Vec<u8>, chunks: &mut dyn ChunkSink) -> Result<(), Fault> {
+    if *entries > 0 {
+        chunks.put(id, *entries, payload)?;
+    }
+    *entries = 0;
+    payload.clear();
+    Ok(())
+}

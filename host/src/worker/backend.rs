@@ -1,0 +1,45 @@
+//! Where the operators of a job keep their state.
+
+use crate::model::fault::Fault;
+use crate::model::id::Slot;
+use crate::model::key_group::groups_of;
+use crate::plan::descriptor::Descriptor;
+use crate::plan::graph::{Node, Plan};
+use crate::plan::state_backend::StateBackend;
+use crate::state::KeyedState;
+use crate::state::memory::MemoryState;
+use crate::storage::rocksdb::{RocksDb, Scope};
+
+pub enum Backend {
+    Memory,
+    RocksDb(RocksDb),
+}
+
+impl Backend {
+    pub fn start(settings: &StateBackend) -> Result<Self, Fault> {
+        Ok(match settings {
+            StateBackend::Memory => Self::Memory,
+            StateBackend::RocksDb(plan) => Self::RocksDb(RocksDb::start(plan)?),
+        })
+    }
+
+    /// The empty state of a node in a slot.
+    pub fn open(
+        &self,
+        plan: &Plan,
+        node: &Node,
+        slot: Slot,
+        descriptor: &Descriptor,
+    ) -> Result<Box<dyn KeyedState>, Fault> {
+        let widths: Vec<_> = descriptor.states.iter().map(|state| state.width()).collect();
+        match self {
+            Self::RocksDb(rocksdb) if !widths.is_empty() => {
+                let groups = groups_of(slot, node.parallelism, plan.max_parallelism);
+                let is_native = plan.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_incremental);
+                let scope = Scope { widths, groups, max_parallelism: plan.max_parallelism, is_native };
+                Ok(Box::new(rocksdb.open(&node.uid, slot, scope).map_err(|fault| fault.at(&node.uid))?))
+            }
+            _ => Ok(Box::new(MemoryState::new(plan.max_parallelism, widths))),
+        }
+    }
+}
