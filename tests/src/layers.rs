@@ -20,14 +20,14 @@ const LAYERS: &[(&str, u8)] = &[
     ("cli", 6),
 ];
 
-/// What only some folders may name, and those folders, as paths begin.
+/// What only some folders may name, and those folders, or parts of them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime::", &["sandbox"]),
     ("tokio::", &["store", "control", "cli"]),
     ("object_store::", &["store"]),
     ("use rocksdb::", &["storage/rocksdb"]),
     ("clap::", &["cli"]),
-    ("std::fs", &["sandbox", "connectors", "storage/rocksdb", "store", "toolchain", "cli"]),
+    ("std::fs", &["sandbox", "connectors", "storage/rocksdb", "store", "toolchain", "control/socket", "cli"]),
     ("std::net", &["connectors", "control"]),
     ("std::thread", &["sandbox", "connectors", "worker", "control", "cli"]),
     ("std::sync::Mutex", &["sandbox", "connectors", "control"]),

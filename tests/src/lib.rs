@@ -15,6 +15,8 @@ mod kafka;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod processing_time;

@@ -1,12 +1,13 @@
 //! How `run` shows progress: a line for each node that is redrawn in place or, without a terminal, log lines.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::control::checkpoint::progress::CheckpointProgress;
 use crate::control::progress::{NodeProgress, OperatorMetrics, Totals};
 use crate::model::time::Timestamp;
 
@@ -17,6 +18,7 @@ pub struct View {
 
 struct Screen {
     all: MultiProgress,
+    /// One for each node, and one for the checkpoints.
     lines: Vec<ProgressBar>,
 }
 
@@ -37,23 +39,30 @@ impl View {
         Self { screen, quiet }
     }
 
-    pub fn show(&mut self, nodes: &[NodeProgress]) {
+    /// `checkpoints` is `None` where the job makes none.
+    pub fn show(&mut self, nodes: &[NodeProgress], checkpoints: Option<&CheckpointProgress>, restarts: u32) {
+        let last = checkpoints.map(|checkpoints| checkpoint_line(checkpoints, restarts, now()));
+        let texts: Vec<String> = nodes.iter().map(line).chain(last).collect();
         let Some(screen) = &mut self.screen else {
             if !self.quiet {
-                nodes.iter().for_each(|node| tracing::info!("{}", line(node)));
+                texts.iter().for_each(|text| tracing::info!("{text}"));
             }
             return;
         };
-        while screen.lines.len() < nodes.len() {
+        while screen.lines.len() < texts.len() {
             let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{msg}").expect("a template"));
             screen.lines.push(screen.all.add(bar));
         }
-        for (bar, node) in screen.lines.iter().zip(nodes) {
-            bar.set_message(line(node));
+        for (bar, text) in screen.lines.iter().zip(texts) {
+            bar.set_message(text);
         }
     }
 
     pub fn note(&self, text: &str) {
+        tracing::info!("{text}");
+    }
+
+    pub fn warn(&self, text: &str) {
         tracing::warn!("{text}");
     }
 
@@ -117,6 +126,42 @@ fn line(node: &NodeProgress) -> String {
         text.push_str(&format!("  dead letters {}", HumanCount(node.dead_letters)));
     }
     text
+}
+
+/// The line of a job's checkpoints.
+pub fn checkpoint_line(checkpoints: &CheckpointProgress, restarts: u32, now: Timestamp) -> String {
+    let mut text = format!("{:<16} ", "checkpoints");
+    match &checkpoints.last_completed_checkpoint {
+        None => text.push_str("none complete yet"),
+        Some(last) => {
+            let age = Duration::from_micros(now.0.saturating_sub(last.completed_at).max(0).unsigned_abs());
+            let took = Duration::from_millis(last.checkpoint_duration_ms);
+            text.push_str(&format!(
+                "{} {} complete {} ago, took {}, {} written of {}",
+                last.kind,
+                last.checkpoint,
+                short(age),
+                humantime::format_duration(took),
+                BinaryBytes(last.checkpoint_size_bytes),
+                BinaryBytes(last.full_size_bytes),
+            ));
+        }
+    }
+    if let Some(checkpoint) = checkpoints.in_progress_checkpoint {
+        text.push_str(&format!("  {checkpoint} under way"));
+    }
+    if checkpoints.failed_checkpoints > 0 {
+        text.push_str(&format!("  failed {}", checkpoints.failed_checkpoints));
+    }
+    if restarts > 0 {
+        text.push_str(&format!("  restarts {restarts}"));
+    }
+    text
+}
+
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_micros() as i64)
 }
 
 /// Whole seconds, and at most two units: a lag of years is not read to the second.

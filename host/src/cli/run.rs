@@ -1,19 +1,21 @@
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::ctrl_c;
 
 use super::job_file::JobFile;
-use super::progress_view::View;
+use super::progress_view::{View, now};
+use crate::control::calls::{Calls, Outcome};
 use crate::control::checkpoint::claim::StartFrom;
-use crate::control::job::{Job, Options};
-use crate::control::progress::{Sampler, operator_metrics, totals};
+use crate::control::job::{Job, Options, no_checkpoints};
+use crate::control::progress::{Sampler, operator_metrics, status, totals};
 use crate::control::restart::Restarts;
+use crate::control::socket::protocol::JobState;
 use crate::model::fail_point;
 use crate::model::fault::{Fault, FaultKind};
-use crate::model::time::Timestamp;
 use crate::plan::graph::Plan;
 
 /// How often progress is shown: on a terminal, and as a log line.
@@ -25,15 +27,17 @@ const FAIL_POINT: &str = "WASMILL_FAIL_POINT";
 
 /// Run a job in this process, until its sources end or Ctrl-C stops it
 ///
-/// Shows events per second, watermarks and where time goes. A job with `[checkpoints]` goes on from its last complete
-/// checkpoint, if there is one; Ctrl-C makes a last one, so that the same command goes on from there. Without
+/// Shows events per second, watermarks, checkpoints and where time goes. A job with `[checkpoints]` goes on from its last
+/// complete checkpoint, if there is one; Ctrl-C makes a last one, so that the same command goes on from there. Without
 /// checkpoints, Ctrl-C stops the sources and finishes what is in flight: windows fire, sinks close. The second Ctrl-C
-/// stops at once.
+/// stops at once. A job that had finished is not run again, unless with `--fresh`.
+///
+/// While a job with checkpoints runs, `wasmill status`, `savepoint` and `stop` reach it.
 #[derive(Debug, Args)]
 pub struct Run {
     #[command(flatten)]
     job: JobFile,
-    /// Start from this checkpoint: its folder, or the URL of it
+    /// Start from this checkpoint or savepoint: its folder, or the URL of it
     #[arg(long, value_name = "PATH", conflicts_with = "fresh")]
     from: Option<String>,
     /// Start from nothing, although there is a checkpoint
@@ -42,6 +46,10 @@ pub struct Run {
     /// Drop state of the checkpoint that the job has no place for
     #[arg(long)]
     allow_non_restored_state: bool,
+    /// Folder of the job's control socket [default: beside the checkpoints; for those in an object store,
+    /// $XDG_RUNTIME_DIR/wasmill]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// No progress, only warnings and errors
     #[arg(long, short)]
     quiet: bool,
@@ -56,7 +64,7 @@ impl Run {
         }
         let plan = Arc::new(self.job.plan()?);
         if plan.checkpoints.is_none() && (self.from.is_some() || self.fresh) {
-            anyhow::bail!("the job `{}` makes no checkpoints: give it a table `[checkpoints]`", plan.name);
+            return Err(no_checkpoints(&plan.name).into());
         }
         let from = match (self.from, self.fresh) {
             (Some(path), _) => StartFrom::Path(path),
@@ -66,7 +74,9 @@ impl Run {
         let options = Options { from, may_drop_state: self.allow_non_restored_state, ..Options::default() };
         let every = if terminal { REDRAW } else { LOG_EVERY };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(Attempts { plan, options, view, every, stopping: false }.run())
+        let restarts = Restarts::new(plan.restart);
+        let attempts = Attempts { plan, options, view, every, restarts, stopping: false };
+        runtime.block_on(attempts.run(self.state_dir))
     }
 }
 
@@ -76,65 +86,105 @@ struct Attempts {
     options: Options,
     view: View,
     every: Duration,
+    restarts: Restarts,
     stopping: bool,
 }
 
 impl Attempts {
-    async fn run(mut self) -> anyhow::Result<()> {
-        let mut restarts = Restarts::new(self.plan.restart);
+    async fn run(mut self, state_dir: Option<PathBuf>) -> anyhow::Result<()> {
         // A job that cannot even start the first time is not tried again: somebody is there to see it.
         let mut job = Job::start(Arc::clone(&self.plan), &self.options)?;
+        let checkpoints = self.plan.checkpoints.as_ref().filter(|_| job.has_checkpoints());
+        let mut calls = Calls::open(&self.plan.name, checkpoints, state_dir.as_deref());
         loop {
             let started = Instant::now();
-            let Err(fault) = self.watch(job).await? else { return Ok(()) };
-            job = self.start_again(fault, started, &mut restarts).await?;
+            let ended = self.watch(&mut job, &mut calls).await?;
+            let last = job.checkpoint_progress().last_completed_checkpoint;
+            drop(job);
+            let again = match ended {
+                Ok(()) => Ok(None),
+                Err(fault) => self.start_again(fault, started, &mut calls).await?.map(Some),
+            };
+            match again {
+                Ok(Some(next)) => job = next,
+                Ok(None) => {
+                    calls.close(&Ok(()), last).await;
+                    return Ok(());
+                }
+                Err(fault) => {
+                    calls.close(&Err(fault.clone()), None).await;
+                    return Err(fault.into());
+                }
+            }
         }
     }
 
-    /// Waits as long as the restart strategy says, and starts the job from its last checkpoint.
+    /// Waits as long as the restart strategy says, and starts the job from its last checkpoint. The inner error is why
+    /// the job has failed for good.
     async fn start_again(
         &mut self,
         mut fault: Fault,
         started: Instant,
-        restarts: &mut Restarts,
-    ) -> anyhow::Result<Job> {
+        calls: &mut Calls,
+    ) -> anyhow::Result<Result<Job, Fault>> {
         self.options.from = StartFrom::Latest;
         let mut ran = started.elapsed();
         loop {
             let may = fault.kind != FaultKind::Superseded && !self.stopping;
-            let Some(delay) = may.then(|| restarts.after_failure(now(), ran.into())).flatten() else {
-                return Err(fault.into());
+            let Some(delay) = may.then(|| self.restarts.after_failure(now(), ran.into())).flatten() else {
+                return Ok(Err(fault));
             };
             let delay = Duration::from(delay);
-            let count = restarts.count();
-            self.view.note(&format!("the job has failed and starts again in {delay:.1?} (restart {count}): {fault}"));
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                pressed = ctrl_c() => {
-                    pressed?;
-                    return Err(fault.into());
+            let count = self.restarts.count();
+            self.view.warn(&format!("the job has failed and starts again in {delay:.1?} (restart {count}): {fault}"));
+            let mut waiting = std::pin::pin!(tokio::time::sleep(delay));
+            loop {
+                tokio::select! {
+                    () = &mut waiting => break,
+                    call = calls.next() => calls.refuse(call),
+                    pressed = ctrl_c() => {
+                        pressed?;
+                        return Ok(Err(fault));
+                    }
                 }
             }
             match Job::start(Arc::clone(&self.plan), &self.options) {
-                Ok(job) => return Ok(job),
+                Ok(job) => return Ok(Ok(job)),
                 Err(again) => (fault, ran) = (again, Duration::ZERO),
             }
         }
     }
 
     /// Shows a start of the job until it ends.
-    async fn watch(&mut self, mut job: Job) -> anyhow::Result<Result<(), Fault>> {
+    async fn watch(&mut self, job: &mut Job, calls: &mut Calls) -> anyhow::Result<Result<(), Fault>> {
         let started = Instant::now();
-        if let Some(checkpoint) = job.started_from {
-            self.view.note(&format!("going on from checkpoint {checkpoint}"));
+        if let Some(intent) = &job.unfinished_stop {
+            self.view.warn(&intent.to_string());
         }
-        let mut sampler = Sampler::new(&job);
+        if let Some(started_from) = &job.started_from {
+            self.view.note(&started_from.to_string());
+            if started_from.is_finished {
+                return Ok(job.end().await);
+            }
+        }
+        let mut sampler = Sampler::new(job);
         let mut ticks = tokio::time::interval(self.every);
         ticks.tick().await;
         let ended = loop {
             tokio::select! {
                 ended = job.end() => break ended,
-                _ = ticks.tick() => self.view.show(&sampler.sample(&job)),
+                _ = ticks.tick() => {
+                    let checkpoints = job.has_checkpoints().then(|| job.checkpoint_progress());
+                    self.view.show(&sampler.sample(job), checkpoints.as_ref(), self.restarts.count());
+                }
+                call = calls.next() => {
+                    let state = if self.stopping { JobState::Stopping } else { JobState::Running };
+                    let restarts = self.restarts.count();
+                    match calls.serve(call, job, || status(job, state, started.elapsed(), restarts)) {
+                        Outcome::Served => {}
+                        Outcome::Stopping => self.stopping = true,
+                    }
+                }
                 pressed = ctrl_c() => {
                     pressed?;
                     if std::mem::replace(&mut self.stopping, true) {
@@ -149,12 +199,7 @@ impl Attempts {
                 }
             }
         };
-        self.view.finish(totals(&job), &operator_metrics(&job), started.elapsed(), ended.is_ok());
+        self.view.finish(totals(job), &operator_metrics(job), started.elapsed(), ended.is_ok());
         Ok(ended)
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(since.as_micros() as i64)
 }

@@ -14,13 +14,17 @@ pub use blackhole::Blackhole;
 pub use dead_letters::DeadLetters;
 pub use generator::write::write_events;
 
+use arrow_array::RecordBatch;
+
 use crate::dataplane::sink_writer::{Committable, SinkWriter};
-use crate::dataplane::split::SplitEnumerator;
+use crate::dataplane::split::{ReadLimits, SplitEnumerator};
 use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot, Uid};
 use crate::model::schema::Schema;
 use crate::plan::connector::{DeadLetterFile, SinkConnector, SourceConnector, SourcePlan};
+
+use format::Decoder;
 
 /// The splits of a source that one slot of `slots` reads.
 pub fn open_source(plan: &SourcePlan, slot: Slot, slots: Parallelism) -> Result<Box<dyn SplitEnumerator>, Fault> {
@@ -29,6 +33,19 @@ pub fn open_source(plan: &SourcePlan, slot: Slot, slots: Parallelism) -> Result<
         SourceConnector::Generator(source) => generator::open(source, &plan.schema, slot, slots),
         SourceConnector::Kafka(source) => kafka::open_source(source, &plan.schema, slot, slots),
         SourceConnector::Stdin { format } => stdin::open(format, &plan.schema, slot),
+    }
+}
+
+/// One row from JSON, as sources decode it. The error says what is wrong with the text.
+pub fn decode_json_row(schema: &Schema, text: &str) -> Result<RecordBatch, String> {
+    let mut decoder = format::json::JsonDecoder::new(schema);
+    let input = format::Input { bytes: text.as_bytes(), offset: 0, is_last: true };
+    decoder.decode(input, ReadLimits { rows_max: 1, bytes_max: text.len().max(1) });
+    let rows = decoder.decoded().finish();
+    match rows.refused.into_iter().next() {
+        Some(refused) => Err(refused.reason),
+        None if rows.records.num_rows() == 1 => Ok(rows.records),
+        None => Err("it is empty".to_owned()),
     }
 }
 

@@ -1,11 +1,13 @@
 //! A running job: its slot threads and the thread that makes its checkpoints, from one start to its end or a fault.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use crate::dataplane::metrics::NodeMetrics;
 use crate::dataplane::snapshot::{Restored, TaskSnapshot};
@@ -13,30 +15,62 @@ use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::plan::graph::Plan;
+use crate::storage::manifest::Kind;
 use crate::worker::operators::{self, MakeProcess, Start};
 use crate::worker::slot::{Order, Reports, SlotLoop, TaskId, TaskTime};
-use crate::worker::wiring::{WiredSlot, wire};
+use crate::worker::wiring::{Wired, WiredSlot, wire};
 
 use super::checkpoint::claim::StartFrom;
 use super::checkpoint::claim::{self, Claimed};
 use super::checkpoint::driver::{self, Mailbox, Means, Notice, panicked};
+use super::checkpoint::intent::Intent;
+use super::checkpoint::progress::CheckpointProgress;
 use super::checkpoint::restore::Origin;
+use super::checkpoint::savepoint::SavepointOrder;
 
 pub struct Job {
     pub plan: Arc<Plan>,
-    /// The number of the checkpoint that it started from.
-    pub started_from: Option<CheckpointId>,
+    /// The checkpoint that it started from.
+    pub started_from: Option<StartedFrom>,
+    /// The last start of the job was to be stopped, and was not.
+    pub unfinished_stop: Option<Intent>,
     /// By node, then by slot.
     pub metrics: Vec<Vec<Arc<NodeMetrics>>>,
     pub times: Vec<Vec<Arc<TaskTime>>>,
     slots: Arc<Vec<Mailbox>>,
     /// `None` = the job makes no checkpoints.
     checkpoints: Option<Sender<Notice>>,
+    checkpoint_progress: watch::Receiver<CheckpointProgress>,
     /// One message for each thread that ended.
     ended: UnboundedReceiver<Result<(), Fault>>,
     running: usize,
-    /// The first, while other threads have not ended yet.
+    /// The first.
     fault: Option<Fault>,
+}
+
+/// A checkpoint that a job has started from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartedFrom {
+    pub checkpoint: CheckpointId,
+    pub kind: Kind,
+    /// Its folder or URL.
+    pub path: String,
+    /// All had been read and every window had fired: nothing was started.
+    pub is_finished: bool,
+}
+
+impl fmt::Display for StartedFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { checkpoint, kind, path, is_finished } = self;
+        match is_finished {
+            false => write!(f, "going on from {kind} {checkpoint} in {path}"),
+            true => write!(
+                f,
+                "the job had finished with {kind} {checkpoint} in {path}: all was read or drained, and there is nothing to \
+                 do; `--fresh` runs it from nothing"
+            ),
+        }
+    }
 }
 
 /// How a job is started.
@@ -54,7 +88,8 @@ impl Default for Options {
 }
 
 impl Job {
-    /// Opens everything that the plan names, then starts the threads. Blocks while it reads the checkpoint's manifest.
+    /// Opens everything that the plan names, then starts the threads. Blocks while it reads the checkpoint's manifest. A
+    /// job that had finished (`StartedFrom::is_finished`) ends at once: what it has decided on is published, no more.
     pub fn start(plan: Arc<Plan>, options: &Options) -> Result<Self, Fault> {
         let claimed = plan
             .checkpoints
@@ -62,7 +97,11 @@ impl Job {
             .map(|checkpoints| claim::claim(&plan, checkpoints, &options.from, options.may_drop_state))
             .transpose()?;
         let incarnation = claimed.as_ref().map(|claimed| Incarnation::of(&claimed.decisions));
-        let wired = wire(Start { plan: &plan, make: options.make, incarnation })?;
+        let started_from = claimed.as_ref().and_then(|claimed| claimed.origin.as_ref()).map(StartedFrom::from);
+        let wired = match started_from.as_ref().is_some_and(|started_from| started_from.is_finished) {
+            true => Wired::nothing(&plan),
+            false => wire(Start { plan: &plan, make: options.make, incarnation })?,
+        };
         let mut orders = Vec::new();
         let mailbox = |slot: &WiredSlot| {
             let (sender, receiver) = channel();
@@ -77,22 +116,24 @@ impl Job {
             .flat_map(|(slot, number)| (0..slot.tasks.len()).map(move |task| TaskId { slot: Slot(number), task }));
         let tasks: BTreeSet<TaskId> = tasks.collect();
         let (ends, ended) = unbounded_channel();
+        let (progress, checkpoint_progress) = watch::channel(CheckpointProgress::default());
         let mut job = Self {
-            started_from: None,
+            started_from,
+            unfinished_stop: claimed.as_ref().and_then(|claimed| claimed.unfinished_stop.clone()),
             metrics: wired.metrics,
             times: wired.times,
             slots,
             checkpoints: None,
+            checkpoint_progress,
             ended,
             running: 0,
             fault: None,
             plan,
         };
         let origin = match claimed {
-            None => None,
-            Some(claimed) => job.make_checkpoints(claimed, tasks, &ends)?,
+            Some(claimed) if !wired.slots.is_empty() => job.make_checkpoints(claimed, tasks, progress, &ends)?,
+            _ => None,
         };
-        job.started_from = origin.as_ref().map(|origin| CheckpointId(origin.manifest.checkpoint));
         for ((number, slot), orders) in (0..).zip(wired.slots).zip(orders) {
             job.run_slot(Slot(number), slot, orders, origin.as_ref(), ends.clone())?;
         }
@@ -104,6 +145,7 @@ impl Job {
         &mut self,
         claimed: Claimed,
         tasks: BTreeSet<TaskId>,
+        progress: watch::Sender<CheckpointProgress>,
         ends: &UnboundedSender<Result<(), Fault>>,
     ) -> Result<Option<Origin>, Fault> {
         let (sender, notices) = channel();
@@ -119,7 +161,7 @@ impl Job {
             kept: claimed.kept,
         };
         let own = sender.clone();
-        self.spawn("checkpoints".to_owned(), ends.clone(), move || driver::run(means, &notices, &own))?;
+        self.spawn("checkpoints".to_owned(), ends.clone(), move || driver::run(means, &notices, &own, progress))?;
         self.checkpoints = Some(sender);
         Ok(claimed.origin)
     }
@@ -165,7 +207,7 @@ impl Job {
             let Some(ended) = self.ended.recv().await else { break };
             self.running -= 1;
             if let (Err(fault), None) = (ended, &self.fault) {
-                // Whoever waits may give up before the other threads have ended, and must hear of it the next time.
+                // Kept here: this wait may be cancelled, and begun again.
                 self.fault = Some(fault);
                 self.abort();
             }
@@ -188,6 +230,26 @@ impl Job {
         }
     }
 
+    /// The same, after the sources have ended as if all had been read: the last watermark passes, windows fire.
+    pub fn drain(&self) {
+        match &self.checkpoints {
+            Some(notices) => drop(notices.send(Notice::Drain)),
+            None => self.slots.iter().for_each(|slot| slot.send(Order::Drain)),
+        }
+    }
+
+    /// Whoever ordered it is answered when the savepoint is complete, or has failed; dropped, the job is over.
+    pub fn savepoint(&self, order: SavepointOrder) {
+        match &self.checkpoints {
+            Some(notices) => drop(notices.send(Notice::Savepoint(order))),
+            None => order.refuse(no_checkpoints(&self.plan.name)),
+        }
+    }
+
+    pub fn checkpoint_progress(&self) -> CheckpointProgress {
+        self.checkpoint_progress.borrow().clone()
+    }
+
     pub fn abort(&self) {
         if let Some(notices) = &self.checkpoints {
             let _ = notices.send(Notice::Abort);
@@ -200,6 +262,22 @@ impl Drop for Job {
     fn drop(&mut self) {
         self.abort();
     }
+}
+
+impl From<&Origin> for StartedFrom {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            checkpoint: CheckpointId(origin.manifest.checkpoint),
+            kind: origin.manifest.kind,
+            path: origin.path(),
+            is_finished: origin.manifest.is_finished,
+        }
+    }
+}
+
+/// What to say where something of a job is asked for that only checkpoints give.
+pub fn no_checkpoints(name: &str) -> Fault {
+    Fault::invalid(format!("the job `{name}` makes no checkpoints: give it a table `[checkpoints]`"))
 }
 
 /// Tells the driver, if there is one.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::dataplane::histogram::Distribution;
 use crate::dataplane::metrics::NodeMetrics;
@@ -11,6 +11,7 @@ use crate::model::time::{Micros, Timestamp};
 use crate::plan::graph::{Node, NodeKind, ProcessPlan};
 
 use super::job::Job;
+use super::socket::protocol::{JobState, JobStatus, NodeStatus};
 
 /// One node since the last sample, all slots together.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +128,33 @@ pub fn totals(job: &Job) -> Totals {
         }
     }
     totals
+}
+
+/// The job as other processes are told of it.
+pub fn status(job: &Job, state: JobState, uptime: Duration, restarts: u32) -> JobStatus {
+    let nodes = job.plan.nodes.iter().zip(&job.metrics).map(|(node, slots)| {
+        let sum = |counter: fn(&NodeMetrics) -> u64| -> u64 { slots.iter().map(|slot| counter(slot)).sum() };
+        let watermark = slots.iter().map(|slot| slot.watermark()).min().unwrap_or(Timestamp::MIN);
+        let is_said = !matches!(watermark, Timestamp::MIN | Timestamp::MAX);
+        NodeStatus {
+            uid: node.uid.as_str().to_owned(),
+            records_in_total: sum(|slot| slot.records_in.load(Relaxed)),
+            records_out_total: sum(|slot| slot.records_out.load(Relaxed)),
+            late_records_total: sum(|slot| slot.late_records.load(Relaxed)),
+            dead_letters_total: sum(|slot| slot.dead_letters.load(Relaxed)),
+            current_watermark_ms: is_said.then(|| watermark.0.div_euclid(1_000)),
+        }
+    });
+    JobStatus {
+        job: job.plan.name.clone(),
+        state,
+        process_id: std::process::id(),
+        uptime_ms: uptime.as_millis() as u64,
+        restarts_total: restarts,
+        started_from: job.started_from.as_ref().map(|started_from| started_from.checkpoint.0),
+        checkpoints: job.checkpoint_progress(),
+        nodes: nodes.collect(),
+    }
 }
 
 /// The metrics of the job's operators so far; those that have none are left out.

@@ -9,6 +9,8 @@
 //! - text and bytes their bytes with 00 written as 00 FF, then 00 (as in FoundationDB's tuple layer);
 //! - bytes of a fixed length as they are.
 
+pub mod json;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -279,6 +281,14 @@ fn order_f64(value: f64) -> u64 {
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
+fn f32_of(bits: u32) -> f32 {
+    f32::from_bits(if bits >> 31 == 0 { !bits } else { bits & !(1 << 31) })
+}
+
+fn f64_of(bits: u64) -> f64 {
+    f64::from_bits(if bits >> 63 == 0 { !bits } else { bits & !(1 << 63) })
+}
+
 /// The columns of encoded keys, a row for each.
 ///
 /// # Panics
@@ -317,14 +327,8 @@ fn decode_column(keys: &mut [&[u8]], data_type: &DataType) -> Result<ArrayRef, S
         DataType::U16 => primitive::<UInt16Type, 2>(keys, u16::from_be_bytes)?,
         DataType::U32 => primitive::<UInt32Type, 4>(keys, u32::from_be_bytes)?,
         DataType::U64 => primitive::<UInt64Type, 8>(keys, u64::from_be_bytes)?,
-        DataType::F32 => primitive::<Float32Type, 4>(keys, |b| {
-            let bits = u32::from_be_bytes(b);
-            f32::from_bits(if bits >> 31 == 0 { !bits } else { bits & !(1 << 31) })
-        })?,
-        DataType::F64 => primitive::<Float64Type, 8>(keys, |b| {
-            let bits = u64::from_be_bytes(b);
-            f64::from_bits(if bits >> 63 == 0 { !bits } else { bits & !(1 << 63) })
-        })?,
+        DataType::F32 => primitive::<Float32Type, 4>(keys, |b| f32_of(u32::from_be_bytes(b)))?,
+        DataType::F64 => primitive::<Float64Type, 8>(keys, |b| f64_of(u64::from_be_bytes(b)))?,
         DataType::Date => primitive::<Date32Type, 4>(keys, |b| i32::from_be_bytes(flip(b)))?,
         DataType::Duration => primitive::<DurationMicrosecondType, 8>(keys, |b| i64::from_be_bytes(flip(b)))?,
         DataType::Timestamp => {

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod fail_point;
 pub mod fault;
 pub mod id;
+pub mod json;
 pub mod key;
 pub mod key_group;
 pub mod message;

@@ -1,6 +1,8 @@
 //! Encoded values of states and accumulators: a column of byte strings, all of one width or each of its own. What the
 //! bytes mean stands in the state's schema (`wit/values.md`).
 
+pub mod json;
+
 /// A column of encoded values; a missing one is absent state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Values {

@@ -7,6 +7,7 @@ use crate::model::id::Parallelism;
 use super::diagnostic::{Errors, JobText, SpecErrors};
 use super::environment::Environment;
 use super::graph::Plan;
+use super::spec::JobSpec;
 use super::{resolve, spec};
 
 /// Plans the job that `text`, the content of the file `path`, says with `overrides` (`name.name=value`, as of `--set`).
@@ -19,12 +20,25 @@ pub fn load(
     cores: Parallelism,
     env: &mut dyn Environment,
 ) -> Result<Plan, SpecErrors> {
+    checked(path, text, overrides, |job, errors| resolve::resolve(&job, cores, env, errors))
+}
+
+/// The same without a look at the world: for what needs no plan.
+pub fn read(path: &Path, text: &str, overrides: &[String]) -> Result<JobSpec, SpecErrors> {
+    checked(path, text, overrides, |job, _| Some(job))
+}
+
+fn checked<T>(
+    path: &Path,
+    text: &str,
+    overrides: &[String],
+    then: impl FnOnce(JobSpec, &Errors) -> Option<T>,
+) -> Result<T, SpecErrors> {
     let text = JobText::new(&path.display().to_string(), text, overrides);
     let errors = Errors::default();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let plan = spec::read(&text, folder, &errors).and_then(|job| resolve::resolve(&job, cores, env, &errors));
-    match plan {
-        Some(plan) if errors.is_empty() => Ok(plan),
+    match spec::read(&text, folder, &errors).and_then(|job| then(job, &errors)) {
+        Some(result) if errors.is_empty() => Ok(result),
         _ => Err(SpecErrors::new(text, errors.into_list())),
     }
 }

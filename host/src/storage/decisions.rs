@@ -109,6 +109,21 @@ impl Decisions {
         self.incarnation
     }
 
+    /// Whether another host has claimed the job since: what goes wrong then is its doing.
+    pub fn is_superseded(&self) -> Result<bool, Fault> {
+        Ok(self.store.list(FOLDER)?.iter().filter_map(|key| number(key)).any(|number| number > self.last))
+    }
+
+    /// What to tell of a fault, at the job called `job`.
+    pub fn explain(&self, fault: Fault, job: &str) -> Fault {
+        match self.is_superseded() {
+            Ok(true) => Fault::superseded(format!(
+                "another host has taken over the job `{job}`: this one stops, and has changed nothing since"
+            )),
+            Ok(false) | Err(_) => fault,
+        }
+    }
+
     /// Whether the checkpoint is complete now; if not, another host has taken the job over. After an error it may be
     /// either: ask again.
     pub fn complete(&mut self, manifest: ManifestRef) -> Result<bool, Fault> {

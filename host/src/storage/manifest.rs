@@ -1,6 +1,7 @@
 //! The manifest of a checkpoint: everything that it consists of. JSON, written last, after every file that it names is
 //! durable.
 
+use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct Manifest {
     pub max_parallelism: u16,
     /// Every source has been read to its end, and nothing follows.
     pub is_finished: bool,
+    /// Nothing was read after it: the job was stopped with it, or had finished.
+    #[serde(default)]
+    pub stops: bool,
     pub nodes: Vec<NodeRecord>,
 }
 
@@ -206,6 +210,7 @@ impl Manifest {
             key_encoding: KEY_ENCODING_VERSION,
             max_parallelism,
             is_finished: false,
+            stops: false,
             nodes: Vec::new(),
         }
     }
@@ -245,7 +250,10 @@ impl Manifest {
     pub fn read(store: &Store, reference: &ManifestRef) -> Result<Self, Fault> {
         let name = store.name_of(&reference.path);
         let Some(bytes) = store.get(&reference.path)? else {
-            return Err(Fault::unavailable(format!("the manifest `{name}` of the last complete checkpoint is gone")));
+            return Err(Fault::unavailable(format!(
+                "the manifest `{name}`, which the job is to start from, is gone: if it was a savepoint's and has been \
+                 moved, say where to with `--from`"
+            )));
         };
         if hex::encode(Sha256::digest(&bytes)) != reference.sha256 {
             return Err(Fault::invalid(format!(
@@ -279,6 +287,15 @@ impl Manifest {
             )));
         }
         Ok(manifest)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Checkpoint => "checkpoint",
+            Self::Savepoint => "savepoint",
+        })
     }
 }
 

@@ -167,6 +167,11 @@ impl StateFiles {
         Ok(Self { store: store.clone(), files: files.to_vec(), chunks })
     }
 
+    /// The chunks that count.
+    pub fn placed(&self) -> impl Iterator<Item = &Placed> {
+        self.chunks.iter().map(|(_, placed)| placed)
+    }
+
     /// How many entries of this content there are.
     pub fn entries(&self, content: Content) -> u64 {
         let chunks = self.chunks.iter().filter(|(_, placed)| placed.id.content == content);

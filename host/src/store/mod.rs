@@ -82,6 +82,14 @@ impl Store {
         }
     }
 
+    /// The same for what is only to be read: a folder is not created. `None` = there is none.
+    pub fn open_existing(location: &Location) -> Result<Option<Self>, Fault> {
+        match location {
+            Location::Folder(path) if !path.is_dir() => Ok(None),
+            location => Self::open(location).map(Some),
+        }
+    }
+
     /// A store that is open already; it has no uploads that outlive the process.
     pub fn of(store: Arc<dyn ObjectStore>, name: &str) -> Result<Self, Fault> {
         let remote = Remote::of(store, None, ObjectPath::default())?;

@@ -30,6 +30,14 @@ pub struct Wired {
     pub times: Vec<Vec<Arc<TaskTime>>>,
 }
 
+impl Wired {
+    /// A job of which nothing is to run.
+    pub fn nothing(plan: &Plan) -> Self {
+        let nodes = plan.nodes.len();
+        Self { slots: Vec::new(), metrics: vec![Vec::new(); nodes], times: vec![Vec::new(); nodes] }
+    }
+}
+
 pub struct WiredSlot {
     pub tasks: Vec<SlotTask>,
     pub waker: Waker,

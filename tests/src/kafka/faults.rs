@@ -42,7 +42,8 @@ fn no_such_topic() {
     let routed = format!(
         "{brokers}\ntopic_column = \"key\"\nformat = \"json\"\nproperties = {{ \"message.timeout.ms\" = 1000, \"topic.metadata.propagation.max.ms\" = 500 }}"
     );
-    refused(&folder, EVENTS, &routed, &["a message to topic `", "Unknown topic", "message.timeout.ms"]);
+    // Which of the two is over first depends on how busy the machine is.
+    refused(&folder, EVENTS, &routed, &["a message to topic `", "message.timeout.ms"]);
 }
 
 #[test]

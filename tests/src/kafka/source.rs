@@ -225,7 +225,7 @@ fn new_partitions_and_topics_are_found_while_a_job_runs() {
     assert_eq!(lines.next().as_deref(), Some("{\"n\":1}"));
     cluster.add_partitions(&first, 3);
     cluster.send(&first, &[number(2, 2)]);
-    assert_eq!(lines.next().as_deref(), Some("{\"n\":2}"));
+    assert_eq!(lines.next().as_deref(), Some("{\"n\":2}"), "{:?}", folder.lines("stderr"));
     let second = first.replace("growing.a", "growing.b");
     cluster.create_topic(&second, 1);
     cluster.send(&second, &[number(3, 0)]);

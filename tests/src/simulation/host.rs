@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use wasmill::control::checkpoint::claim::{StartFrom, claim_in};
 use wasmill::control::checkpoint::driver::{Driver, Mailbox, Means, Notice, Writers};
+use wasmill::control::checkpoint::record::Place;
 use wasmill::control::checkpoint::writer::Writer;
 use wasmill::dataplane::snapshot::{Restored, TaskSnapshot};
 use wasmill::dataplane::task::Progress;
@@ -37,11 +38,11 @@ impl Reports for ToNotices {
 }
 
 /// Snapshots until they are written.
-struct ToQueue(Shared<(TaskId, TaskSnapshot)>);
+struct ToQueue(Shared<(TaskId, TaskSnapshot, Place)>);
 
 impl Writers for ToQueue {
-    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot) {
-        self.0.lock().unwrap().push_back((task, snapshot));
+    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot, place: Place) {
+        self.0.lock().unwrap().push_back((task, snapshot, place));
     }
 }
 
@@ -51,7 +52,7 @@ pub struct Host {
     slots: Vec<Option<(SlotLoop<ToNotices>, bool)>>,
     driver: Driver<ToQueue>,
     notices: Shared<Notice>,
-    unwritten: Shared<(TaskId, TaskSnapshot)>,
+    unwritten: Shared<(TaskId, TaskSnapshot, Place)>,
 }
 
 impl Host {
@@ -86,8 +87,7 @@ impl Host {
             kept: claimed.kept,
         };
         let driver = Driver::new(means, ToQueue(Arc::clone(&unwritten)), now);
-        let writer = Writer::new(store.clone(), incarnation);
-        Ok(Self { writer, slots, driver, notices, unwritten })
+        Ok(Self { writer: Writer::default(), slots, driver, notices, unwritten })
     }
 
     pub fn slots(&self) -> usize {
@@ -136,9 +136,9 @@ impl Host {
             return false;
         }
         let which = which % unwritten.len();
-        let Some((task, snapshot)) = unwritten.remove(which) else { return false };
+        let Some((task, snapshot, place)) = unwritten.remove(which) else { return false };
         drop(unwritten);
-        let notice = self.writer.write(task, snapshot);
+        let notice = self.writer.write(task, snapshot, &place);
         self.notices.lock().unwrap().push_back(notice);
         true
     }

@@ -38,7 +38,7 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> Result<()> {
-        setup::ensure(&[Need::GuestCompiler])?;
+        setup::ensure(&[Need::NativeBuild, Need::GuestCompiler])?;
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         plugins::build(&wasmill, &[PLUGIN.to_owned()])?;
         let results = repo::root().join("target/demo/counts");

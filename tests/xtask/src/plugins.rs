@@ -17,7 +17,7 @@ pub struct Plugins {
 
 impl Plugins {
     pub fn run(self) -> Result<()> {
-        setup::ensure(&[Need::GuestCompiler])?;
+        setup::ensure(&[Need::NativeBuild, Need::GuestCompiler])?;
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         let packages = if self.packages.is_empty() { all()? } else { self.packages };
         build(&wasmill, &packages)

@@ -14,6 +14,8 @@ const JAVA_VERSION_MIN: u32 = 17;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
+    /// What RocksDB and librdkafka, which come as C and C++, are built with
+    NativeBuild,
     /// A Rust compiler for the sandbox's target
     GuestCompiler,
     /// Python 3, for the independent oracle and the S3 server
@@ -27,6 +29,7 @@ pub enum Need {
 impl Need {
     fn is_met(self) -> bool {
         match self {
+            Self::NativeBuild => has_native_build(),
             Self::GuestCompiler => has_guest_target() || has_distribution_sources(),
             Self::Python => succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Java => java_version().is_some_and(|version| version >= JAVA_VERSION_MIN),
@@ -36,6 +39,7 @@ impl Need {
 
     fn packages(self) -> &'static [&'static str] {
         match self {
+            Self::NativeBuild => &["build-essential", "libclang-dev", "libssl-dev", "pkg-config", "zlib1g-dev"],
             Self::GuestCompiler => &["rustc-web", "rust-web-src"],
             Self::Python => &["python3", "python3-venv"],
             Self::Java => &["default-jre-headless"],
@@ -45,6 +49,7 @@ impl Need {
 
     fn reason(self) -> &'static str {
         match self {
+            Self::NativeBuild => "to compile RocksDB and librdkafka",
             Self::GuestCompiler => "to compile operators for the WebAssembly sandbox",
             Self::Python => "to run the independent oracle and the S3 server that the tests use",
             Self::Java => "to run an Apache Kafka broker",
@@ -101,6 +106,26 @@ fn install(packages: &str) -> Result<()> {
     }
     repo::run(&mut apt(&["update", "-qq"]))?;
     repo::run(&mut apt(&arguments))
+}
+
+fn has_native_build() -> bool {
+    let has = |program: &str| succeeds(Command::new(program).arg("--version"));
+    has("c++")
+        && has("make")
+        && succeeds(Command::new("pkg-config").args(["--exists", "openssl", "zlib"]))
+        && has_libclang()
+}
+
+/// Where bindgen looks for it.
+fn has_libclang() -> bool {
+    let versions = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let versions =
+        versions.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("llvm")));
+    let is_libclang = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("libclang.so");
+    let holds = |folder: std::path::PathBuf| {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().any(|file| is_libclang(&file.file_name()))
+    };
+    std::env::var_os("LIBCLANG_PATH").is_some() || versions.map(|version| version.join("lib")).any(holds)
 }
 
 fn has_guest_target() -> bool {

@@ -77,6 +77,11 @@ pub fn is_transient(error: &KafkaError) -> bool {
         )
 }
 
+/// Whether it is a matter of a moment until the partition has a leader.
+pub fn has_no_leader(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(Code::LeaderNotAvailable | Code::NotLeaderForPartition))
+}
+
 /// Kafka's own words, without the name of librdkafka's function.
 pub fn reason(error: &KafkaError) -> String {
     match (error, error.rdkafka_error_code()) {

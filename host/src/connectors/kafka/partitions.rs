@@ -1,6 +1,7 @@
 //! What a source asks its cluster: which partitions there are, where they start and where they end.
 
 use std::fmt;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
@@ -15,10 +16,13 @@ use crate::model::id::{Parallelism, Slot, SplitName};
 use crate::plan::connector::{KafkaSource, KafkaStart};
 
 use super::client::{ANSWER, Consumer};
-use super::faults::{fault, no_offset};
+use super::faults::{fault, has_no_leader, no_offset};
 
 /// How long to wait for a client's reasons after it has failed.
 const NEWS: Duration = Duration::from_millis(50);
+
+/// Between questions to a partition that has no leader.
+const ELECTION: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {
@@ -131,8 +135,14 @@ impl Cluster<'_> {
     /// The first offset, and the one behind the last: of a source that reads committed messages only, behind the last
     /// that is decided.
     pub fn ends_of(&self, partition: &Partition) -> Result<(i64, i64), Fault> {
-        let ends = self.consumer.fetch_watermarks(&partition.topic, partition.number, ANSWER);
-        ends.map_err(|error| self.fault(&format!("partition `{partition}`"), &error))
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            match self.consumer.fetch_watermarks(&partition.topic, partition.number, ANSWER) {
+                // A partition that is new, or whose leader moves, has none for a moment.
+                Err(error) if has_no_leader(&error) && Instant::now() < deadline => thread::sleep(ELECTION),
+                ends => return ends.map_err(|error| self.fault(&format!("partition `{partition}`"), &error)),
+            }
+        }
     }
 
     fn one(&self, partition: &Partition, offset: Offset) -> Result<TopicPartitionList, Fault> {

@@ -9,10 +9,11 @@ use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
-use crate::storage::decisions::Decisions;
+use crate::storage::decisions::{Decisions, Record};
 use crate::store::Store;
 
 use super::driver::commit;
+use super::intent::Intent;
 use super::restore::Origin;
 use super::retention;
 
@@ -34,6 +35,8 @@ pub struct Claimed {
     pub store: Store,
     pub decisions: Decisions,
     pub origin: Option<Origin>,
+    /// The last start of the job was to be stopped, and was not; `None` too where a person chose where to start.
+    pub unfinished_stop: Option<Intent>,
     pub committers: BTreeMap<Uid, Box<dyn Committer>>,
     /// The number of its first checkpoint.
     pub first: CheckpointId,
@@ -63,7 +66,7 @@ pub fn claim_in(
         StartFrom::Path(path) => Some(Origin::find(path)?),
         StartFrom::Latest | StartFrom::Nothing => None,
     };
-    let mut origin = None;
+    let (mut origin, mut unfinished) = (None, None);
     fail_point::reach("claim.before");
     let (decisions, _) = Decisions::claim(&store, |last| {
         let start = match from {
@@ -72,19 +75,48 @@ pub fn claim_in(
             StartFrom::Nothing => None,
         };
         origin = start.as_ref().map(|start| Origin::load(&store, start)).transpose()?;
-        origin.as_ref().map_or(Ok(()), |origin| origin.check(plan, may_drop_state))?;
+        if let Some(origin) = &origin {
+            origin.check(plan, may_drop_state)?;
+            if origin.manifest.is_finished && named.is_some() {
+                return Err(origin.finished());
+            }
+        }
+        if let StartFrom::Latest = from {
+            unfinished = unfinished_stop(&store, last, origin.as_ref())?;
+        }
         Ok(start)
     })?;
+    let settled = settle(&store, &decisions, plan, &checkpoints, from, origin.as_ref());
+    let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault, &plan.name))?;
+    Ok(Claimed { plan: checkpoints, store, decisions, origin, unfinished_stop: unfinished, committers, first, kept })
+}
+
+/// What is left of earlier starts of the job.
+struct Settled {
+    committers: BTreeMap<Uid, Box<dyn Committer>>,
+    first: CheckpointId,
+    kept: Vec<retention::Kept>,
+}
+
+/// Publishes what was decided on and perhaps not done, and sweeps the rest.
+fn settle(
+    store: &Store,
+    decisions: &Decisions,
+    plan: &Plan,
+    checkpoints: &CheckpointPlan,
+    from: &StartFrom,
+    origin: Option<&Origin>,
+) -> Result<Settled, Fault> {
+    Intent::delete(store)?;
     fail_point::reach("claim.after");
     let mut committers = BTreeMap::new();
     for node in &plan.nodes {
         let NodeKind::Sink(sink) = &node.kind else { continue };
-        let of = SinkId { job: &plan.name, node: &node.uid, incarnation: Incarnation::of(&decisions) };
+        let of = SinkId { job: &plan.name, node: &node.uid, incarnation: Incarnation::of(decisions) };
         let Some(mut committer) = connectors::open_committer(sink, &of).map_err(|fault| fault.at(&node.uid))? else {
             continue;
         };
-        // Decided on, and perhaps not done.
-        if let Some(record) = origin.as_ref().and_then(|origin| origin.manifest.node(&node.uid)) {
+        if let Some(record) = origin.and_then(|origin| origin.manifest.node(&node.uid)) {
             fail_point::reach("followers.replay");
             let patience = checkpoints.timeout.into();
             commit(committer.as_mut(), &record.committables, patience).map_err(|fault| fault.at(&node.uid))?;
@@ -92,10 +124,17 @@ pub fn claim_in(
         committer.sweep(origin.is_none()).map_err(|fault| fault.at(&node.uid))?;
         committers.insert(node.uid.clone(), committer);
     }
-    let started_from = origin.as_ref().map_or(0, |origin| origin.manifest.checkpoint);
+    let started_from = origin.map_or(0, |origin| origin.manifest.checkpoint);
     // What is newer than the last complete one was never decided on. Where a person chose another, all may be needed.
     let last = if matches!(from, StartFrom::Latest) { started_from } else { u64::MAX };
-    let swept = retention::sweep(&store, last, checkpoints.retained)?;
+    let swept = retention::sweep(store, last, checkpoints.retained)?;
     let first = CheckpointId(swept.highest.max(started_from) + 1);
-    Ok(Claimed { plan: checkpoints, store, decisions, origin, committers, first, kept: swept.kept })
+    Ok(Settled { committers, first, kept: swept.kept })
+}
+
+/// What the last start of the job was told and had not done when it ended.
+fn unfinished_stop(store: &Store, last: Option<&Record>, origin: Option<&Origin>) -> Result<Option<Intent>, Fault> {
+    let intent = Intent::read(store)?;
+    let has_stopped = origin.is_some_and(|origin| origin.manifest.stops);
+    Ok(intent.filter(|intent| !has_stopped && last.is_some_and(|last| last.incarnation == intent.incarnation)))
 }

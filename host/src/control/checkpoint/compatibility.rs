@@ -2,22 +2,27 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::model::id::Uid;
 use crate::plan::graph::Plan;
-use crate::storage::manifest::{Manifest, NodeRecord, Shape, StateRecord};
+use crate::storage::manifest::{FieldRecord, Manifest, NodeRecord, Shape, StateRecord};
 
 use super::record::shape;
 
 /// What becomes of a part of a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    #[serde(rename = "operator")]
     pub uid: Uid,
     /// Such as ``state `count` ``.
+    #[serde(rename = "part")]
     pub what: String,
     pub verdict: Verdict,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Compatible,
     /// The job has something that the checkpoint does not know: it starts empty.
@@ -26,6 +31,17 @@ pub enum Verdict {
     Dropped,
     /// Why it cannot be read.
     Incompatible(String),
+}
+
+impl Finding {
+    /// Whether a job does not start because of it.
+    pub fn is_refused(&self, may_drop: bool) -> bool {
+        match self.verdict {
+            Verdict::Incompatible(_) => true,
+            Verdict::Dropped => !may_drop,
+            Verdict::Compatible | Verdict::New => false,
+        }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -91,12 +107,8 @@ fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Fi
             Shape::Process { key: then_key, states: then_states, timers: then_timers, .. },
             Shape::Process { key, states, timers, .. },
         ) => {
-            let types = |key: &[crate::storage::manifest::FieldRecord]| -> Vec<String> {
-                key.iter().map(|field| field.data_type.clone()).collect()
-            };
-            if types(then_key) != types(key) {
-                let why =
-                    format!("its keys were ({}), and are ({})", types(then_key).join(", "), types(key).join(", "));
+            if then_key != key {
+                let why = format!("its key was ({}), and is ({})", columns(then_key), columns(key));
                 parts(&then.shape).for_each(|what| add(what, Verdict::Incompatible(why.clone())));
                 return;
             }
@@ -120,18 +132,25 @@ fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Fi
             Shape::Window { key, window, aggregates },
         ) => {
             let why = match () {
-                () if then_key != key => "its key has changed",
-                () if then_window != window => "its windows have another size, slide or offset",
-                () if then_aggregates != aggregates => "its aggregates have changed",
+                () if then_key != key => format!("its key was ({}), and is ({})", columns(then_key), columns(key)),
+                () if then_window != window => {
+                    format!("its windows have another size, slide or offset: they were {then_window}, and are {window}")
+                }
+                () if then_aggregates != aggregates => "its aggregates have changed".to_owned(),
                 () => return add("windows".to_owned(), Verdict::Compatible),
             };
-            add("windows".to_owned(), Verdict::Incompatible(why.to_owned()));
+            add("windows".to_owned(), Verdict::Incompatible(why));
         }
         (then, _) => {
             let why = "the node is of another kind now".to_owned();
             parts(then).for_each(|what| add(what, Verdict::Incompatible(why.clone())));
         }
     }
+}
+
+fn columns(key: &[FieldRecord]) -> String {
+    let columns: Vec<String> = key.iter().map(|field| format!("{}: {}", field.name, field.data_type)).collect();
+    columns.join(", ")
 }
 
 fn compare_state(then: &StateRecord, now: &StateRecord) -> Verdict {

@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
+
 use crate::connectors::Committer;
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::TaskSnapshot;
@@ -14,18 +16,21 @@ use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
-use crate::model::time::Timestamp;
+use crate::model::time::{Micros, Timestamp};
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::Plan;
 use crate::storage::decisions::Decisions;
-use crate::storage::manifest::MANIFEST;
+use crate::storage::manifest::{Kind, MANIFEST, ManifestRef};
 use crate::store::Store;
 use crate::worker::channel::Waker;
 use crate::worker::slot::{Order, TaskId};
 
-use super::coordinator::{Action, Complete, Coordinator, Event};
-use super::record::{self, MemberRecord, StateFile};
+use super::coordinator::{Action, Complete, Coordinator, Event, Then};
+use super::intent::Intent;
+use super::progress::{Begun, CheckpointProgress, CompletedCheckpoint};
+use super::record::{self, MemberRecord, Place, StateFile, Written};
 use super::retention::Kept;
+use super::savepoint::{SavepointOrder, Savepoints};
 use super::writer::{WRITERS, Writer};
 
 /// Between tries to publish, at first; each pause is twice the one before.
@@ -40,8 +45,11 @@ pub enum Notice {
     Snapshot(TaskId, TaskSnapshot),
     Written(TaskId, CheckpointId, Vec<MemberRecord>),
     Done(Slot),
+    Savepoint(SavepointOrder),
     /// Make a last checkpoint, then end the job.
     Stop,
+    /// The same, after the sources have ended and every window has fired.
+    Drain,
     /// A writer has panicked.
     Failed(Fault),
     /// The job has failed: nothing more is to be decided.
@@ -85,7 +93,7 @@ pub struct Means {
 
 /// Where snapshots go to be written; each is answered by `Notice::Written`.
 pub trait Writers {
-    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot);
+    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot, place: Place);
 }
 
 /// Performs the actions of one job's coordinator.
@@ -94,44 +102,45 @@ pub struct Driver<W> {
     coordinator: Coordinator,
     incarnation: Incarnation,
     writers: W,
+    savepoints: Savepoints,
+    progress: watch::Sender<CheckpointProgress>,
+    begun: Option<Begun>,
     /// Of the checkpoint that is being finished.
     committables: BTreeMap<Uid, Vec<Committable>>,
     is_over: bool,
 }
 
-/// Makes checkpoints until the job is over. `notices` is the other end of what `own` sends.
-pub fn run(means: Means, notices: &Receiver<Notice>, own: &Sender<Notice>) -> Result<(), Fault> {
-    let incarnation = Incarnation::of(&means.decisions);
+/// Makes checkpoints until the job is over, and says how they get on. `notices` is the other end of what `own` sends.
+pub fn run(
+    means: Means,
+    notices: &Receiver<Notice>,
+    own: &Sender<Notice>,
+    progress: watch::Sender<CheckpointProgress>,
+) -> Result<(), Fault> {
     thread::scope(|scope| {
         let mut writers = Threads(Vec::new());
         for number in 0..WRITERS {
             let (sender, snapshots) = channel();
-            let (writer, own) = (Writer::new(means.store.clone(), incarnation), own.clone());
+            let own = own.clone();
             thread::Builder::new()
                 .name(format!("snapshots-{number}"))
-                .spawn_scoped(scope, move || writer.run(&snapshots, &own))
+                .spawn_scoped(scope, move || Writer::default().run(&snapshots, &own))
                 .map_err(|error| Fault::unavailable(format!("no thread for writing checkpoints: {error}")))?;
             writers.0.push(sender);
         }
-        let mut driver = Driver::new(means, writers, now());
-        while !driver.is_over() {
-            let wait = driver.wake_at().0.saturating_sub(now().0).max(0).unsigned_abs();
-            match notices.recv_timeout(Duration::from_micros(wait).min(SLEEP_MAX)) {
-                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(notice) => driver.hear(notice, now())?,
-                Err(RecvTimeoutError::Timeout) => driver.tick(now())?,
-            }
-        }
-        Ok(())
+        let mut driver = Driver { progress, ..Driver::new(means, writers, now()) };
+        let ended = driver.drive(notices).map_err(|fault| driver.explain(fault));
+        driver.leave(notices, ended.as_ref().err());
+        ended
     })
 }
 
 /// Threads that write, which live as long as the driver.
-struct Threads(Vec<Sender<(TaskId, TaskSnapshot)>>);
+struct Threads(Vec<Sender<(TaskId, TaskSnapshot, Place)>>);
 
 impl Writers for Threads {
-    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot) {
-        let _ = self.0[usize::from(task.slot.0) % self.0.len()].send((task, snapshot));
+    fn write(&mut self, task: TaskId, snapshot: TaskSnapshot, place: Place) {
+        let _ = self.0[usize::from(task.slot.0) % self.0.len()].send((task, snapshot, place));
     }
 }
 
@@ -143,12 +152,53 @@ impl<W: Writers> Driver<W> {
             coordinator.inherit(kept.checkpoint, kept.files);
         }
         let incarnation = Incarnation::of(&means.decisions);
-        Self { means, coordinator, incarnation, writers, committables: BTreeMap::new(), is_over: false }
+        Self {
+            savepoints: Savepoints::new(means.store.clone()),
+            means,
+            coordinator,
+            incarnation,
+            writers,
+            progress: watch::Sender::default(),
+            begun: None,
+            committables: BTreeMap::new(),
+            is_over: false,
+        }
+    }
+
+    fn drive(&mut self, notices: &Receiver<Notice>) -> Result<(), Fault> {
+        while !self.is_over() {
+            let wait = self.wake_at().0.saturating_sub(now().0).max(0).unsigned_abs();
+            match notices.recv_timeout(Duration::from_micros(wait).min(SLEEP_MAX)) {
+                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(notice) => self.hear(notice, now())?,
+                Err(RecvTimeoutError::Timeout) => self.tick(now())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells those who wait for a savepoint that there will be none.
+    fn leave(&mut self, notices: &Receiver<Notice>, failure: Option<&Fault>) {
+        let why = match failure {
+            None => Fault::unavailable("the job has ended before the savepoint was complete"),
+            Some(fault) => Fault::unavailable(format!("the job has failed before the savepoint was complete: {fault}")),
+        };
+        self.savepoints.refuse_all(&why);
+        for notice in notices.try_iter() {
+            if let Notice::Savepoint(order) = notice {
+                order.refuse(why.clone());
+            }
+        }
     }
 
     /// The last checkpoint is complete, and the slots have been told to stop.
     pub fn is_over(&self) -> bool {
         self.is_over
+    }
+
+    /// What to tell of a fault: where another host has taken the job over, that is why.
+    fn explain(&self, fault: Fault) -> Fault {
+        self.means.decisions.explain(fault, &self.means.plan.name)
     }
 
     /// When `tick` is wanted.
@@ -164,37 +214,81 @@ impl<W: Writers> Driver<W> {
         let event = match notice {
             Notice::Snapshot(task, snapshot) => {
                 let checkpoint = snapshot.barrier.checkpoint;
-                self.writers.write(task, snapshot);
+                let place = self.place(checkpoint);
+                self.writers.write(task, snapshot, place);
                 Event::Passed(task, checkpoint)
             }
             Notice::Written(task, checkpoint, members) => Event::Written(task, checkpoint, members),
             Notice::Done(slot) => Event::Done(slot),
+            Notice::Savepoint(order) => match self.accept(order)? {
+                Some(event) => event,
+                None => return Ok(()),
+            },
             Notice::Stop => Event::Stop,
+            Notice::Drain => {
+                self.intend(Then::Drain, None)?;
+                Event::Drain
+            }
             Notice::Failed(fault) => return Err(fault),
             Notice::Abort => return Ok(()),
         };
         self.apply(event, now)
     }
 
+    /// `None` = the order was refused.
+    fn accept(&mut self, order: SavepointOrder) -> Result<Option<Event>, Fault> {
+        let (then, to) = (order.then, order.to.clone());
+        let Some(savepoint) = self.savepoints.accept(order) else { return Ok(None) };
+        if then != Then::GoOn {
+            let own = || self.means.store.name_of(record::SAVEPOINTS);
+            self.intend(then, Some(to.unwrap_or_else(own)))?;
+        }
+        Ok(Some(Event::Savepoint(savepoint)))
+    }
+
+    /// Writes down that the job is to be stopped. Where that cannot be written, no checkpoint could be either.
+    fn intend(&self, then: Then, savepoint: Option<String>) -> Result<(), Fault> {
+        Intent::new(self.incarnation.number, then, savepoint).write(&self.means.store)
+    }
+
+    /// Where the files of a checkpoint go.
+    fn place(&self, checkpoint: CheckpointId) -> Place {
+        self.savepoints
+            .place(checkpoint)
+            .cloned()
+            .unwrap_or_else(|| Place { store: self.means.store.clone(), folder: self.incarnation.folder(checkpoint.0) })
+    }
+
     fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), Fault> {
         for action in self.coordinator.apply(now, event) {
             match action {
+                Action::Assign(checkpoint, savepoint) => self.savepoints.assign(checkpoint, savepoint),
                 Action::Inject(barrier) => {
+                    let checkpoint = barrier.checkpoint;
+                    self.begun = Some(Begun { checkpoint, at: now, written_bytes: 0, full_bytes: 0 });
                     for slot in self.means.slots.iter() {
                         slot.send(Order::Checkpoint(barrier));
                         fail_point::reach("barrier.first_slot");
                     }
                     fail_point::reach("barrier.last_slot");
                 }
+                Action::Drain => self.means.slots.iter().for_each(|slot| slot.send(Order::Drain)),
                 Action::Decide(complete) => {
                     let decided = self.decide(&complete, now)?;
+                    self.begun.take_if(|_| decided.is_err());
                     self.apply(Event::Decided(complete.checkpoint, decided), now)?;
                 }
                 Action::Publish(checkpoint) => {
                     self.publish()?;
+                    self.report_complete(checkpoint, now);
                     self.apply(Event::Published(checkpoint), now)?;
                 }
-                Action::Delete(files) => self.delete(files),
+                Action::Delete(files) => delete(&self.means.store, files),
+                Action::Discard(checkpoint, files) => {
+                    self.begun = None;
+                    delete(&self.place(checkpoint).store, files);
+                }
+                Action::Refuse(savepoint, fault) => self.savepoints.refuse(savepoint, fault),
                 Action::End => {
                     self.means.slots.iter().for_each(|slot| slot.send(Order::Stop));
                     self.is_over = true;
@@ -202,20 +296,51 @@ impl<W: Writers> Driver<W> {
                 Action::Fail(fault) => return Err(fault),
             }
         }
+        self.report();
         Ok(())
+    }
+
+    /// Says how checkpoints are getting on, if that has changed.
+    fn report(&self) {
+        let failed = self.coordinator.failed_count();
+        let current = self.begun.map(|begun| begun.checkpoint.0);
+        self.progress.send_if_modified(|progress| {
+            let has_changed = (progress.failed_checkpoints, progress.in_progress_checkpoint) != (failed, current);
+            (progress.failed_checkpoints, progress.in_progress_checkpoint) = (failed, current);
+            has_changed
+        });
+    }
+
+    fn report_complete(&mut self, checkpoint: CheckpointId, now: Timestamp) {
+        let Some(begun) = self.begun.take_if(|begun| begun.checkpoint == checkpoint) else { return };
+        let duration = Micros(now.0.saturating_sub(begun.at.0).max(0));
+        let is_savepoint = self.savepoints.place(checkpoint).is_some();
+        self.savepoints.complete(checkpoint, begun.full_bytes, duration);
+        self.progress.send_modify(|progress| {
+            progress.completed_checkpoints += 1;
+            progress.last_completed_checkpoint = Some(CompletedCheckpoint {
+                checkpoint: checkpoint.0,
+                kind: if is_savepoint { Kind::Savepoint } else { Kind::Checkpoint },
+                completed_at: now.0,
+                checkpoint_duration_ms: duration.0.unsigned_abs() / 1_000,
+                checkpoint_size_bytes: begun.written_bytes,
+                full_size_bytes: begun.full_bytes,
+            });
+        });
     }
 
     /// The inner error fails the checkpoint, the outer one the job.
     fn decide(&mut self, complete: &Complete, now: Timestamp) -> Result<Result<StateFile, Fault>, Fault> {
-        let manifest = record::manifest(&self.means.plan, self.incarnation, complete, now);
-        let folder = self.incarnation.folder(complete.checkpoint.0);
+        let Place { store, folder } = self.place(complete.checkpoint);
+        let manifest = record::manifest(&self.means.plan, self.incarnation, complete, &folder, now);
         fail_point::reach("manifest.before");
-        let reference = match manifest.write(&self.means.store, &folder) {
+        let reference = match manifest.write(&store, &folder) {
             Ok(reference) => reference,
             Err(fault) => return Ok(Err(fault)),
         };
         fail_point::reach("manifest.after");
-        let key = reference.path.clone();
+        let key = reference.path;
+        let reference = ManifestRef { path: self.savepoints.reference(complete.checkpoint, &key), ..reference };
         // If it cannot be known what was decided, the job starts anew from whatever it was.
         if !self.means.decisions.complete(reference)? {
             return Err(Fault::superseded(format!(
@@ -224,6 +349,11 @@ impl<W: Writers> Driver<W> {
             )));
         }
         tracing::debug!(checkpoint = complete.checkpoint.0, bytes = manifest.bytes(), "checkpoint complete");
+        if let Some(begun) = &mut self.begun {
+            let written = complete.members.iter().filter_map(|member| member.written.as_ref().ok());
+            let files = written.flat_map(Written::files);
+            (begun.written_bytes, begun.full_bytes) = (files.map(|file| file.bytes).sum(), manifest.bytes());
+        }
         self.committables = complete.committables.clone();
         Ok(Ok(StateFile { key, bytes: 0 }))
     }
@@ -241,16 +371,16 @@ impl<W: Writers> Driver<W> {
         fail_point::reach("decided.before_ack");
         Ok(())
     }
+}
 
-    /// What cannot be deleted now is garbage, which the next start of the job sweeps.
-    fn delete(&mut self, mut files: Vec<StateFile>) {
-        files.sort_by_key(|file| !file.key.ends_with(MANIFEST));
-        for file in files {
-            if let Err(fault) = self.means.store.delete(&file.key) {
-                tracing::warn!("an old checkpoint is not deleted: {fault}");
-            }
-            fail_point::reach("gc.middle");
+/// What cannot be deleted now is garbage, which the next start of the job sweeps.
+fn delete(store: &Store, mut files: Vec<StateFile>) {
+    files.sort_by_key(|file| !file.key.ends_with(MANIFEST));
+    for file in files {
+        if let Err(fault) = store.delete(&file.key) {
+            tracing::warn!("an old checkpoint is not deleted: {fault}");
         }
+        fail_point::reach("gc.middle");
     }
 }
 

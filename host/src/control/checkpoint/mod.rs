@@ -1,11 +1,16 @@
 //! Checkpoints of a running job. The coordinator is pure: events in, actions out. The driver is a thread that feeds it
 //! and performs the actions; writers put frozen state into files.
 
+pub mod catalog;
 pub mod claim;
 pub mod compatibility;
 pub mod coordinator;
 pub mod driver;
+pub mod intent;
+pub mod progress;
+pub mod reading;
 pub mod record;
 pub mod restore;
 pub mod retention;
+pub mod savepoint;
 pub mod writer;

@@ -5,17 +5,20 @@ use std::ops::Range;
 
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::{SourceSplit, Watermarks};
+use crate::dataplane::window::accumulator::Accumulator;
 use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
-use crate::model::time::Timestamp;
-use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, WindowPlan};
+use crate::model::time::{Micros, Timestamp};
+use crate::model::type_name::parse_field;
+use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, Window, WindowPlan};
 use crate::state::snapshot::NativeForm;
 use crate::storage::decisions::Decisions;
 use crate::storage::manifest::{
-    AggregateRecord, FieldRecord, FileRecord, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape, SlotRecord,
-    StateRecord,
+    AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape,
+    SlotRecord, StateRecord,
 };
+use crate::store::Store;
 
 use super::coordinator::Complete;
 
@@ -101,14 +104,26 @@ impl Incarnation {
 
 pub const CHECKPOINTS: &str = "checkpoints";
 
-/// The manifest of a checkpoint in `Incarnation::folder`.
-pub fn manifest(plan: &Plan, incarnation: Incarnation, complete: &Complete, now: Timestamp) -> Manifest {
+/// Savepoints whose place nobody chose: a folder for each, called by its number.
+pub const SAVEPOINTS: &str = "savepoints";
+
+/// Where the files of a checkpoint go.
+#[derive(Clone)]
+pub struct Place {
+    pub store: Store,
+    /// In the store.
+    pub folder: String,
+}
+
+/// The manifest of a checkpoint whose files are in `folder`.
+pub fn manifest(plan: &Plan, incarnation: Incarnation, complete: &Complete, folder: &str, now: Timestamp) -> Manifest {
     let (job_id, number) = (incarnation.job_id, incarnation.number);
     let mut manifest = Manifest::new(&plan.name, job_id, number, complete.checkpoint, plan.max_parallelism);
     manifest.created = now.0;
+    manifest.kind = if complete.savepoint.is_some() { Kind::Savepoint } else { Kind::Checkpoint };
     manifest.is_finished = complete.is_finished;
-    let folder = incarnation.folder(complete.checkpoint.0);
-    manifest.nodes = plan.nodes.iter().map(|node| node_record(node, complete, &folder)).collect();
+    manifest.stops = complete.stops;
+    manifest.nodes = plan.nodes.iter().map(|node| node_record(node, complete, folder)).collect();
     manifest
 }
 
@@ -180,6 +195,33 @@ fn describe_window(plan: &WindowPlan) -> String {
     format!("{} us every {} us from {} us", window.size.0, window.slide.0, window.offset.0)
 }
 
+/// What `describe_window` wrote.
+pub fn parse_window(text: &str) -> Option<Window> {
+    let (size, rest) = text.split_once(" us every ")?;
+    let (slide, rest) = rest.split_once(" us from ")?;
+    let micros = |text: &str| text.parse().ok().map(Micros);
+    let window = Window { size: micros(size)?, slide: micros(slide)?, offset: micros(rest.strip_suffix(" us")?)? };
+    (window.size.0 > 0 && window.slide.0 > 0).then_some(window)
+}
+
+/// What `aggregate_record` wrote of an aggregate's accumulators.
+pub fn parse_accumulator(record: &AggregateRecord) -> Option<Accumulator> {
+    let text = record.function.as_str();
+    if text == "count" {
+        return Some(Accumulator::Count);
+    }
+    let data_type = |text: &str| Some(parse_field(&record.name, text.strip_suffix(')')?).ok()?.data_type);
+    if let Some((_, state)) = text.split_once(": ") {
+        let (accumulator, _version) = state.rsplit_once(" of version ")?;
+        return Some(Accumulator::Plugin(parse_field(&record.name, accumulator).ok()?));
+    }
+    match text.split_once('(')? {
+        ("sum" | "avg", rest) => data_type(rest).map(Accumulator::Sum),
+        ("min" | "max", rest) => data_type(rest).map(Accumulator::Best),
+        _ => None,
+    }
+}
+
 fn aggregate_record(aggregate: &AggregatePlan, node: &Node) -> AggregateRecord {
     let column = |i: usize| &node.input_schema.fields()[i];
     match aggregate {
@@ -205,6 +247,24 @@ fn aggregate_record(aggregate: &AggregatePlan, node: &Node) -> AggregateRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::schema::{DataType, Field};
+
+    #[test]
+    fn windows_and_aggregates_are_read_as_they_are_written() {
+        let window = Window { size: Micros(60), slide: Micros(10), offset: Micros(-5) };
+        let plan = WindowPlan { key: vec![], window, allowed_lateness: Micros(0), aggregates: vec![] };
+        assert_eq!(parse_window(&describe_window(&plan)), Some(window));
+        let parse = |function: &str| {
+            parse_accumulator(&AggregateRecord { name: "a".to_owned(), function: function.to_owned() })
+        };
+        assert_eq!(parse("count"), Some(Accumulator::Count));
+        assert_eq!(parse("avg(decimal(10, 2))"), Some(Accumulator::Sum(DataType::Decimal { precision: 10, scale: 2 })));
+        assert_eq!(parse("max(text)"), Some(Accumulator::Best(DataType::Text)));
+        let record = Field::new("n", DataType::U64);
+        let plugin = Accumulator::Plugin(Field::new("a", DataType::Struct(vec![record])));
+        assert_eq!(parse("quality: struct<n: u64> of version 3"), Some(plugin));
+        assert_eq!(parse("median(text)"), None);
+    }
 
     #[test]
     fn files_are_named_as_seen_from_their_manifest() {

@@ -1,5 +1,6 @@
 //! Where a job starts: from a checkpoint, as each slot sees it, or from nothing.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,12 +12,13 @@ use crate::model::time::Timestamp;
 use crate::plan::graph::{Node, NodeKind, Plan};
 use crate::plan::location::Location;
 use crate::state::FormerState;
+use crate::storage::decisions;
 use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef, NodeRecord, Shape};
 use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
 use crate::store::Store;
 
-use super::compatibility::{Finding, Verdict, compare};
+use super::compatibility::{Verdict, compare};
 
 /// A checkpoint to start from.
 #[derive(Clone)]
@@ -33,8 +35,8 @@ impl Origin {
         let (store, reference) = match is_elsewhere(&reference.path) {
             false => (job_store.clone(), reference.clone()),
             true => {
-                let (store, path) = open_elsewhere(&reference.path)?;
-                (store, ManifestRef { path, ..reference.clone() })
+                let (location, path) = locate(&reference.path);
+                (Store::open(&location)?, ManifestRef { path, ..reference.clone() })
             }
         };
         let manifest = Arc::new(Manifest::read(&store, &reference)?);
@@ -44,17 +46,11 @@ impl Origin {
     /// Finds the checkpoint that a person names by its folder, its manifest, or the URL of either. The answer can be
     /// written into a decision.
     pub fn find(path: &str) -> Result<ManifestRef, Fault> {
-        let path = path.trim_end_matches('/');
-        let path = match path.contains("://") {
-            true => path.to_owned(),
-            false => std::path::absolute(path)
-                .map_err(|error| Fault::invalid(format!("`{path}` is not a path: {error}")))?
-                .to_string_lossy()
-                .into_owned(),
-        };
+        let path = absolute(path)?;
         let path = if path.ends_with(MANIFEST) { path } else { format!("{path}/{MANIFEST}") };
-        let (store, key) = open_elsewhere(&path)?;
-        let Some(bytes) = store.get(&key)? else {
+        let (location, key) = locate(&path);
+        let bytes = Store::open_existing(&location)?.map(|store| store.get(&key)).transpose()?.flatten();
+        let Some(bytes) = bytes else {
             return Err(Fault::invalid(format!("there is no checkpoint: `{path}` does not exist")));
         };
         Manifest::parse(&bytes, &path)?;
@@ -62,15 +58,28 @@ impl Origin {
         Ok(ManifestRef { path, sha256: hex::encode(Sha256::digest(&bytes)) })
     }
 
+    /// The one that a person names, see `find`.
+    pub fn named(path: &str) -> Result<Self, Fault> {
+        let reference = Self::find(path)?;
+        let (location, key) = locate(&reference.path);
+        let reference = ManifestRef { path: key, ..reference };
+        let store = Store::open(&location)?;
+        let manifest = Arc::new(Manifest::read(&store, &reference)?);
+        Ok(Self { store, reference, manifest })
+    }
+
+    /// The one that the job in this place goes on from.
+    pub fn latest(job_store: &Store) -> Result<Option<Self>, Fault> {
+        let last = decisions::last(job_store)?;
+        let state = last.as_ref().and_then(|(_, record)| record.decision.state());
+        state.map(|reference| Self::load(job_store, reference)).transpose()
+    }
+
     /// The checkpoint as it is for this plan; refused where state would be lost.
     pub fn check(&self, plan: &Plan, may_drop: bool) -> Result<(), Fault> {
         let findings = compare(plan, &self.manifest);
-        let bad = |finding: &&Finding| match finding.verdict {
-            Verdict::Incompatible(_) => true,
-            Verdict::Dropped => !may_drop,
-            Verdict::Compatible | Verdict::New => false,
-        };
-        let bad: Vec<String> = findings.iter().filter(bad).map(|finding| format!("  {finding}")).collect();
+        let bad = findings.iter().filter(|finding| finding.is_refused(may_drop));
+        let bad: Vec<String> = bad.map(|finding| format!("  {finding}")).collect();
         if bad.is_empty() {
             return Ok(());
         }
@@ -79,11 +88,41 @@ impl Origin {
             false => "",
         };
         Err(Fault::invalid(format!(
-            "the job cannot go on from checkpoint {} in `{}`:\n{}{hint}",
+            "the job cannot go on from {} {} in `{}`:\n{}{hint}",
+            self.manifest.kind,
             self.manifest.checkpoint,
-            self.store.name_of(self.reference.folder()),
+            self.path(),
             bad.join("\n")
         )))
+    }
+
+    /// What a node had in these key groups.
+    pub fn chunks(&self, record: &NodeRecord, groups: Range<u16>) -> Result<SlotsOfState, Fault> {
+        let mut slots = SlotsOfState { chunks: Vec::new(), native: Vec::new() };
+        for slot in &record.slots {
+            let files: Vec<String> = slot.files.iter().map(|file| self.reference.resolve(&file.path)).collect();
+            slots.chunks.push(StateFiles::open(&self.store, &files, groups.clone())?);
+            let native = slot.native.iter();
+            let key = |path: &str| self.reference.resolve(path);
+            slots.native.extend(native.map(|record| StoredFiles::new(&self.store, record, key)));
+        }
+        Ok(slots)
+    }
+
+    /// Its folder or URL.
+    pub fn path(&self) -> String {
+        self.store.name_of(self.reference.folder())
+    }
+
+    /// Why nothing goes on from it.
+    pub fn finished(&self) -> Fault {
+        Fault::invalid(format!(
+            "the job had finished with {} {} in `{}`: all was read or drained and every window had fired, so nothing can \
+             go on from it; its state can be read (`wasmill state`)",
+            self.manifest.kind,
+            self.manifest.checkpoint,
+            self.path()
+        ))
     }
 
     pub fn for_slot(&self, plan: &Arc<Plan>, slot: Slot) -> SlotOrigin {
@@ -95,19 +134,38 @@ fn is_elsewhere(path: &str) -> bool {
     path.contains("://") || Path::new(path).is_absolute()
 }
 
-/// The store around a manifest, large enough for the files beside its folder.
-fn open_elsewhere(path: &str) -> Result<(Store, String), Fault> {
-    let mut parts = path.rsplitn(4, '/');
-    let (manifest, folder, beside) = (parts.next(), parts.next(), parts.next());
-    let (Some(manifest), Some(folder), Some(beside), Some(root)) = (manifest, folder, beside, parts.next()) else {
-        return Err(Fault::invalid(format!("`{path}` is too near to the root to be a checkpoint's")));
+/// The folder of a checkpoint or the URL of one, as a person names it: absolute, and without a `/` at its end.
+pub fn absolute(path: &str) -> Result<String, Fault> {
+    let path = path.trim_end_matches('/');
+    match path.contains("://") {
+        true => Ok(path.to_owned()),
+        false => std::path::absolute(path)
+            .map(|path| path.to_string_lossy().into_owned())
+            .map_err(|error| Fault::invalid(format!("`{path}` is not a path: {error}"))),
+    }
+}
+
+/// What is around a manifest, large enough for the files beside its folder, and the manifest's key there. `path` is
+/// absolute or a URL.
+pub fn locate(path: &str) -> (Location, String) {
+    /// The manifest, its folder, and that which the folders of other checkpoints may be in too.
+    const INSIDE: usize = 3;
+    let path = path.strip_prefix("file://").unwrap_or(path);
+    let (host, rest) = match path.split_once("://") {
+        None => ("", path),
+        Some((scheme, rest)) => {
+            let host = scheme.len() + "://".len() + rest.find('/').unwrap_or(rest.len());
+            path.split_at(host)
+        }
     };
-    let location = match root.split_once("://") {
-        None => Location::Folder(if root.is_empty() { "/".into() } else { root.into() }),
-        Some(("file", path)) => Location::Folder(path.into()),
-        Some(_) => Location::Store { url: root.to_owned(), options: Vec::new() },
+    let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+    let (root, inside) = parts.split_at(parts.len().saturating_sub(INSIDE));
+    let root = format!("{host}/{}", root.join("/"));
+    let location = match host {
+        "" => Location::Folder(root.into()),
+        _ => Location::Store { url: root, options: Vec::new() },
     };
-    Ok((Store::open(&location)?, format!("{beside}/{folder}/{manifest}")))
+    (location, inside.join("/"))
 }
 
 /// A checkpoint as one slot sees it.
@@ -136,16 +194,7 @@ impl Restored for SlotOrigin {
 
 impl SlotOrigin {
     fn chunks(&self, node: &Node, record: &NodeRecord) -> Result<SlotsOfState, Fault> {
-        let groups = groups_of(self.slot, node.parallelism, self.plan.max_parallelism);
-        let mut slots = SlotsOfState { chunks: Vec::new(), native: Vec::new() };
-        for slot in &record.slots {
-            let files: Vec<String> = slot.files.iter().map(|file| self.origin.reference.resolve(&file.path)).collect();
-            slots.chunks.push(StateFiles::open(&self.origin.store, &files, groups.clone())?);
-            let native = slot.native.iter();
-            let key = |path: &str| self.origin.reference.resolve(path);
-            slots.native.extend(native.map(|record| StoredFiles::new(&self.origin.store, record, key)));
-        }
-        Ok(slots)
+        self.origin.chunks(record, groups_of(self.slot, node.parallelism, self.plan.max_parallelism))
     }
 }
 
@@ -166,4 +215,29 @@ fn former_timers(node: &Node, record: &NodeRecord) -> Vec<Option<u32>> {
     };
     let now = |then: &String| process.descriptor.timers.iter().position(|now| now.name == *then);
     timers.iter().map(|then| now(then).map(|number| number as u32)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_located_with_what_is_beside_its_folder() {
+        let folder = |path: &str| Location::Folder(path.into());
+        let store = |url: &str| Location::Store { url: url.to_owned(), options: Vec::new() };
+        let located = |path, location, key: &str| assert_eq!(locate(path), (location, key.to_owned()));
+        located("/a/b/checkpoints/1-2/manifest.json", folder("/a/b"), "checkpoints/1-2/manifest.json");
+        located("file:///a/manifest.json", folder("/"), "a/manifest.json");
+        located("s3://bucket/a/manifest.json", store("s3://bucket/"), "a/manifest.json");
+        located("s3://bucket/x/y/a/manifest.json", store("s3://bucket/x"), "y/a/manifest.json");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_not_created() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        let error = Origin::find(&path.to_string_lossy()).unwrap_err();
+        assert!(error.message.contains("does not exist"), "{error}");
+        assert!(!folder.path().join("a").exists());
+    }
 }

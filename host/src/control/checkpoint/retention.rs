@@ -1,13 +1,13 @@
 //! What earlier starts of a job left in its store: checkpoints that are still to be kept, and garbage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::checkpoint::CheckpointId;
 use crate::model::fault::Fault;
 use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef};
 use crate::store::Store;
 
-use super::record::{CHECKPOINTS, StateFile};
+use super::record::{CHECKPOINTS, SAVEPOINTS, StateFile};
 
 /// A checkpoint of an earlier start.
 pub struct Kept {
@@ -19,8 +19,26 @@ pub struct Kept {
 pub struct Swept {
     /// The newest last.
     pub kept: Vec<Kept>,
-    /// The largest number of a checkpoint that was there; 0 = none was.
+    /// The largest number of a checkpoint or savepoint that was there; 0 = none was.
     pub highest: u64,
+}
+
+/// Savepoints are the user's; but of one whose host died before it had a manifest, nobody has heard. Returns the largest
+/// number in use.
+fn sweep_savepoints(store: &Store) -> Result<u64, Fault> {
+    let keys = store.list(SAVEPOINTS)?;
+    let folders: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('/').nth(1)).collect();
+    let mut highest = 0;
+    for folder in folders {
+        let Ok(number) = folder.parse::<u64>() else { continue };
+        highest = highest.max(number);
+        let folder = format!("{SAVEPOINTS}/{folder}/");
+        let own: Vec<&String> = keys.iter().filter(|key| key.starts_with(&folder)).collect();
+        if own.iter().all(|key| !key.ends_with(MANIFEST)) {
+            own.into_iter().try_for_each(|key| store.delete(key))?;
+        }
+    }
+    Ok(highest)
 }
 
 /// Deletes every file under `checkpoints/` that belongs to none of the newest `retained` complete checkpoints. `last`
@@ -28,7 +46,10 @@ pub struct Swept {
 /// might be another host's.
 pub fn sweep(store: &Store, last: u64, retained: usize) -> Result<Swept, Fault> {
     let keys = store.list(CHECKPOINTS)?;
-    let (mut kept, mut highest) = (Vec::new(), 0);
+    // A host that was asleep while it was succeeded may have left one that has the number of a newer host's: it was never
+    // decided on, and must not take that one's place.
+    let mut found: BTreeMap<u64, (u64, Kept)> = BTreeMap::new();
+    let mut highest = sweep_savepoints(store)?;
     for key in keys.iter().filter(|key| key.ends_with(&format!("/{MANIFEST}"))) {
         let Some(bytes) = store.get(key)? else { continue };
         // One that cannot be read is left alone, and so are all files: it may name any of them.
@@ -39,17 +60,49 @@ pub fn sweep(store: &Store, last: u64, retained: usize) -> Result<Swept, Fault> 
             let files =
                 manifest.files().map(|file| StateFile { key: reference.resolve(&file.path), bytes: file.bytes });
             let own = StateFile { key: key.clone(), bytes: bytes.len() as u64 };
-            let files = files.chain([own]).collect();
-            kept.push((manifest.incarnation, Kept { checkpoint: CheckpointId(manifest.checkpoint), files }));
+            let kept = Kept { checkpoint: CheckpointId(manifest.checkpoint), files: files.chain([own]).collect() };
+            let newest = found.get(&manifest.checkpoint).map_or(0, |(incarnation, _)| *incarnation);
+            if manifest.incarnation > newest {
+                found.insert(manifest.checkpoint, (manifest.incarnation, kept));
+            }
         }
     }
-    // A host that is taken for dead may still write a manifest, of a number that its successor uses too.
-    kept.sort_by_key(|(incarnation, kept)| (*incarnation, kept.checkpoint));
-    let mut kept: Vec<Kept> = kept.into_iter().map(|(_, kept)| kept).collect();
+    let mut kept: Vec<Kept> = found.into_values().map(|(_, kept)| kept).collect();
     kept.drain(..kept.len().saturating_sub(retained));
     let wanted: BTreeSet<&str> = kept.iter().flat_map(|kept| &kept.files).map(|file| file.key.as_str()).collect();
     for key in keys.iter().filter(|key| !wanted.contains(key.as_str())) {
         store.delete(key)?;
     }
     Ok(Swept { kept, highest })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::plan::location::Location;
+
+    #[test]
+    fn what_a_sleeper_left_under_the_same_number_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
+        let write = |incarnation: u64, checkpoint| {
+            let manifest = Manifest::new("job", Uuid::nil(), incarnation, CheckpointId(checkpoint), 8);
+            manifest.write(&store, &format!("{CHECKPOINTS}/{incarnation}-{checkpoint}")).unwrap();
+        };
+        for (incarnation, checkpoint) in [(11, 2), (9, 2), (2, 1), (11, 1), (3, 1), (11, 3)] {
+            write(incarnation, checkpoint);
+        }
+        store.put("savepoints/7/half.state", Vec::new()).unwrap();
+        store.put("savepoints/5/manifest.json", Vec::new()).unwrap();
+        let swept = sweep(&store, 2, 2).unwrap();
+        assert_eq!(swept.highest, 7);
+        let kept: Vec<u64> = swept.kept.iter().map(|kept| kept.checkpoint.0).collect();
+        assert_eq!(kept, [1, 2]);
+        let mut keys = store.list(CHECKPOINTS).unwrap();
+        keys.sort();
+        assert_eq!(keys, ["checkpoints/11-1/manifest.json", "checkpoints/11-2/manifest.json"]);
+        assert_eq!(store.list(SAVEPOINTS).unwrap(), ["savepoints/5/manifest.json"]);
+    }
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::dataplane::snapshot::{MemberSnapshot, OperatorSnapshot, TaskSnapshot};
-use crate::model::checkpoint::{Barrier, CheckpointId, Incarnation};
+use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
@@ -15,15 +15,14 @@ use crate::store::Store;
 use crate::worker::slot::TaskId;
 
 use super::driver::{Notice, panicked};
-use super::record::{MemberRecord, NativeFile, NativeState, StateFile, Written};
+use super::record::{MemberRecord, NativeFile, NativeState, Place, StateFile, Written};
 
 /// Threads that write: more only share the disk.
 pub const WRITERS: usize = 2;
 
 /// Writes the state of tasks. All of one slot go to the same writer.
+#[derive(Default)]
 pub struct Writer {
-    store: Store,
-    incarnation: Incarnation,
     lasting: BTreeMap<(Uid, Slot), Lasting>,
 }
 
@@ -31,14 +30,10 @@ pub struct Writer {
 type Lasting = BTreeMap<CheckpointId, BTreeMap<String, NativeFile>>;
 
 impl Writer {
-    pub fn new(store: Store, incarnation: Incarnation) -> Self {
-        Self { store, incarnation, lasting: BTreeMap::new() }
-    }
-
     /// Writes what comes until nobody is left who could send more.
-    pub fn run(mut self, tasks: &Receiver<(TaskId, TaskSnapshot)>, notices: &Sender<Notice>) {
-        for (task, snapshot) in tasks {
-            let written = catch_unwind(AssertUnwindSafe(|| self.write(task, snapshot)));
+    pub fn run(mut self, tasks: &Receiver<(TaskId, TaskSnapshot, Place)>, notices: &Sender<Notice>) {
+        for (task, snapshot, place) in tasks {
+            let written = catch_unwind(AssertUnwindSafe(|| self.write(task, snapshot, &place)));
             let notice =
                 written.unwrap_or_else(|panic| Notice::Failed(panicked("writing a checkpoint", panic.as_ref())));
             if notices.send(notice).is_err() {
@@ -47,23 +42,23 @@ impl Writer {
         }
     }
 
-    /// Writes the state of a task's members.
-    pub fn write(&mut self, task: TaskId, snapshot: TaskSnapshot) -> Notice {
+    /// Writes the state of a task's members into a place of its own.
+    pub fn write(&mut self, task: TaskId, snapshot: TaskSnapshot, place: &Place) -> Notice {
         let barrier = snapshot.barrier;
-        let members = snapshot.members.into_iter().map(|member| self.write_member(&barrier, task.slot, member));
+        let members = snapshot.members.into_iter().map(|member| self.write_member(&barrier, task.slot, member, place));
         Notice::Written(task, barrier.checkpoint, members.collect())
     }
 
-    fn write_member(&mut self, barrier: &Barrier, slot: Slot, member: MemberSnapshot) -> MemberRecord {
+    fn write_member(&mut self, barrier: &Barrier, slot: Slot, member: MemberSnapshot, place: &Place) -> MemberRecord {
         let MemberSnapshot { uid, progress, state, splits } = member;
         let OperatorSnapshot { frozen, is_incremental, committables } = state;
         let lasting = self.lasting.entry((uid.clone(), slot)).or_default();
         // Only what belongs to a complete checkpoint is sure to stay, and the base is the newest one.
         lasting.retain(|checkpoint, _| barrier.base.is_some_and(|base| base <= *checkpoint));
-        let key = format!("{}/{uid}.{}", self.incarnation.folder(barrier.checkpoint.0), slot.0);
+        let key = format!("{}/{uid}.{}", place.folder, slot.0);
         let known = barrier.base.and_then(|base| lasting.get(&base));
         let mut files =
-            MemberFiles { store: &self.store, key, known, chunks: None, native: None, new: BTreeMap::new() };
+            MemberFiles { store: &place.store, key, known, chunks: None, native: None, new: BTreeMap::new() };
         let written = frozen.into_iter().try_for_each(|frozen| frozen.write(&mut files));
         let (written, new) = match written {
             Ok(()) => files.finish(),
@@ -138,8 +133,6 @@ impl ChunkSink for MemberFiles<'_> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use uuid::Uuid;
-
     use super::*;
     use crate::dataplane::snapshot::Watermarks;
     use crate::model::key::Keys;
@@ -165,6 +158,7 @@ mod tests {
     /// The keys of what the checkpoint consists of.
     fn checkpoint(
         writer: &mut Writer,
+        store: &Store,
         state: &mut dyn KeyedState,
         checkpoint: u64,
         base: Option<u64>,
@@ -175,11 +169,13 @@ mod tests {
         let progress = Watermarks { input: Timestamp::MIN, latest: None };
         let members = vec![MemberSnapshot { uid: Uid::from("op"), progress, state, splits: Vec::new() }];
         let task = TaskId { slot: Slot(0), task: 0 };
-        let Notice::Written(_, _, members) = writer.write(task, TaskSnapshot { barrier, members }) else { panic!() };
+        let place = Place { store: store.clone(), folder: format!("checkpoints/1-{checkpoint}") };
+        let written = writer.write(task, TaskSnapshot { barrier, members }, &place);
+        let Notice::Written(_, _, members) = written else { panic!() };
         let written = members[0].written.as_ref().unwrap();
         let files: BTreeSet<String> = written.files().map(|file| file.key.clone()).collect();
         for file in written.files() {
-            assert_eq!(writer.store.bytes_of(&file.key).unwrap(), file.bytes);
+            assert_eq!(store.bytes_of(&file.key).unwrap(), file.bytes);
         }
         files
     }
@@ -197,16 +193,16 @@ mod tests {
         let rocksdb = RocksDb::start(&plan).unwrap();
         let scope = Scope { widths: vec![Some(4)], groups: 0..8, max_parallelism: 8, is_native: true };
         let mut state = rocksdb.open(&Uid::from("op"), Slot(0), scope).unwrap();
-        let mut writer = Writer::new(store, Incarnation { job_id: Uuid::nil(), number: 1 });
+        let mut writer = Writer::default();
         put(&mut state, 0..100);
         put(&mut state, 100..200);
-        let first = checkpoint(&mut writer, &mut state, 1, None);
+        let first = checkpoint(&mut writer, &store, &mut state, 1, None);
         put(&mut state, 200..210);
-        let second = checkpoint(&mut writer, &mut state, 2, Some(1));
+        let second = checkpoint(&mut writer, &store, &mut state, 2, Some(1));
         put(&mut state, 210..220);
         // The second did not become complete.
-        let third = checkpoint(&mut writer, &mut state, 3, Some(1));
-        let whole = checkpoint(&mut writer, &mut state, 4, None);
+        let third = checkpoint(&mut writer, &store, &mut state, 3, Some(1));
+        let whole = checkpoint(&mut writer, &store, &mut state, 4, None);
         let shared = |files: &BTreeSet<String>, with: &BTreeSet<String>| tables(files).intersection(with).count();
         // What stood in the cache alone is in a file that no other checkpoint has.
         assert_eq!((tables(&first).len(), shared(&second, &first)), (2, 1));

@@ -1,6 +1,7 @@
 //! Event-time windows, tumbling and sliding. State is kept pane by pane: a table of keys with a column of accumulators
 //! for each aggregate, so that a batch is added a column at a time and a window is panes merged.
 
+pub mod accumulator;
 mod aggregates;
 mod calendar;
 mod cells;
@@ -17,6 +18,7 @@ mod result;
 mod snapshot;
 mod stacks;
 
+pub use calendar::Calendar;
 pub use operator::WindowOperator;
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub struct Stand {
 
 impl Stand {
     pub fn set_up() -> Result<Self> {
-        setup::ensure(&[Need::GuestCompiler])?;
+        setup::ensure(&[Need::NativeBuild, Need::GuestCompiler])?;
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         crate::plugins::build(&wasmill, &crate::plugins::all()?)?;
         let data = repo::root().join("target/bench");

@@ -1,0 +1,79 @@
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::job_file::JobFile;
+use crate::control::checkpoint::catalog::job_place;
+use crate::control::checkpoint::compatibility::{Finding, compare};
+use crate::control::checkpoint::restore::Origin;
+use crate::control::job::no_checkpoints;
+
+/// Say what would become of a checkpoint's state if the job started from it now; nothing is started or stopped
+///
+/// By state: whether it goes on, is new, is dropped or cannot be read. The exit code is 1 where `wasmill run` would refuse.
+#[derive(Debug, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    job: JobFile,
+    /// The checkpoint or savepoint: its folder, or the URL of it [default: the one that the job goes on from]
+    #[arg(long, value_name = "PATH")]
+    from: Option<String>,
+    /// As of `run`: dropping state is no reason to refuse
+    #[arg(long)]
+    allow_non_restored_state: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Plan {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let plan = self.job.plan()?;
+        let checkpoints = plan.checkpoints.as_ref().ok_or_else(|| no_checkpoints(&plan.name))?;
+        let origin = match &self.from {
+            Some(path) => Some(Origin::named(path)?),
+            None => {
+                let place = job_place(&checkpoints.location, &plan.name)?;
+                place.as_ref().map(Origin::latest).transpose()?.flatten()
+            }
+        };
+        let findings = origin.as_ref().map(|origin| compare(&plan, &origin.manifest)).unwrap_or_default();
+        let is_finished = origin.as_ref().is_some_and(|origin| origin.manifest.is_finished);
+        let is_refused = findings.iter().any(|finding| finding.is_refused(self.allow_non_restored_state))
+            || (is_finished && self.from.is_some());
+        match self.json {
+            true => print_json(origin.as_ref(), &findings, is_refused)?,
+            false => print(origin.as_ref(), &findings, is_refused),
+        }
+        Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn print(origin: Option<&Origin>, findings: &[Finding], is_refused: bool) {
+    let Some(origin) = origin else {
+        println!("the job has no checkpoint: it starts from nothing");
+        return;
+    };
+    println!("from {} {} in {}", origin.manifest.kind, origin.manifest.checkpoint, origin.path());
+    findings.iter().for_each(|finding| println!("  {finding}"));
+    if origin.manifest.is_finished {
+        println!("the job had finished with it: nothing goes on from there");
+    }
+    if is_refused {
+        println!("`wasmill run` would refuse this");
+    }
+}
+
+fn print_json(origin: Option<&Origin>, findings: &[Finding], is_refused: bool) -> anyhow::Result<()> {
+    let from = origin.map(|origin| {
+        serde_json::json!({
+            "checkpoint": origin.manifest.checkpoint,
+            "kind": origin.manifest.kind,
+            "path": origin.path(),
+            "is_finished": origin.manifest.is_finished,
+        })
+    });
+    let plan = serde_json::json!({ "from": from, "is_refused": is_refused, "findings": findings });
+    println!("{}", serde_json::to_string_pretty(&plan)?);
+    Ok(())
+}

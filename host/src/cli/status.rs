@@ -1,0 +1,42 @@
+use clap::Args;
+
+use super::progress_view::{checkpoint_line, now};
+use super::running::{RunningJob, unexpected};
+use crate::control::socket::protocol::{Answer, Command, JobState, JobStatus};
+
+/// Say what a running job is doing: its checkpoints, restarts and counts
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    running: RunningJob,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.running.call(Command::Status)? {
+            Answer::Status(status) if self.json => println!("{}", serde_json::to_string_pretty(&status)?),
+            Answer::Status(status) => print(&status),
+            other => return Err(unexpected(&other)),
+        }
+        Ok(())
+    }
+}
+
+fn print(status: &JobStatus) {
+    let state = match status.state {
+        JobState::Running => "running",
+        JobState::Stopping => "stopping",
+    };
+    let uptime = humantime::format_duration(std::time::Duration::from_secs(status.uptime_ms / 1_000));
+    println!("{} is {state} for {uptime} in process {}", status.job, status.process_id);
+    println!("{}", checkpoint_line(&status.checkpoints, status.restarts_total, now()));
+    for node in &status.nodes {
+        println!(
+            "{:<16} {} in, {} out, {} late, {} dead letters",
+            node.uid, node.records_in_total, node.records_out_total, node.late_records_total, node.dead_letters_total
+        );
+    }
+}

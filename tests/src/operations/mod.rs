@@ -1,0 +1,136 @@
+//! The commands around checkpoints, as people use them: on a job that runs, on one that has stopped, and on what it left.
+
+mod reading;
+mod restoring;
+mod savepoints;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::Value;
+
+use crate::harness::Folder;
+
+/// It takes most of a minute, unless its rate is set to `FAST`.
+const JOB: &str = r#"
+    name = "job"
+    parallelism = 2
+    [checkpoints]
+    interval = "1h"
+    [sources.events]
+    connector = "generator"
+    events = "keyed"
+    keys = 20
+    count = 40000
+    rate = 1000
+    per_milli = 1
+    splits = 4
+    out_of_orderness = "200ms"
+    event_time = { column = "timestamp", unit = "ms" }
+    watermark = { out_of_orderness = "200ms" }
+    [operators.count]
+    inputs = ["events"]
+    key_by = ["key"]
+    plugin = "plugins/count.wasm"
+    [operators.windows]
+    inputs = ["count"]
+    key_by = ["key"]
+    window = { sliding = "10s", slide = "5s" }
+    aggregate = { n = "count()", most = "max(value)", mean = "avg(value)" }
+    [operators.totals]
+    inputs = ["count"]
+    key_by = ["key"]
+    window = { tumbling = "1h" }
+    aggregate = { counted = "max(count)", counts = "sum(count)" }
+    [sinks.out]
+    inputs = ["windows", "totals"]
+    connector = "file"
+    path = "out"
+    format = "json"
+"#;
+
+const FAST: &str = "sources.events.rate=1000000000";
+
+/// What the job's sink shows when nothing happens to it.
+fn straight() -> Vec<String> {
+    let folder = Folder::new();
+    let rows = folder.rows(JOB, &["--set", FAST]);
+    assert!(rows.len() > 60, "{}", rows.len());
+    rows
+}
+
+/// A job that runs until somebody stops it; killed if the test does not.
+struct Running {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Running {
+    /// Starts `job.toml`, and waits until it can be called.
+    fn start(folder: &Folder, arguments: &[&str], fail_point: Option<&str>) -> Self {
+        let mut command = folder.command(&[&["run", "job.toml"], arguments].concat());
+        command.stderr(Stdio::piped());
+        if let Some(place) = fail_point {
+            command.env("WASMILL_FAIL_POINT", place);
+        }
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, log) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let running = Self { child, log };
+        running.until("reach this job at");
+        running
+    }
+
+    /// The log up to a line with this text.
+    fn until(&self, text: &str) -> String {
+        let mut log = String::new();
+        loop {
+            let Ok(line) = self.log.recv() else { panic!("`{text}` was not said: {log}") };
+            log.push_str(&line);
+            if line.contains(text) {
+                return log;
+            }
+        }
+    }
+
+    fn end(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a command that must succeed prints.
+fn say(folder: &Folder, arguments: &[&str]) -> String {
+    let ran = folder.call(arguments);
+    assert!(ran.success, "{arguments:?}: {}", ran.stderr);
+    ran.stdout.trim_end().to_owned()
+}
+
+fn json(folder: &Folder, arguments: &[&str]) -> Value {
+    let text = say(folder, &[arguments, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Runs the job to its end.
+fn finish(folder: &Folder, arguments: &[&str]) -> String {
+    let ran = folder.call(&[&["run", "job.toml", "--set", FAST], arguments].concat());
+    assert!(ran.success, "{}", ran.stderr);
+    ran.stderr
+}
+
+/// A job that was stopped with a savepoint in `folder/savepoint`.
+fn stopped(folder: &Folder) {
+    folder.write("job.toml", JOB);
+    let running = Running::start(folder, &[], None);
+    say(folder, &["savepoint", "job.toml"]);
+    say(folder, &["stop", "job.toml", "--savepoint", "savepoint"]);
+    assert!(running.end().success());
+}
