@@ -10,8 +10,8 @@ use crate::model::id::{Slot, Uid};
 use crate::model::key_group::groups_of;
 use crate::model::time::Timestamp;
 use crate::plan::descriptor::StateKind;
-use crate::plan::fault_tolerance::Location;
 use crate::plan::graph::{Node, NodeKind, Plan};
+use crate::plan::location::Location;
 use crate::sandbox::migration::Migration;
 use crate::state::evolution::Evolution;
 use crate::state::operator_state::{Redistributed, Redistribution};
@@ -21,7 +21,7 @@ use crate::storage::decisions;
 use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef, NodeRecord, Shape, StateRecord};
 use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::compatibility::{Verdict, compare, evolution_of};
 
