@@ -8,7 +8,9 @@ use super::timers::Changes;
 use super::{Columns, Input, Key, Output, Process, Timers};
 use crate::bindings::wasmill::operator::calls::{Batch, Due, GroupState, Rejection, Step};
 use crate::bindings::wasmill::operator::columns::{Column, Values};
-use crate::bindings::wasmill::operator::descriptors::{Descriptor, Inheritance, OutputPort, TimerInfo};
+use crate::bindings::wasmill::operator::descriptors::{
+    Descriptor, Inheritance, OutputPort, StateInfo, StateKind, TimerInfo,
+};
 use crate::error::{Error, Outcome};
 use crate::record::bits;
 use crate::schema::Schema;
@@ -72,8 +74,15 @@ impl<P: Process> Instance<P> {
         P::In::need(&mut need);
         open.read(&need)?;
         let operator = P::open(&mut open)?;
-        if !P::Key::KEYED {
-            if let Some(state) = open.states.first() {
+        let is_of_slot = |state: &StateInfo| matches!(state.kind, StateKind::OperatorSplit | StateKind::OperatorUnion);
+        if P::Key::KEYED {
+            if let Some(state) = open.states.iter().find(|state| is_of_slot(state)) {
+                return Err(
+                    format!("state `{}` is of a slot, and the operator has a key: use `list`", state.name).into()
+                );
+            }
+        } else {
+            if let Some(state) = open.states.iter().find(|state| !is_of_slot(state)) {
                 return Err(format!("state `{}` needs a key: `type Key` is `()`", state.name).into());
             }
             if let Some((timer, _)) = P::Timer::TIMERS.first() {

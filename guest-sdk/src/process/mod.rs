@@ -90,7 +90,8 @@ pub trait Process: Sized + 'static {
     /// `false` spares passing the event times; timers have theirs anyway.
     const READS_TIMES: bool = true;
 
-    /// The columns that the job must key by, in this order. `()`: not keyed, so no state and no timers.
+    /// The columns that the job must key by, in this order. `()`: not keyed, so no timers, and no state but lists of each
+    /// slot ([`Open::split_list`], [`Open::union_list`]).
     type Key<'a>: Key<'a>;
     /// The columns that it reads: a record, [`Row`] to choose them when it is opened, or `()` for none of them.
     type In<'a>: Input<'a>;

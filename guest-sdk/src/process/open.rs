@@ -92,6 +92,18 @@ impl Open<'_> {
         self.state(name).list()
     }
 
+    /// A list of each slot, for an operator without a key. When the job goes on from a checkpoint, the elements of all slots
+    /// are dealt out to as many slots as there are then: each to one of them.
+    pub fn split_list<T: Data + Default>(&mut self, name: &str) -> List<T> {
+        self.state(name).split_list()
+    }
+
+    /// The same, but when the job goes on every slot gets the elements of all, and forgets those that are not its own: else
+    /// they are as many times as many after the next start.
+    pub fn union_list<T: Data + Default>(&mut self, name: &str) -> List<T> {
+        self.state(name).union_list()
+    }
+
     /// A state with an ordered map for each key.
     pub fn map<K: MapKey, V: Data + Default>(&mut self, name: &str) -> Map<K, V> {
         self.state(name).map()
@@ -189,9 +201,23 @@ impl State<'_> {
 
     /// See [`Open::list`].
     pub fn list<T: Data + Default>(self) -> List<T> {
+        self.list_of(StateKind::Sequence)
+    }
+
+    /// See [`Open::split_list`].
+    pub fn split_list<T: Data + Default>(self) -> List<T> {
+        self.list_of(StateKind::OperatorSplit)
+    }
+
+    /// See [`Open::union_list`].
+    pub fn union_list<T: Data + Default>(self) -> List<T> {
+        self.list_of(StateKind::OperatorUnion)
+    }
+
+    fn list_of<T: Data + Default>(self, kind: StateKind) -> List<T> {
         let list = List::new(self.entries.len());
         self.entries.push(Box::new(ListEntries::new(self.states.len() as u32, T::WIDTH)));
-        self.states.push(describe::<T>(&self.name, StateKind::Sequence, self.version, self.time_to_live));
+        self.states.push(describe::<T>(&self.name, kind, self.version, self.time_to_live));
         list
     }
 

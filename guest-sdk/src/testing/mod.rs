@@ -152,8 +152,10 @@ impl<P: Process> Drive<P> {
             let key_of = |(_, row): &(Timestamp, R)| self.pick(&self::columns([row]), &self.key);
             let keys: Vec<_> = rows.iter().map(key_of).collect();
             keys.into_iter().map(|key| self.keys.number(key)).collect()
-        } else {
+        } else if self.descriptor.states.is_empty() {
             Vec::new()
+        } else {
+            vec![self.keys.number(Vec::new()); rows.len()]
         };
         let reads: Vec<_> = self.descriptor.reads[0].iter().map(|column| *column as usize).collect();
         let columns = self.pick(&columns, &reads);

@@ -80,11 +80,13 @@ impl Process for Fold {
 
 mod entries;
 mod expiring;
+mod held;
 
 pub use entries::{Basket, Baskets, Latest, Recent};
 pub use expiring::FirstSeen;
+pub use held::{Hold, Released};
 
-export!(process: Fold, Baskets, Recent, FirstSeen; aggregate: Mean);
+export!(process: Fold, Baskets, Recent, FirstSeen, Hold; aggregate: Mean);
 
 #[cfg(test)]
 mod tests;

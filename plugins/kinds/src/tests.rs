@@ -45,3 +45,10 @@ fn what_was_seen_is_forgotten() {
     seen.watermark(Timestamp(0) + hours(1));
     assert_eq!(seen.live_keys(), 0);
 }
+
+#[test]
+fn ten_at_a_time() {
+    let mut hold = Drive::<Hold>::over::<Input<'_>>("");
+    hold.batch(events(0..7)).batch(events([-1])).batch(events(7..15));
+    assert!(hold.outputs().into_iter().map(|released| released.value).eq(0..10));
+}

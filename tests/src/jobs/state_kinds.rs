@@ -266,3 +266,61 @@ fn lists_and_maps_come_back_from_checkpoints_into_other_numbers_of_slots() {
         assert!(found == expected, "{} rows, not {}: {job}", found.len(), expected.len());
     }
 }
+
+/// Events of four splits through operators without a key, which hold some of them back.
+const HOLDING: &str = r#"
+    name = "job"
+    [checkpoints]
+    interval = "25ms"
+    [sources.events]
+    connector = "generator"
+    events = "keyed"
+    keys = 50
+    count = 40000
+    rate = 20000
+    splits = 4
+    event_time = { column = "timestamp", unit = "ms" }
+    [operators.hold]
+    inputs = ["events"]
+    plugin = "plugins/kinds.wasm"
+    operator = "hold"
+    [sinks.out]
+    inputs = ["hold"]
+    connector = "file"
+    path = "out"
+    format = "json"
+    [restart]
+    strategy = "none"
+"#;
+
+#[test]
+fn lists_of_slots_are_dealt_out_to_other_numbers_of_slots() {
+    let fast = ["--set", "sources.events.rate=1000000000", "--set"];
+    // What came out, and what is still held.
+    let values = |folder: &Folder, parallelism: u64| {
+        let released = folder.lines("out");
+        assert_eq!(released.len() % 10, 0);
+        let held = folder.call(&["state", "scan", "job.toml", "hold", "held", "--json"]);
+        assert!(held.success, "{}", held.stderr);
+        let held: Vec<Value> = held.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(held.len() as u64 <= 9 * parallelism, "{held:?}");
+        let released = released.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let all = released.chain(held).map(|row| row["value"].as_i64().unwrap());
+        let mut all: Vec<i64> = all.collect();
+        all.sort_unstable();
+        all
+    };
+    let straight = Folder::new();
+    straight.write("job.toml", HOLDING);
+    finish(&straight, &[&fast[..], &["parallelism=1"]].concat());
+    let expected = values(&straight, 1);
+    assert_eq!(expected.len(), 40_000);
+    for job in [HOLDING.to_owned(), on_rocksdb(HOLDING)] {
+        let folder = Folder::new();
+        folder.write("job.toml", &job);
+        die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=1"]);
+        die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=4"]);
+        finish(&folder, &[&fast[..], &["parallelism=2"]].concat());
+        assert!(values(&folder, 2) == expected, "{job}");
+    }
+}
