@@ -112,7 +112,7 @@ pub struct RocksDbState {
     pub(super) instance: Option<Instance>,
     folder: PathBuf,
     // What follows is of the last `load`, and reused.
-    positions: Vec<Position>,
+    pub(super) positions: Vec<Position>,
     guesses: Vec<Option<Position>>,
     misses: Misses,
     row: Row,
@@ -197,10 +197,17 @@ impl RocksDbState {
     }
 
     /// What the cache must forget for `keys` more goes to RocksDB.
-    pub(super) fn make_room(&mut self, keys: usize) -> Result<(), Fault> {
+    fn make_room(&mut self, keys: usize) -> Result<(), Fault> {
         let instance = open_instance(&mut self.instance)?;
         self.cache.make_room(keys, |group, key, row| instance.put_row(group, key, row))?;
         instance.write()
+    }
+
+    /// Makes `positions` those of the keys, which are distinct, in the cache.
+    pub(super) fn bring(&mut self, keys: &Keys) -> Result<(), Fault> {
+        self.make_room(keys.len())?;
+        self.find(keys);
+        self.fetch(keys)
     }
 
     /// Gives the key in the cache, whose hash this is, another row: `self.row`.
@@ -229,9 +236,7 @@ impl RocksDbState {
 
 impl KeyedState for RocksDbState {
     fn load(&mut self, keys: &Keys, states: &mut [Values]) -> Result<(), Fault> {
-        self.make_room(keys.len())?;
-        self.find(keys);
-        self.fetch(keys)?;
+        self.bring(keys)?;
         for position in &self.positions {
             self.layout.decode(self.cache.row(*position), states);
         }

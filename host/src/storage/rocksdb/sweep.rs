@@ -4,9 +4,10 @@
 use std::ops::ControlFlow;
 
 use crate::model::fault::Fault;
+use crate::model::key::Keys;
 use crate::model::key_group::{KeyGroup, KeyHash};
+use crate::state::entries::state_of;
 use crate::state::expiry::{Expired, looks_of_step};
-use crate::state::row::Row;
 use crate::state::snapshot::cut_short;
 
 use super::backend::{RocksDbState, open_instance};
@@ -24,8 +25,8 @@ pub struct Cursor {
 /// What one step found in RocksDB.
 #[derive(Default)]
 struct Found {
-    /// Keys of rows with something that has expired, and the rows.
-    rows: Vec<(Vec<u8>, Row)>,
+    /// Keys of rows with something that has expired.
+    rows: Keys,
     /// Groups and addresses.
     entries: Vec<(KeyGroup, Vec<u8>)>,
     /// `None` = the step came to the end.
@@ -39,14 +40,10 @@ impl RocksDbState {
         }
         let found = self.find_expired(expired)?;
         self.sweep.key = found.stopped.unwrap_or_default();
-        self.make_room(found.rows.len())?;
-        for (key, row) in found.rows {
-            let hash = KeyHash::of(&key);
-            // One in the cache is newer, and its turn comes there.
-            if self.cache.find(&key, hash).is_none() {
-                let position = self.cache.insert(&key, hash, row);
-                self.remove_expired(position, hash, expired);
-            }
+        // Asked for again: one in the cache is newer, and may go to RocksDB where room is made.
+        self.bring(&found.rows)?;
+        for i in 0..found.rows.len() {
+            self.remove_expired(self.positions[i], found.rows.hash(i), expired);
         }
         let instance = open_instance(&mut self.instance)?;
         for (group, address) in found.entries {
@@ -86,12 +83,12 @@ impl RocksDbState {
                 Entry::Row(..) if !rows_layout.is_whole(value) => return Err(cut_short("a row")),
                 Entry::Row(_, key) => {
                     if rows_layout.without_expired(value, expired).is_some() {
-                        found.rows.push((key.to_vec(), Row::from_slice(value)));
+                        found.rows.push(key, KeyHash::of(key));
                     }
                 }
                 Entry::Entry(group, address) => {
                     entries.check(address, value)?;
-                    if expired.entry(crate::state::entries::state_of(address), value) {
+                    if expired.entry(state_of(address), value) {
                         found.entries.push((group, address.to_vec()));
                     }
                 }
