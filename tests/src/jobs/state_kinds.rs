@@ -267,6 +267,43 @@ fn lists_and_maps_come_back_from_checkpoints_into_other_numbers_of_slots() {
     }
 }
 
+#[test]
+fn lists_and_maps_of_a_checkpoint_can_be_read_without_the_job() {
+    let job = RECOVERING.replace("count = 20000", "count = 3000").replace("rate = 20000", "").replace("25ms", "1h");
+    // In the form of both backends, and in RocksDB's files.
+    let read = [job.clone(), on_rocksdb(&job)].map(|job| {
+        let folder = Folder::new();
+        folder.write("job.toml", job);
+        finish(&folder, &[]);
+        let say = |arguments: &[&str]| {
+            let ran = folder.call(arguments);
+            assert!(ran.success, "{}", ran.stderr);
+            ran.stdout
+        };
+        let inspected = say(&["checkpoint", "inspect", "job.toml"]);
+        for state in ["counts: map<i64, u64>", "values: list<i64>", "largest: i64"] {
+            assert!(inspected.contains(state), "{inspected}");
+        }
+        let scan = |arguments: &[&str]| -> Vec<Value> {
+            let text = say(&[&["state"], arguments, &["--json"]].concat());
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let counts = scan(&["scan", "job.toml", "counted", "counts"]);
+        let key = counts[0]["key"]["key"].as_str().unwrap();
+        let mut of_key: Vec<&Value> = counts.iter().filter(|entry| entry["key"]["key"] == key).collect();
+        of_key.sort_by_key(|entry| entry["entry"].as_i64());
+        assert!(scan(&["get", "job.toml", "counted", "counts", "--key", key]).iter().eq(of_key));
+        let mut all = counts.clone();
+        all.extend(scan(&["scan", "job.toml", "listed", "values"]));
+        all.extend(scan(&["scan", "job.toml", "folded", "largest"]));
+        let mut all: Vec<String> = all.iter().map(Value::to_string).collect();
+        all.sort();
+        all
+    });
+    assert!(read[0].len() > 1_000, "{}", read[0].len());
+    assert!(read[0] == read[1], "{} entries, and {}", read[0].len(), read[1].len());
+}
+
 /// Events of four splits through operators without a key, which hold some of them back.
 const HOLDING: &str = r#"
     name = "job"

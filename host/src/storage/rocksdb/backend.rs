@@ -22,7 +22,7 @@ use super::entries::Entries;
 use super::instance::Instance;
 use super::layout::{self, Entry};
 use super::options::Shared;
-use super::restore::{self, Conversion};
+use super::restore::{self, Takeover};
 use super::snapshot::FrozenInstance;
 use super::sweep;
 use super::working_folder::{WorkingFolder, beside};
@@ -298,11 +298,11 @@ impl KeyedState for RocksDbState {
     }
 
     fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &mut [FormerState]) -> Result<(), Fault> {
-        let mut conversion = Conversion { rows: self.layout.transposition(former), states: former };
+        let mut takeover = Takeover { rows: self.layout.transposition(former), states: former };
         // Its folder is the one that files are fetched into.
         self.instance = None;
         let options = self.host.shared.options();
-        let restored = restore::restore(chunks, &mut conversion, &self.groups, &self.folder, &options)?;
+        let restored = restore::restore(chunks, &mut takeover, &self.groups, &self.folder, &options)?;
         self.counts.fill(0);
         for (group, keys) in restored.counts {
             self.counts[usize::from(group.0)] += keys;

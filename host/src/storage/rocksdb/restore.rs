@@ -26,12 +26,12 @@ pub struct Restored {
 }
 
 /// How what stands in a checkpoint becomes the operator's.
-pub struct Conversion<'a> {
+pub struct Takeover<'a> {
     pub rows: Transposition,
     pub states: &'a mut [FormerState],
 }
 
-impl Conversion<'_> {
+impl Takeover<'_> {
     /// Everything stays as it is.
     fn is_identity(&self) -> bool {
         let stays = |(number, state): (usize, &FormerState)| match state.layout {
@@ -45,7 +45,7 @@ impl Conversion<'_> {
 /// Makes the instance in `folder` one of what `chunks` have of `groups`.
 pub fn restore(
     chunks: &mut dyn ChunkSource,
-    conversion: &mut Conversion<'_>,
+    takeover: &mut Takeover<'_>,
     groups: &Range<u16>,
     folder: &Path,
     options: &Options,
@@ -56,7 +56,7 @@ pub fn restore(
     former.sort_by_key(|files| std::cmp::Reverse(common(&files.groups(), groups).len()));
     empty(folder)?;
     let (base, others) = match former.split_first() {
-        Some((base, others)) if conversion.is_identity() => (Some(base), others),
+        Some((base, others)) if takeover.is_identity() => (Some(base), others),
         // Everything must be written anew.
         _ => (None, &former[..]),
     };
@@ -68,9 +68,9 @@ pub fn restore(
     let mut restored = Restored { instance, counts };
     let beside = beside(folder, "former");
     for files in others {
-        restored.copy(*files, conversion, groups, &beside, options)?;
+        restored.copy(*files, takeover, groups, &beside, options)?;
     }
-    restored.read(chunks, conversion)?;
+    restored.read(chunks, takeover)?;
     Ok(restored)
 }
 
@@ -131,7 +131,7 @@ impl Restored {
     fn copy(
         &mut self,
         files: &dyn NativeFiles,
-        conversion: &mut Conversion<'_>,
+        takeover: &mut Takeover<'_>,
         groups: &Range<u16>,
         beside: &Path,
         options: &Options,
@@ -142,7 +142,7 @@ impl Restored {
         former.scan(&common(&files.groups(), groups), |entry, value| match entry {
             Entry::Count(..) => Ok(()),
             Entry::Row(group, key) => {
-                let row = conversion.rows.apply(value, conversion.states)?;
+                let row = takeover.rows.apply(value, takeover.states)?;
                 if row.is_empty() {
                     return Ok(());
                 }
@@ -153,7 +153,7 @@ impl Restored {
                 copied.put_row(group, key, &row)
             }
             // Not into the sorted file: where states have other numbers, addresses have another order.
-            Entry::Entry(group, stored) => match convert(stored, value, conversion.states, &mut address)? {
+            Entry::Entry(group, stored) => match convert(stored, value, takeover.states, &mut address)? {
                 Some(value) => self.instance.put_entry(group, &address, Some(&value)),
                 None => Ok(()),
             },
@@ -167,12 +167,12 @@ impl Restored {
     }
 
     /// Takes over what is in the form that every backend reads.
-    fn read(&mut self, chunks: &mut dyn ChunkSource, conversion: &mut Conversion<'_>) -> Result<(), Fault> {
+    fn read(&mut self, chunks: &mut dyn ChunkSource, takeover: &mut Takeover<'_>) -> Result<(), Fault> {
         chunks.read(Content::Rows, &mut |id, payload| {
             let mut count = 0;
             for entry in snapshot::entries(payload) {
                 let (key, row) = entry?;
-                let row = conversion.rows.apply(row, conversion.states)?;
+                let row = takeover.rows.apply(row, takeover.states)?;
                 if !row.is_empty() {
                     self.instance.put_row(id.group, key, &row)?;
                     count += 1;
@@ -185,7 +185,7 @@ impl Restored {
         chunks.read(Content::Entries, &mut |id, payload| {
             for entry in snapshot::entries(payload) {
                 let (stored, value) = entry?;
-                if let Some(value) = convert(stored, value, conversion.states, &mut address)? {
+                if let Some(value) = convert(stored, value, takeover.states, &mut address)? {
                     self.instance.put_entry(id.group, &address, Some(&value))?;
                 }
             }
