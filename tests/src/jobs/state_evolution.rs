@@ -1,9 +1,12 @@
 //! Jobs that go on with an operator whose state is declared otherwise than before.
 
-use super::recovery::{die_at, finish};
-use crate::harness::Folder;
-use serde_json::Value;
 use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::recovery::{die_at, finish};
+use super::state_kinds::{FAST, on_rocksdb};
+use crate::harness::Folder;
 
 const JOB: &str = r#"
     name = "job"
@@ -32,8 +35,6 @@ const JOB: &str = r#"
     strategy = "none"
 "#;
 
-const FAST: &[&str] = &["--set", "sources.events.rate=1000000000"];
-
 /// What each event of each key has made, without what only later versions say.
 fn accounts(lines: &[String]) -> BTreeMap<(String, u64), (i64, u64)> {
     let row = |line: &String| {
@@ -54,7 +55,7 @@ fn state_goes_on_as_it_is_declared_now() {
     let straight = Folder::new();
     let expected = accounts(&straight.rows(JOB, FAST));
     assert_eq!(expected.len(), 40_000);
-    for job in [JOB.to_owned(), super::state_kinds::on_rocksdb(JOB)] {
+    for job in [JOB.to_owned(), on_rocksdb(JOB)] {
         let folder = Folder::new();
         let write = |operator: &str| folder.write("job.toml", version(&job, operator));
         let plan = || folder.call(&["plan", "job.toml"]);

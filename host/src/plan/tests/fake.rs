@@ -28,7 +28,7 @@ struct Fake {
     key: Option<&'static str>,
     /// Name, columns, extends.
     outputs: &'static [(&'static str, &'static str, bool)],
-    stateful: bool,
+    state: Option<StateKind>,
     timer: Option<Clock>,
 }
 
@@ -39,7 +39,7 @@ const PLAIN: Fake = Fake {
     generic: false,
     key: None,
     outputs: &[("out", "n: i64", false)],
-    stateful: false,
+    state: None,
     timer: None,
 };
 
@@ -61,11 +61,11 @@ const CLICKS: [Fake; 10] = [
         name: "count-user",
         key: Some("user: text"),
         outputs: &[("out", "user: text, n: i64", false)],
-        stateful: true,
+        state: Some(StateKind::Value),
         ..PLAIN
     },
     Fake { name: "session", key: Some(""), timer: Some(Clock::EventTime), ..PLAIN },
-    Fake { name: "total", stateful: true, ..PLAIN },
+    Fake { name: "total", state: Some(StateKind::Value), ..PLAIN },
     Fake { name: "mask", generic: true, outputs: &[("out", "", true)], ..PLAIN },
     Fake {
         name: "parse",
@@ -100,18 +100,25 @@ const COUNT: [Fake; 1] = [Fake {
     name: "count",
     needs: "timestamp: i64, value: i64, payload: bytes",
     key: Some("key: text"),
-    stateful: true,
+    state: Some(StateKind::Value),
     ..PLAIN
 }];
 
 /// `measured.wasm`.
 const MEASURED: [Fake; 1] = [Fake { name: "map-keyed", needs: "value: i64", key: Some("key: text"), ..PLAIN }];
 
+/// `held.wasm`: state of slots.
+const HELD: [Fake; 2] = [
+    Fake { name: "hold", state: Some(StateKind::OperatorSplit), ..PLAIN },
+    Fake { name: "hold-user", key: Some("user: text"), state: Some(StateKind::OperatorUnion), ..PLAIN },
+];
+
 fn operators(plugin: &Path) -> Result<&'static [Fake], String> {
     match plugin.file_name().and_then(|name| name.to_str()) {
         Some("clicks.wasm") => Ok(&CLICKS),
         Some("clicks-raw.wasm") => Ok(&CLICKS_RAW),
         Some("count.wasm") => Ok(&COUNT),
+        Some("held.wasm") => Ok(&HELD),
         Some("measured.wasm") => Ok(&MEASURED),
         Some("one.wasm") => Ok(&ONE),
         Some("text.wasm") => Err(format!("`{}` is not a WebAssembly component", plugin.display())),
@@ -147,12 +154,11 @@ impl Environment for FakeEnvironment {
         }
         let needs = schema(fake.needs);
         let needed = needs.fields().iter().map(|field| input.index_of(&field.name).unwrap());
-        let value = Field::new("n", DataType::I64);
-        let state = StateInfo {
+        let state = |kind| StateInfo {
             name: "count".to_owned(),
-            kind: StateKind::Value,
+            kind,
             key: None,
-            value,
+            value: Field::new("n", DataType::I64),
             defaults: vec![0; 8],
             version: 1,
             time_to_live: None,
@@ -169,7 +175,7 @@ impl Environment for FakeEnvironment {
                     extends: *extends,
                 })
                 .collect(),
-            states: fake.stateful.then_some(state).into_iter().collect(),
+            states: fake.state.map(state).into_iter().collect(),
             timers: fake.timer.map(|clock| TimerInfo { name: "end".to_owned(), clock }).into_iter().collect(),
             counters: Vec::new(),
             histograms: Vec::new(),
