@@ -18,7 +18,7 @@ use crate::state::StateLayout;
 use crate::state::expiry::STAMP_BYTES;
 use crate::state::snapshot::{ChunkId, ChunkSource, Content, entries};
 use crate::storage::manifest::{AggregateRecord, FieldRecord, NodeRecord, Shape, StateRecord};
-use crate::storage::rocksdb::RocksDb;
+use crate::storage::rocksdb::{RocksDb, TakeEntry};
 use crate::storage::state_file::SlotsOfState;
 
 use super::record::{parse_accumulator, parse_window};
@@ -169,12 +169,7 @@ impl<'a> StateReader<'a> {
         if wants_more { read } else { Ok(()) }
     }
 
-    fn read_all(
-        &self,
-        chunks: &mut SlotsOfState,
-        groups: &Range<u16>,
-        read: &mut dyn FnMut(ChunkId, &[u8], &[u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    fn read_all(&self, chunks: &mut SlotsOfState, groups: &Range<u16>, read: &mut TakeEntry<'_>) -> Result<(), Fault> {
         for content in self.layout.contents() {
             chunks.read(*content, &mut |id, payload| {
                 entries(payload).try_for_each(|entry| entry.and_then(|(key, value)| read(id, key, value)))

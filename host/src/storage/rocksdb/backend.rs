@@ -20,7 +20,7 @@ use crate::state::{AddressRange, FormerState, KeyedState, StateLayout, Visit};
 use super::cache::RowCache;
 use super::entries::Entries;
 use super::instance::Instance;
-use super::layout::{self, Entry};
+use super::layout::{self, Item};
 use super::options::Shared;
 use super::restore::{self, Takeover};
 use super::snapshot::FrozenInstance;
@@ -55,9 +55,9 @@ impl RocksDb {
     pub fn read(&self, files: &dyn NativeFiles, groups: &Range<u16>, take: &mut TakeEntry<'_>) -> Result<(), Fault> {
         let folder = self.host.folder.path().join("reading");
         restore::open_former(files, &folder, &self.host.shared.options())?.scan(groups, |entry, value| match entry {
-            Entry::Count(..) => Ok(()),
-            Entry::Row(group, key) => take(ChunkId { group, content: Content::Rows, number: 0 }, key, value),
-            Entry::Entry(group, address) => {
+            Item::Count(..) => Ok(()),
+            Item::Row(group, key) => take(ChunkId { group, content: Content::Rows, number: 0 }, key, value),
+            Item::Entry(group, address) => {
                 take(ChunkId { group, content: Content::Entries, number: 0 }, address, value)
             }
         })

@@ -12,7 +12,7 @@ use crate::state::snapshot::cut_short;
 use crate::state::{AddressRange, StateLayout, Visit};
 
 use super::instance::Instance;
-use super::layout::{self, Entry};
+use super::layout::{self, Item};
 
 /// The entries of an operator in a slot.
 pub struct Entries {
@@ -75,7 +75,7 @@ impl Entries {
             let group = self.group(prefixes.hash(i));
             addresses.clear();
             instance.range(self.prefix_range(group, prefix), |_, entry, _| {
-                if let Entry::Entry(_, address) = entry {
+                if let Item::Entry(_, address) = entry {
                     addresses.push(address.to_vec());
                 }
                 Ok(ControlFlow::Continue(()))
@@ -115,7 +115,7 @@ impl Entries {
             Bound::Excluded(to) => at(to, false),
         };
         instance.range(start..end, |_, entry, value| {
-            let Entry::Entry(_, address) = entry else { return Ok(ControlFlow::Continue(())) };
+            let Item::Entry(_, address) = entry else { return Ok(ControlFlow::Continue(())) };
             self.check(address, value)?;
             Ok(visit(address, value))
         })

@@ -12,7 +12,7 @@ use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
 
 use super::fault::fault;
-use super::layout::{self, Entry};
+use super::layout::{self, Item};
 use super::options;
 
 /// Of the writes that go to RocksDB at once.
@@ -113,7 +113,7 @@ impl Instance {
     pub fn scan(
         &self,
         groups: &Range<u16>,
-        mut take: impl FnMut(Entry<'_>, &[u8]) -> Result<(), Fault>,
+        mut take: impl FnMut(Item<'_>, &[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
@@ -126,7 +126,7 @@ impl Instance {
     pub fn range(
         &self,
         range: Range<impl Into<Vec<u8>>>,
-        take: impl FnMut(&[u8], Entry<'_>, &[u8]) -> Result<ControlFlow<()>, Fault>,
+        take: impl FnMut(&[u8], Item<'_>, &[u8]) -> Result<ControlFlow<()>, Fault>,
     ) -> Result<(), Fault> {
         self.walk(ReadOptions::default(), range, take)
     }
@@ -135,7 +135,7 @@ impl Instance {
         &self,
         mut options: ReadOptions,
         range: Range<impl Into<Vec<u8>>>,
-        mut take: impl FnMut(&[u8], Entry<'_>, &[u8]) -> Result<ControlFlow<()>, Fault>,
+        mut take: impl FnMut(&[u8], Item<'_>, &[u8]) -> Result<ControlFlow<()>, Fault>,
     ) -> Result<(), Fault> {
         options.set_iterate_lower_bound(range.start);
         options.set_iterate_upper_bound(range.end);

@@ -45,7 +45,7 @@ pub fn group_start(group: u16) -> [u8; 2] {
 
 /// What an entry of an instance is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Entry<'a> {
+pub enum Item<'a> {
     Count(KeyGroup, u64),
     Row(KeyGroup, &'a [u8]),
     /// At its address.
@@ -53,13 +53,13 @@ pub enum Entry<'a> {
 }
 
 /// `None` = it is none of ours.
-pub fn parse<'a>(key: &'a [u8], value: &[u8]) -> Option<Entry<'a>> {
+pub fn parse<'a>(key: &'a [u8], value: &[u8]) -> Option<Item<'a>> {
     let ([high, low, content], rest) = key.split_first_chunk::<PREFIX_BYTES>()?;
     let group = KeyGroup(u16::from_be_bytes([*high, *low]));
     match *content {
-        COUNT => Some(Entry::Count(group, u64::from_le_bytes(value.try_into().ok()?))),
-        ROWS => Some(Entry::Row(group, rest)),
-        ENTRIES if rest.len() >= STATE_BYTES => Some(Entry::Entry(group, rest)),
+        COUNT => Some(Item::Count(group, u64::from_le_bytes(value.try_into().ok()?))),
+        ROWS => Some(Item::Row(group, rest)),
+        ENTRIES if rest.len() >= STATE_BYTES => Some(Item::Entry(group, rest)),
         _ => None,
     }
 }
@@ -73,13 +73,13 @@ mod tests {
         let mut key = Vec::new();
         put_row_key(KeyGroup(258), b"key", &mut key);
         assert_eq!(key, b"\x01\x02\x01key");
-        assert_eq!(parse(&key, b""), Some(Entry::Row(KeyGroup(258), b"key")));
+        assert_eq!(parse(&key, b""), Some(Item::Row(KeyGroup(258), b"key")));
         key.clear();
         put_entry_key(KeyGroup(258), b"\0\x07address", &mut key);
         assert_eq!(key, b"\x01\x02\x05\0\x07address");
-        assert_eq!(parse(&key, b""), Some(Entry::Entry(KeyGroup(258), b"\0\x07address")));
+        assert_eq!(parse(&key, b""), Some(Item::Entry(KeyGroup(258), b"\0\x07address")));
         assert_eq!(parse(&key[..4], b""), None);
         assert_eq!(count_key(KeyGroup(258)), *b"\x01\x02\x00");
-        assert_eq!(parse(b"\x01\x02\x00", &7u64.to_le_bytes()), Some(Entry::Count(KeyGroup(258), 7)));
+        assert_eq!(parse(b"\x01\x02\x00", &7u64.to_le_bytes()), Some(Item::Count(KeyGroup(258), 7)));
     }
 }

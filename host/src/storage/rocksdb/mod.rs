@@ -20,7 +20,7 @@ mod sorted_file;
 mod sweep;
 mod working_folder;
 
-pub use backend::{RocksDb, RocksDbState, Scope};
+pub use backend::{RocksDb, RocksDbState, Scope, TakeEntry};
 
 #[cfg(test)]
 mod tests;

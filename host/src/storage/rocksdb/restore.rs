@@ -15,7 +15,7 @@ use crate::state::snapshot::{self, ChunkSource, Content, NativeFiles, NativeForm
 use crate::state::{FormerState, StateLayout};
 
 use super::instance::Instance;
-use super::layout::{self, Entry};
+use super::layout::{self, Item};
 use super::sorted_file::SortedFile;
 use super::working_folder::beside;
 
@@ -140,8 +140,8 @@ impl Restored {
         let mut copied = SortedFile::create(&beside.join("copied"), options)?;
         let mut address = Vec::new();
         former.scan(&common(&files.groups(), groups), |entry, value| match entry {
-            Entry::Count(..) => Ok(()),
-            Entry::Row(group, key) => {
+            Item::Count(..) => Ok(()),
+            Item::Row(group, key) => {
                 let row = takeover.rows.apply(value, takeover.states)?;
                 if row.is_empty() {
                     return Ok(());
@@ -153,7 +153,7 @@ impl Restored {
                 copied.put_row(group, key, &row)
             }
             // Not into the sorted file: where states have other numbers, addresses have another order.
-            Entry::Entry(group, stored) => match convert(stored, value, takeover.states, &mut address)? {
+            Item::Entry(group, stored) => match convert(stored, value, takeover.states, &mut address)? {
                 Some(value) => self.instance.put_entry(group, &address, Some(&value)),
                 None => Ok(()),
             },

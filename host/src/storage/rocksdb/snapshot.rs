@@ -15,7 +15,7 @@ use crate::state::snapshot::{self, ChunkId, ChunkSink, Content, Frozen, NativeFo
 use super::backend::Host;
 use super::cache::DirtyRows;
 use super::instance::Instance;
-use super::layout::Entry;
+use super::layout::Item;
 use super::sorted_file::SortedFile;
 
 /// Of a chunk: about what is read at once when it is restored.
@@ -97,9 +97,9 @@ fn write_chunks(instance: &Instance, groups: &Range<u16>, chunks: &mut dyn Chunk
     let (mut id, mut entries) = (ChunkId { group: KeyGroup(groups.start), content: Content::Rows, number: 0 }, 0);
     instance.scan(groups, |entry, value| {
         let (group, content, key) = match entry {
-            Entry::Count(..) => return Ok(()),
-            Entry::Row(group, key) => (group, Content::Rows, key),
-            Entry::Entry(group, address) => (group, Content::Entries, address),
+            Item::Count(..) => return Ok(()),
+            Item::Row(group, key) => (group, Content::Rows, key),
+            Item::Entry(group, address) => (group, Content::Entries, address),
         };
         let is_next = (group, content) == (id.group, id.content);
         if !is_next || payload.len() >= CHUNK_BYTES {

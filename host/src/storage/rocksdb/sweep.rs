@@ -11,7 +11,7 @@ use crate::state::expiry::{Expired, looks_of_step};
 use crate::state::snapshot::cut_short;
 
 use super::backend::{RocksDbState, open_instance};
-use super::layout::{self, Entry};
+use super::layout::{self, Item};
 
 /// Where the next step goes on.
 #[derive(Debug, Default)]
@@ -79,14 +79,14 @@ impl RocksDbState {
             }
             looks -= 1;
             match entry {
-                Entry::Count(..) => {}
-                Entry::Row(..) if !rows_layout.is_whole(value) => return Err(cut_short("a row")),
-                Entry::Row(_, key) => {
+                Item::Count(..) => {}
+                Item::Row(..) if !rows_layout.is_whole(value) => return Err(cut_short("a row")),
+                Item::Row(_, key) => {
                     if rows_layout.without_expired(value, expired).is_some() {
                         found.rows.push(key, KeyHash::of(key));
                     }
                 }
-                Entry::Entry(group, address) => {
+                Item::Entry(group, address) => {
                     entries.check(address, value)?;
                     if expired.entry(state_of(address), value) {
                         found.entries.push((group, address.to_vec()));
