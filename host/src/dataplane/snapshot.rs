@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::checkpoint::Barrier;
+use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::time::Timestamp;
@@ -24,6 +24,8 @@ pub struct MemberSnapshot {
     pub state: OperatorSnapshot,
     /// Of a source.
     pub splits: Vec<SourceSplit>,
+    /// Events on its channels that are part of its state.
+    pub in_flight: u64,
 }
 
 /// What a node has said of time.
@@ -55,6 +57,7 @@ pub struct OperatorSnapshot {
 
 /// What a member starts with.
 pub struct MemberState {
+    pub checkpoint: CheckpointId,
     pub progress: Watermarks,
     pub chunks: Box<dyn ChunkSource>,
     /// The states that the checkpoint's rows hold.

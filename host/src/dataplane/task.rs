@@ -23,6 +23,7 @@ use super::dead_letter::{DeadLetter, DeadLetterWriter};
 use super::dead_letter_limit::{DeadLetterLimit, WINDOW_EVENTS};
 use super::event_time;
 use super::exchange::Router;
+use super::in_flight::Intake;
 use super::metrics::NodeMetrics;
 use super::operator::{Collector, Operator};
 use super::snapshot::TaskSnapshot;
@@ -30,6 +31,8 @@ use super::source::{Polled, Signal, Source};
 use super::watermark::{BoundedOutOfOrderness, Change, WatermarkMerge};
 
 mod checkpoint;
+
+use checkpoint::Overtaking;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,9 @@ pub enum Progress {
 pub struct Task {
     members: Vec<Member>,
     inlets: Vec<TaskInlet>,
+    /// Read from inlets or restored, and not yet delivered; comes before what inlets hold. At most what the channels hold
+    /// and their writers make in a step.
+    held: VecDeque<Delivery>,
     /// The inlet that is asked next.
     turn: usize,
     sources_first: bool,
@@ -53,6 +59,8 @@ pub struct Task {
     barrier: Option<Barrier>,
     /// The last checkpoint whose barrier has passed.
     passed: Option<CheckpointId>,
+    /// A snapshot that wants what comes before the barrier on channels where it has not come.
+    overtaking: Option<Overtaking>,
     /// To be taken.
     snapshot: Option<TaskSnapshot>,
     /// The last barrier was one after which nothing follows.
@@ -82,6 +90,7 @@ pub struct Running {
     pub operator: Box<dyn Operator>,
     pub merge: WatermarkMerge,
     pub assigner: Option<TimeAssigner>,
+    pub intake: Intake,
 }
 
 /// Where the rows of a port go.
@@ -109,9 +118,19 @@ struct TaskInlet {
     inlet: Box<dyn Inlet>,
     member: usize,
     gate: usize,
-    ended: bool,
+    state: InletState,
+    /// Its messages may become part of a checkpoint: they are for this slot alone.
+    may_be_overtaken: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InletState {
+    Open,
     /// Its barrier has come: what follows waits for those of the others.
-    aligned: bool,
+    Aligned,
+    /// The snapshot did not wait for its barrier: what comes before that is kept.
+    Overtaken,
+    Ended,
 }
 
 /// Gives rows their times where an operator's output has a time of its own.
@@ -193,19 +212,23 @@ impl Task {
         Self {
             members,
             inlets: Vec::new(),
+            held: VecDeque::new(),
             turn: 0,
             sources_first: false,
             dead_letters,
             barrier: None,
             passed: None,
+            overtaking: None,
             snapshot: None,
             stopped: false,
             done: false,
         }
     }
 
-    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize) {
-        self.inlets.push(TaskInlet { inlet, member, gate, ended: false, aligned: false });
+    /// `is_broadcast` = others get the same messages.
+    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize, is_broadcast: bool) {
+        let state = InletState::Open;
+        self.inlets.push(TaskInlet { inlet, member, gate, state, may_be_overtaken: !is_broadcast });
     }
 
     pub fn members(&self) -> &[Member] {
@@ -223,6 +246,7 @@ impl Task {
 
     /// Takes up to `budget` batches of input.
     pub fn step(&mut self, now: Timestamp, budget: usize) -> Result<Progress, Fault> {
+        self.overtake(now)?;
         if !self.flush() {
             return Ok(Progress::Blocked);
         }
@@ -263,7 +287,8 @@ impl Task {
             Work::Operator(running) => running.operator.wake_at(),
             Work::Source(_) => None,
         });
-        operators.min().unwrap_or(Timestamp::MAX)
+        let barrier = self.barrier.and_then(|barrier| barrier.overtakes_at);
+        operators.chain(barrier).min().unwrap_or(Timestamp::MAX)
     }
 
     /// Whether every channel took what was for it.
@@ -320,18 +345,25 @@ impl Task {
 
     /// Whether there was a message.
     fn receive(&mut self, now: Timestamp) -> Result<bool, Fault> {
+        if let Some(delivery) = self.held.pop_front() {
+            self.deliver(delivery, now)?;
+            self.align()?;
+            return Ok(true);
+        }
         for _ in 0..self.inlets.len() {
             self.turn = (self.turn + 1) % self.inlets.len();
             let inlet = &mut self.inlets[self.turn];
-            if let Some(message) = if inlet.ended || inlet.aligned { None } else { inlet.inlet.receive() } {
+            if let Some(message) = if inlet.state == InletState::Open { inlet.inlet.receive() } else { None } {
                 let (member, gate) = (inlet.member, inlet.gate);
                 match message {
                     Message::Barrier(barrier) => {
-                        inlet.aligned = true;
+                        inlet.state = InletState::Aligned;
                         self.begin_checkpoint(barrier)?;
                     }
                     message => {
-                        inlet.ended = matches!(message, Message::End);
+                        if matches!(message, Message::End) {
+                            inlet.state = InletState::Ended;
+                        }
                         self.deliver(Delivery { member, gate, message }, now)?;
                         self.align()?;
                     }

@@ -73,11 +73,21 @@ pub struct NodeRecord {
     pub latest: Option<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splits: Vec<SourceSplit>,
+    /// Absent: the barrier had waited for all that came before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<InFlightRecord>,
     /// By slot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<SlotRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub committables: Vec<Committable>,
+}
+
+/// Events that had left for a node and not reached it, in its slots' files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlightRecord {
+    pub events: u64,
+    pub columns: Vec<FieldRecord>,
 }
 
 /// What a node is, as far as its state depends on it.

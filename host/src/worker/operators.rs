@@ -1,6 +1,7 @@
 //! The operator that a node of the plan is at work.
 
 use crate::connectors::{self, SinkId};
+use crate::dataplane::in_flight::Intake;
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};
 use crate::dataplane::keyed::Keyed;
 use crate::dataplane::operator::Operator;
@@ -56,7 +57,8 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
         }
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));
-    Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner }))
+    let intake = Intake::new(node, slot, plan.max_parallelism);
+    Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner, intake }))
 }
 
 fn start_process(

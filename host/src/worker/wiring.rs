@@ -149,7 +149,8 @@ impl Wiring<'_> {
             self.times[node.0].push(Arc::clone(&time));
             for (edge, gate, writer) in self.channel_gates(*node) {
                 let inlet = self.inlets.remove(&(edge, writer, slot)).expect("a channel has one reader");
-                task.add_inlet(inlet, member, gate);
+                let is_broadcast = self.node(edge.0).inputs[edge.1].exchange == Exchange::Broadcast;
+                task.add_inlet(inlet, member, gate, is_broadcast);
             }
         }
         Ok(SlotTask::new(task, time))

@@ -129,6 +129,27 @@ fn the_number_of_slots_may_change_from_start_to_start() {
     assert!(rows == expected, "{} rows, not {}", rows.len(), expected.len());
 }
 
+/// The sources are faster than what follows, so that channels are full when a barrier comes.
+#[test]
+fn events_that_a_barrier_has_overtaken_are_not_lost() {
+    let expected = straight();
+    let job = JOB.replace("interval = \"25ms\"", "interval = \"25ms\"\n    unaligned_after = \"0s\"");
+    let job = job.replace("rate = 200000", "");
+    let mut in_flight = false;
+    for n in 1..4 {
+        let folder = Folder::new();
+        folder.write("job.toml", &job);
+        die_at(&folder, "decided.before_follow", 1, &["--set", "parallelism=4"]);
+        let inspected = folder.call(&["checkpoint", "inspect", "job.toml"]);
+        in_flight |= inspected.stdout.contains("events in flight");
+        die_at(&folder, "decided.before_ack", n, &["--set", "parallelism=3"]);
+        finish(&folder, &["--set", "parallelism=1"]);
+        let rows = rows(&folder);
+        assert!(rows == expected, "{n}: {} rows, not {}", rows.len(), expected.len());
+    }
+    assert!(in_flight, "nothing was in flight");
+}
+
 #[test]
 fn of_two_hosts_that_run_a_job_one_stops_and_says_so() {
     let expected = straight();

@@ -15,8 +15,8 @@ use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, W
 use crate::state::snapshot::NativeForm;
 use crate::storage::decisions::Decisions;
 use crate::storage::manifest::{
-    AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape,
-    SlotRecord, StateRecord,
+    AggregateRecord, FieldRecord, FileRecord, InFlightRecord, Kind, Manifest, NativeFileRecord, NativeRecord,
+    NodeRecord, Shape, SlotRecord, StateRecord,
 };
 use crate::store::Store;
 
@@ -36,6 +36,8 @@ pub struct MemberRecord {
     pub slot: Slot,
     pub progress: Watermarks,
     pub splits: Vec<SourceSplit>,
+    /// Events on its channels that are part of its state.
+    pub in_flight: u64,
     pub committables: Vec<Committable>,
     /// The file holds what has changed since the base.
     pub is_incremental: bool,
@@ -140,9 +142,20 @@ fn node_record(node: &Node, complete: &Complete, folder: &str) -> NodeRecord {
         watermark: watermark.map(|at| at.0),
         latest: latest.map(|at| at.0),
         splits: splits.into_values().cloned().collect(),
+        in_flight: in_flight(node, &members),
         slots: chains.map(|((_, slot), chain)| slot_record(*slot, chain, folder)).collect(),
         committables: complete.committables.get(&node.uid).cloned().unwrap_or_default(),
     }
+}
+
+fn in_flight(node: &Node, members: &[&MemberRecord]) -> Option<InFlightRecord> {
+    let events = members.iter().map(|member| member.in_flight).sum();
+    (events > 0).then(|| InFlightRecord { events, columns: intake(node) })
+}
+
+/// The columns that a node reads.
+pub fn intake(node: &Node) -> Vec<FieldRecord> {
+    node.input_schema.fields().iter().map(FieldRecord::from).collect()
 }
 
 fn slot_record(slot: Slot, chain: &Chain, folder: &str) -> SlotRecord {

@@ -89,7 +89,7 @@ impl ChunkSource for Seen<'_> {
 }
 
 fn barrier(checkpoint: u64) -> Barrier {
-    Barrier { checkpoint: CheckpointId(checkpoint), base: None, stops: false }
+    Barrier { checkpoint: CheckpointId(checkpoint), base: None, overtakes_at: None, stops: false }
 }
 
 /// Memory for about fifty rows.
