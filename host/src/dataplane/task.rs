@@ -3,7 +3,7 @@
 //! The nodes of a task hand batches to each other by calls; between tasks there are channels. A task that has output
 //! which a channel has no credit for takes no more input: that is back-pressure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -44,6 +44,8 @@ pub enum Progress {
 
 pub struct Task {
     members: Vec<Member>,
+    /// Members that have more to give out. Nothing is read until they have done so.
+    unfinished: BTreeMap<usize, Unfinished>,
     inlets: Vec<TaskInlet>,
     /// The inlet that is asked next.
     turn: usize,
@@ -180,6 +182,13 @@ impl TimeAssigner {
     }
 }
 
+/// What a member is still busy with, and what has come for it since, which is what those before it in the chain gave out
+/// at once.
+struct Unfinished {
+    change: Change,
+    waiting: VecDeque<(usize, Message)>,
+}
+
 /// Something for a member.
 struct Delivery {
     member: usize,
@@ -192,6 +201,7 @@ impl Task {
     pub fn new(members: Vec<Member>, dead_letters: Box<dyn DeadLetterWriter>) -> Self {
         Self {
             members,
+            unfinished: BTreeMap::new(),
             inlets: Vec::new(),
             turn: 0,
             sources_first: false,
@@ -229,11 +239,15 @@ impl Task {
         if self.done {
             return Ok(Progress::Done);
         }
-        let mut worked = !self.stopped && self.fire_clocks(now)?;
+        let mut worked = !self.stopped && self.unfinished.is_empty() && self.fire_clocks(now)?;
         let mut wait = Timestamp::MAX;
         for _ in 0..budget {
             if !self.flush() {
                 break;
+            }
+            if self.go_on(now)? {
+                worked = true;
+                continue;
             }
             match self.take_input(now)? {
                 None => {
@@ -369,6 +383,10 @@ impl Task {
     /// Delivers a message and everything that follows from it.
     fn deliver(&mut self, delivery: Delivery, now: Timestamp) -> Result<(), Fault> {
         let Delivery { member: i, gate, message } = delivery;
+        if let Some(unfinished) = self.unfinished.get_mut(&i) {
+            unfinished.waiting.push_back((gate, message));
+            return Ok(());
+        }
         let Work::Operator(running) = &mut self.members[i].work else { unreachable!("sources have no input") };
         let change = match message {
             Message::Batch(batch) => {
@@ -385,18 +403,47 @@ impl Task {
         match change {
             None => Ok(()),
             Some(Change::Idle) => self.announce(i, Message::Idle, now),
-            Some(Change::Watermark(watermark)) => {
-                self.operate(i, now, |operator, out| operator.on_watermark(watermark, out))?;
-                self.forward_watermark(i, watermark, now)
-            }
-            Some(Change::End) => {
-                self.operate(i, now, |operator, out| {
-                    operator.on_watermark(Timestamp::MAX, out)?;
-                    operator.on_end(out)
-                })?;
-                self.announce(i, Message::End, now)
+            Some(change) => {
+                if self.advance(i, change, now)? {
+                    self.unfinished.insert(i, Unfinished { change, waiting: VecDeque::new() });
+                }
+                Ok(())
             }
         }
+    }
+
+    /// Tells an operator how far time has come, and its readers when it has given out what follows from it; whether it
+    /// has more to give out.
+    fn advance(&mut self, i: usize, change: Change, now: Timestamp) -> Result<bool, Fault> {
+        let ends = change == Change::End;
+        let watermark = if let Change::Watermark(watermark) = change { watermark } else { Timestamp::MAX };
+        let mut has_more = false;
+        self.operate(i, now, |operator, out| {
+            operator.on_watermark(watermark, out)?;
+            has_more = operator.has_more();
+            if ends && !has_more { operator.on_end(out) } else { Ok(()) }
+        })?;
+        match (has_more, ends) {
+            (true, _) => {}
+            (false, true) => self.announce(i, Message::End, now)?,
+            (false, false) => self.forward_watermark(i, watermark, now)?,
+        }
+        Ok(has_more)
+    }
+
+    /// Lets the last member that has more give out some of it: its readers stand behind it. `false` = there is none.
+    fn go_on(&mut self, now: Timestamp) -> Result<bool, Fault> {
+        let Some((i, unfinished)) = self.unfinished.last_key_value() else { return Ok(false) };
+        let i = *i;
+        if !self.advance(i, unfinished.change, now)?
+            && let Some(unfinished) = self.unfinished.remove(&i)
+        {
+            for (gate, message) in unfinished.waiting {
+                self.deliver(Delivery { member: i, gate, message }, now)?;
+            }
+            self.align()?;
+        }
+        Ok(true)
     }
 
     /// An operator that gives its output times of its own makes its own watermarks too.

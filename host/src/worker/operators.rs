@@ -47,7 +47,10 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
         NodeKind::Process(process) => {
             (Box::new(start_process(start, backend, node, slot, process)?), process.time.clone())
         }
-        NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
+        NodeKind::Window(window) => {
+            let window = start_window(plan, node, window)?;
+            (Box::new(backend.with_spill(plan, node, slot, window)), None)
+        }
         NodeKind::Sink(sink) => {
             let writer = connectors::open_sink(sink, &node.input_schema, slot, start.incarnation)?;
             (Box::new(Sink::new(writer, start.incarnation.is_some())), None)

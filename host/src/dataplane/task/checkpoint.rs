@@ -43,9 +43,9 @@ impl Task {
         self.align()
     }
 
-    /// Makes the snapshot if the barrier has come everywhere.
+    /// Makes the snapshot if the barrier has come everywhere, and all that came before it has been given out.
     pub(super) fn align(&mut self) -> Result<(), Fault> {
-        let Some(barrier) = self.barrier else { return Ok(()) };
+        let Some(barrier) = self.barrier.filter(|_| self.unfinished.is_empty()) else { return Ok(()) };
         if !self.inlets.iter().all(|inlet| inlet.aligned || inlet.ended) {
             return Ok(());
         }

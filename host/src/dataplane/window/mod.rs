@@ -9,6 +9,7 @@ mod due;
 mod durable;
 mod firing;
 mod key_index;
+mod merging;
 mod native;
 mod operator;
 mod plugin;
@@ -16,6 +17,7 @@ mod plugin_cells;
 mod reading;
 mod result;
 mod snapshot;
+mod spill;
 mod stacks;
 
 pub use calendar::Calendar;
