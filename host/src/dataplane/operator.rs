@@ -8,6 +8,9 @@ use crate::model::time::Timestamp;
 use super::dead_letter::DeadLetter;
 use super::snapshot::{MemberState, OperatorSnapshot};
 
+/// Rows of what one watermark sets off that an operator gives out at once, about.
+pub const FIRED_ROWS_MAX: usize = 32 << 10;
+
 /// Order of calls: `restore` at most once; any number of `on_batch`, `on_watermark` (rising), `on_time` (rising) and
 /// `snapshot`; `on_end` once; then only `snapshot`.
 pub trait Operator: Send {

@@ -9,7 +9,7 @@ use arrow_buffer::ScalarBuffer;
 
 use crate::dataplane::dead_letter::{DeadLetter, oversized_keys};
 use crate::dataplane::function::AggregateFunction;
-use crate::dataplane::operator::{Collector, Operator};
+use crate::dataplane::operator::{Collector, FIRED_ROWS_MAX, Operator};
 use crate::dataplane::snapshot::{MemberState, OperatorSnapshot};
 use crate::model::batch::{Batch, take_rows};
 use crate::model::checkpoint::Barrier;
@@ -60,9 +60,6 @@ pub struct WindowOperator {
     keys: Keys,
     groups: Vec<u32>,
 }
-
-/// Rows of a window on its way out that one call gives out, about.
-const FIRED_ROWS_MAX: usize = 32 << 10;
 
 /// A batch on its way into the panes.
 struct Arrival<'a> {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::testing::{Kept, Seen};
 use super::*;
 use crate::model::checkpoint::{Barrier, CheckpointId};
-use crate::model::fault::{Fault, FaultKind};
+use crate::model::fault::FaultKind;
 use crate::model::id::{Parallelism, Slot, Uid};
 use crate::model::key::Keys;
 use crate::model::key_group::{KeyHash, groups_of};
