@@ -3,7 +3,7 @@
 //! The nodes of a task hand batches to each other by calls; between tasks there are channels. A task that has output
 //! which a channel has no credit for takes no more input: that is back-pressure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -47,6 +47,8 @@ pub enum Progress {
 
 pub struct Task {
     members: Vec<Member>,
+    /// Members that have more to give out. Nothing is read until they have done so.
+    unfinished: BTreeMap<usize, Unfinished>,
     inlets: Vec<TaskInlet>,
     /// Read from inlets or restored, and not yet delivered; comes before what inlets hold. At most what the channels hold
     /// and their writers make in a step.
@@ -119,7 +121,7 @@ struct TaskInlet {
     member: usize,
     gate: usize,
     state: InletState,
-    /// Its messages may become part of a checkpoint: they are for this slot alone.
+    /// Its messages may become part of a checkpoint.
     may_be_overtaken: bool,
 }
 
@@ -199,6 +201,13 @@ impl TimeAssigner {
     }
 }
 
+/// What a member is still busy with, and what has come for it since, which is what those before it in the chain gave out
+/// at once.
+struct Unfinished {
+    change: Change,
+    waiting: VecDeque<(usize, Message)>,
+}
+
 /// Something for a member.
 struct Delivery {
     member: usize,
@@ -211,6 +220,7 @@ impl Task {
     pub fn new(members: Vec<Member>, dead_letters: Box<dyn DeadLetterWriter>) -> Self {
         Self {
             members,
+            unfinished: BTreeMap::new(),
             inlets: Vec::new(),
             held: VecDeque::new(),
             turn: 0,
@@ -225,10 +235,10 @@ impl Task {
         }
     }
 
-    /// `is_broadcast` = others get the same messages.
-    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize, is_broadcast: bool) {
+    /// `may_be_overtaken` = a checkpoint may keep what is on its way there.
+    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize, may_be_overtaken: bool) {
         let state = InletState::Open;
-        self.inlets.push(TaskInlet { inlet, member, gate, state, may_be_overtaken: !is_broadcast });
+        self.inlets.push(TaskInlet { inlet, member, gate, state, may_be_overtaken });
     }
 
     pub fn members(&self) -> &[Member] {
@@ -253,11 +263,15 @@ impl Task {
         if self.done {
             return Ok(Progress::Done);
         }
-        let mut worked = !self.stopped && self.fire_clocks(now)?;
+        let mut worked = !self.stopped && self.unfinished.is_empty() && self.fire_clocks(now)?;
         let mut wait = Timestamp::MAX;
         for _ in 0..budget {
             if !self.flush() {
                 break;
+            }
+            if self.go_on(now)? {
+                worked = true;
+                continue;
             }
             match self.take_input(now)? {
                 None => {
@@ -319,6 +333,11 @@ impl Task {
             // Only another barrier can come.
             return Ok(if self.receive(now)? { None } else { Some(Timestamp::MAX) });
         }
+        if let Some(delivery) = self.held.pop_front() {
+            self.deliver(delivery, now)?;
+            self.align()?;
+            return Ok(None);
+        }
         self.sources_first = !self.sources_first;
         if self.sources_first {
             match self.poll_sources(now)? {
@@ -345,11 +364,6 @@ impl Task {
 
     /// Whether there was a message.
     fn receive(&mut self, now: Timestamp) -> Result<bool, Fault> {
-        if let Some(delivery) = self.held.pop_front() {
-            self.deliver(delivery, now)?;
-            self.align()?;
-            return Ok(true);
-        }
         for _ in 0..self.inlets.len() {
             self.turn = (self.turn + 1) % self.inlets.len();
             let inlet = &mut self.inlets[self.turn];
@@ -401,6 +415,10 @@ impl Task {
     /// Delivers a message and everything that follows from it.
     fn deliver(&mut self, delivery: Delivery, now: Timestamp) -> Result<(), Fault> {
         let Delivery { member: i, gate, message } = delivery;
+        if let Some(unfinished) = self.unfinished.get_mut(&i) {
+            unfinished.waiting.push_back((gate, message));
+            return Ok(());
+        }
         let Work::Operator(running) = &mut self.members[i].work else { unreachable!("sources have no input") };
         let change = match message {
             Message::Batch(batch) => {
@@ -417,18 +435,47 @@ impl Task {
         match change {
             None => Ok(()),
             Some(Change::Idle) => self.announce(i, Message::Idle, now),
-            Some(Change::Watermark(watermark)) => {
-                self.operate(i, now, |operator, out| operator.on_watermark(watermark, out))?;
-                self.forward_watermark(i, watermark, now)
-            }
-            Some(Change::End) => {
-                self.operate(i, now, |operator, out| {
-                    operator.on_watermark(Timestamp::MAX, out)?;
-                    operator.on_end(out)
-                })?;
-                self.announce(i, Message::End, now)
+            Some(change) => {
+                if self.advance(i, change, now)? {
+                    self.unfinished.insert(i, Unfinished { change, waiting: VecDeque::new() });
+                }
+                Ok(())
             }
         }
+    }
+
+    /// Tells an operator how far time has come, and its readers when it has given out what follows from it; whether it
+    /// has more to give out.
+    fn advance(&mut self, i: usize, change: Change, now: Timestamp) -> Result<bool, Fault> {
+        let ends = change == Change::End;
+        let watermark = if let Change::Watermark(watermark) = change { watermark } else { Timestamp::MAX };
+        let mut has_more = false;
+        self.operate(i, now, |operator, out| {
+            operator.on_watermark(watermark, out)?;
+            has_more = operator.has_more();
+            if ends && !has_more { operator.on_end(out) } else { Ok(()) }
+        })?;
+        match (has_more, ends) {
+            (true, _) => {}
+            (false, true) => self.announce(i, Message::End, now)?,
+            (false, false) => self.forward_watermark(i, watermark, now)?,
+        }
+        Ok(has_more)
+    }
+
+    /// Lets the last member that has more give out some of it: its readers stand behind it. `false` = there is none.
+    fn go_on(&mut self, now: Timestamp) -> Result<bool, Fault> {
+        let Some((i, unfinished)) = self.unfinished.last_key_value() else { return Ok(false) };
+        let i = *i;
+        if !self.advance(i, unfinished.change, now)?
+            && let Some(unfinished) = self.unfinished.remove(&i)
+        {
+            for (gate, message) in unfinished.waiting {
+                self.deliver(Delivery { member: i, gate, message }, now)?;
+            }
+            self.align()?;
+        }
+        Ok(true)
     }
 
     /// An operator that gives its output times of its own makes its own watermarks too.

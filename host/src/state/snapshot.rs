@@ -72,7 +72,7 @@ pub struct NativeSnapshot<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NativeForm {
-    /// An instance of RocksDB with rows in it as `storage/rocksdb` lays them out.
+    /// An instance of RocksDB with rows or panes in it as `storage/rocksdb` lays them out.
     RocksDb1,
 }
 
@@ -107,6 +107,17 @@ pub trait ChunkSource: Send {
     fn native(&self) -> Vec<&dyn NativeFiles> {
         Vec::new()
     }
+}
+
+/// Memory cannot take over files of another backend.
+pub fn refuse_native(chunks: &dyn ChunkSource) -> Result<(), Fault> {
+    if chunks.native().is_empty() {
+        return Ok(());
+    }
+    Err(Fault::invalid(
+        "the checkpoint holds state in RocksDB's own files, which the memory backend cannot read: set `backend` of \
+         `[state]` to \"rocksdb\", or start from a checkpoint that was made with `incremental = false`",
+    ))
 }
 
 /// What is done with each chunk.

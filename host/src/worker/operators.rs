@@ -1,8 +1,8 @@
 //! The operator that a node of the plan is at work.
 
 use crate::connectors::{self, SinkId};
-use crate::dataplane::in_flight::Intake;
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};
+use crate::dataplane::in_flight::Intake;
 use crate::dataplane::keyed::Keyed;
 use crate::dataplane::operator::Operator;
 use crate::dataplane::process::ProcessOperator;
@@ -49,7 +49,10 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
         NodeKind::Process(process) => {
             (Box::new(start_process(start, backend, node, slot, process)?), process.time.clone())
         }
-        NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
+        NodeKind::Window(window) => {
+            let window = start_window(plan, node, window)?;
+            (Box::new(backend.with_spill(plan, node, slot, window)), None)
+        }
         NodeKind::Sink(sink) => {
             let of = start.incarnation.map(|incarnation| SinkId { job: &plan.name, node: &node.uid, incarnation });
             let writer = connectors::open_sink(sink, &node.input_schema, slot, of.as_ref())?;

@@ -134,7 +134,10 @@ fn the_number_of_slots_may_change_from_start_to_start() {
 fn events_that_a_barrier_has_overtaken_are_not_lost() {
     let expected = straight();
     let job = JOB.replace("interval = \"25ms\"", "interval = \"25ms\"\n    unaligned_after = \"0s\"");
-    let job = job.replace("rate = 200000", "");
+    let job = job.replace(
+        "[checkpoints]",
+        "[limits]\n    batch_rows_max = 100\n    channel_bytes_max = \"20KiB\"\n    [checkpoints]",
+    );
     let mut in_flight = false;
     for n in 1..4 {
         let folder = Folder::new();
@@ -148,6 +151,47 @@ fn events_that_a_barrier_has_overtaken_are_not_lost() {
         assert!(rows == expected, "{n}: {} rows, not {}", rows.len(), expected.len());
     }
     assert!(in_flight, "nothing was in flight");
+}
+
+/// The same job with so little memory that nearly all of its state is in RocksDB.
+fn on_rocksdb(incremental: bool) -> String {
+    let state = r#"[state]
+    backend = "rocksdb"
+    cache_bytes_max = "4KiB"
+    write_buffer_bytes_max = "256KiB"
+    block_cache_bytes_max = "256KiB"
+    [checkpoints]
+    incremental = "#;
+    // Slow enough for several checkpoints a life.
+    JOB.replace("[checkpoints]", &format!("{state}{incremental}")).replace("rate = 200000", "rate = 50000")
+}
+
+#[test]
+fn windows_larger_than_memory_go_on_with_other_slots() {
+    let expected = straight();
+    for incremental in [true, false] {
+        let folder = Folder::new();
+        folder.write("job.toml", on_rocksdb(incremental));
+        die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=1"]);
+        die_at(&folder, "upload.middle", 4, &["--set", "parallelism=1"]);
+        die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=4"]);
+        finish(&folder, &["--set", "parallelism=2"]);
+        let rows = rows(&folder);
+        assert!(rows == expected, "incremental = {incremental}: {} rows, not {}", rows.len(), expected.len());
+    }
+}
+
+#[test]
+fn windows_go_from_one_backend_to_the_other() {
+    let expected = straight();
+    let folder = Folder::new();
+    let memory = JOB.replace("[checkpoints]", "[checkpoints]\n    incremental = false");
+    for job in [&memory, &on_rocksdb(false), &memory, &on_rocksdb(false)] {
+        folder.write("job.toml", job);
+        die_at(&folder, "decided.before_ack", 2, &[]);
+    }
+    finish(&folder, &[]);
+    assert!(rows(&folder) == expected);
 }
 
 #[test]

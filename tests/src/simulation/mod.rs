@@ -140,7 +140,17 @@ impl World {
         let deaths = [100, 400, 1_500, usize::MAX][random.below(4)];
         let unaligned_after = ["1h", "20ms", "0s"][random.below(3)];
         let folder = Folder::in_memory();
-        Self { folder, random, deaths, deaths_left: 12, unaligned_after, overtaken: 0, store, now: 1_000_000_000, trace: Default::default() }
+        Self {
+            folder,
+            random,
+            deaths,
+            deaths_left: 12,
+            unaligned_after,
+            overtaken: 0,
+            store,
+            now: 1_000_000_000,
+            trace: Default::default(),
+        }
     }
 
     fn note(&mut self, what: u64) {

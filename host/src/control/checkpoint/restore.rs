@@ -186,6 +186,7 @@ impl Restored for SlotOrigin {
                 input: record.watermark.map_or(Timestamp::MIN, Timestamp),
                 latest: record.latest.map(Timestamp),
             },
+            ahead: record.ahead.clone(),
             chunks: Box::new(self.chunks(node, record)?),
             states: former_states(node, record)?,
             timers: former_timers(node, record),

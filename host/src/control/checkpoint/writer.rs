@@ -51,7 +51,7 @@ impl Writer {
 
     fn write_member(&mut self, barrier: &Barrier, slot: Slot, member: MemberSnapshot, place: &Place) -> MemberRecord {
         let MemberSnapshot { uid, progress, state, splits, in_flight } = member;
-        let OperatorSnapshot { frozen, is_incremental, committables } = state;
+        let OperatorSnapshot { frozen, is_incremental, committables, ahead } = state;
         let lasting = self.lasting.entry((uid.clone(), slot)).or_default();
         // Only what belongs to a complete checkpoint is sure to stay, and the base is the newest one.
         lasting.retain(|checkpoint, _| barrier.base.is_some_and(|base| base <= *checkpoint));
@@ -68,7 +68,7 @@ impl Writer {
             lasting.insert(barrier.checkpoint, new);
         }
         let written = written.map_err(|fault| fault.at(&uid));
-        MemberRecord { slot, progress, splits, in_flight, committables, is_incremental, written, uid }
+        MemberRecord { slot, progress, ahead, splits, in_flight, committables, is_incremental, written, uid }
     }
 }
 

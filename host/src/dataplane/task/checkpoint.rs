@@ -68,9 +68,9 @@ impl Task {
         self.align()
     }
 
-    /// Makes the snapshot if the barrier has come everywhere.
+    /// Makes the snapshot if the barrier has come everywhere, and all that came before it has been given out.
     pub(super) fn align(&mut self) -> Result<(), Fault> {
-        let Some(barrier) = self.barrier else { return Ok(()) };
+        let Some(barrier) = self.barrier.filter(|_| self.unfinished.is_empty()) else { return Ok(()) };
         let has_come = |state| matches!(state, InletState::Aligned | InletState::Ended);
         if !self.held.is_empty() || !self.inlets.iter().all(|inlet| has_come(inlet.state)) {
             return Ok(());
@@ -84,6 +84,7 @@ impl Task {
     pub(super) fn overtake(&mut self, now: Timestamp) -> Result<(), Fault> {
         if let Some(barrier) = self.barrier
             && barrier.overtakes_at.is_some_and(|at| at <= now)
+            && self.unfinished.is_empty()
             && self.inlets.iter().all(|inlet| inlet.may_be_overtaken)
         {
             let waited_for: Vec<bool> = self.inlets.iter().map(|inlet| inlet.state == InletState::Open).collect();

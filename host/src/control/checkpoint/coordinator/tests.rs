@@ -102,6 +102,7 @@ fn member(task: TaskId, barrier: Barrier) -> MemberRecord {
         uid: Uid::from("op"),
         slot: task.slot,
         progress: Watermarks { input: Timestamp::MIN, latest: None },
+        ahead: Vec::new(),
         splits: Vec::new(),
         in_flight: 0,
         committables: vec![json!(format!("{}-{}", barrier.checkpoint, task.slot.0))],
