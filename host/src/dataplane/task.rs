@@ -84,7 +84,7 @@ pub struct Member {
 
 pub enum Work {
     Source(Box<Source>),
-    Operator(Running),
+    Operator(Box<Running>),
 }
 
 /// An operator, its inputs' watermarks, and the times that it gives its main output.
@@ -481,7 +481,7 @@ impl Task {
     /// An operator that gives its output times of its own makes its own watermarks too.
     fn forward_watermark(&mut self, i: usize, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
         match &self.members[i].work {
-            Work::Operator(Running { assigner: Some(_), .. }) => {
+            Work::Operator(running) if running.assigner.is_some() => {
                 self.members[i].metrics.set_watermark(watermark);
                 Ok(())
             }

@@ -61,7 +61,8 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));
     let intake = Intake::new(node, slot, plan.max_parallelism);
-    Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner, intake }))
+    let merge = WatermarkMerge::new(gates);
+    Ok(Work::Operator(Box::new(Running { operator, merge, assigner, intake })))
 }
 
 fn start_process(

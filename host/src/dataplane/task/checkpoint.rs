@@ -178,7 +178,8 @@ impl Member {
                 let (state, splits) = (OperatorSnapshot::default(), source.snapshot());
                 Ok(MemberSnapshot { uid, progress, state, splits, in_flight: 0 })
             }
-            Work::Operator(Running { operator, merge, assigner, .. }) => {
+            Work::Operator(running) => {
+                let Running { operator, merge, assigner, .. } = running.as_mut();
                 let latest = assigner.as_ref().map(TimeAssigner::latest);
                 let progress = Watermarks { input: merge.watermark(), latest };
                 let state = operator.snapshot(barrier).map_err(|fault| fault.at(&uid))?;
@@ -194,7 +195,8 @@ impl Member {
                 source.restore(std::mem::take(&mut state.splits), remembers)?;
                 Ok(Vec::new())
             }
-            Work::Operator(Running { operator, merge, assigner, intake }) => {
+            Work::Operator(running) => {
+                let Running { operator, merge, assigner, intake } = running.as_mut();
                 let watermark = state.progress.input;
                 merge.restore(watermark);
                 match assigner {
