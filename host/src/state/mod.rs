@@ -11,6 +11,7 @@ pub mod operator_state;
 mod ordered;
 pub mod row;
 pub mod snapshot;
+pub mod spill;
 pub mod table;
 pub mod timers;
 

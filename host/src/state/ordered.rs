@@ -251,7 +251,7 @@ mod tests {
                     Step::Snapshot => {
                         checkpoint += 1;
                         let base = (checkpoint > 1).then_some(CheckpointId(checkpoint - 1));
-                        let made = map.snapshot(&Barrier { checkpoint: CheckpointId(checkpoint), base, stops: false });
+                        let made = map.snapshot(&Barrier { checkpoint: CheckpointId(checkpoint), base, overtakes_at: None, stops: false });
                         for (number, leaf) in made.leaves {
                             match leaf {
                                 Some(leaf) => drop(durable.insert(number, leaf.entries().to_vec())),

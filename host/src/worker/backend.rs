@@ -1,6 +1,7 @@
 //! Where the operators of a job keep their state.
 
 use crate::dataplane::keyed::layout;
+use crate::dataplane::window::WindowOperator;
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::model::key_group::groups_of;
@@ -37,11 +38,23 @@ impl Backend {
             // Operator state is small, and not by key group.
             Self::RocksDb(rocksdb) if !descriptor.is_state_by_slot() => {
                 let groups = groups_of(slot, node.parallelism, plan.max_parallelism);
-                let is_native = plan.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_incremental);
+                let is_native = is_native(plan);
                 let scope = Scope { states, groups, max_parallelism: plan.max_parallelism, is_native };
                 Ok(Box::new(rocksdb.open(&node.uid, slot, scope).map_err(|fault| fault.at(&node.uid))?))
             }
             _ => Ok(Box::new(MemoryState::new(plan.max_parallelism, states))),
         }
     }
+    /// The same with room for panes that do not fit into memory, if the backend has it.
+    pub fn with_spill(&self, plan: &Plan, node: &Node, slot: Slot, window: WindowOperator) -> WindowOperator {
+        let Self::RocksDb(rocksdb) = self else { return window };
+        let groups = groups_of(slot, node.parallelism, plan.max_parallelism);
+        let spill = rocksdb.spill(&node.uid, slot, groups, plan.max_parallelism, is_native(plan));
+        window.with_spill(Box::new(spill), rocksdb.cache_bytes_max())
+    }
+}
+
+/// Whether checkpoints take over a backend's own files.
+fn is_native(plan: &Plan) -> bool {
+    plan.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_incremental)
 }

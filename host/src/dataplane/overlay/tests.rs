@@ -138,7 +138,7 @@ fn contents(overlay: &mut Overlay) -> Vec<Model> {
 /// Lays a snapshot over those before, and makes another backend of them.
 fn restored(overlay: &mut Overlay, chunks: &mut Chunks, checkpoint: u64) -> Box<MemoryState> {
     let base = (checkpoint > 1).then(|| CheckpointId(checkpoint - 1));
-    let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base, stops: false };
+    let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base, overtakes_at: None, stops: false };
     overlay.backend().snapshot(&barrier).unwrap().write(chunks).unwrap();
     let mut other = backend();
     let former = layouts().zip(0..).map(|(layout, number)| FormerState::unchanged(layout, Some(number)));

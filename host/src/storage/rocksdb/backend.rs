@@ -21,6 +21,7 @@ use super::cache::RowCache;
 use super::entries::Entries;
 use super::instance::Instance;
 use super::layout::{self, Item};
+use super::linked_folder::LinkedFolder;
 use super::options::Shared;
 use super::restore::{self, Takeover};
 use super::snapshot::FrozenInstance;
@@ -36,13 +37,20 @@ pub type TakeEntry<'t> = dyn FnMut(ChunkId, &[u8], &[u8]) -> Result<(), Fault> +
 /// RocksDB for one start of a job: its working folder, and what all instances share.
 #[derive(Clone)]
 pub struct RocksDb {
-    host: Arc<Host>,
+    pub(super) host: Arc<Host>,
 }
 
 pub(super) struct Host {
     pub shared: Shared,
     pub folder: WorkingFolder,
     cache_bytes_max: usize,
+}
+
+impl Host {
+    /// Where an operator has its instance in a slot.
+    pub fn folder_of(&self, uid: &Uid, slot: Slot) -> PathBuf {
+        self.folder.path().join(format!("{uid}.{}", slot.0))
+    }
 }
 
 impl RocksDb {
@@ -60,14 +68,22 @@ impl RocksDb {
             Item::Entry(group, address) => {
                 take(ChunkId { group, content: Content::Entries, number: 0 }, address, value)
             }
+            Item::Pane(group, table, key) => {
+                take(ChunkId { group, content: Content::Panes, number: table.cast_unsigned() }, key, value)
+            }
         })
+    }
+
+    /// What an operator may hold in memory in a slot.
+    pub fn cache_bytes_max(&self) -> usize {
+        self.host.cache_bytes_max
     }
 
     /// The empty state of an operator in a slot, which owns the key groups `groups` of `max_parallelism`. `is_native` =
     /// checkpoints take over RocksDB's files, of which those are new that the last one has not got; otherwise they are
     /// in the form that every backend reads.
     pub fn open(&self, uid: &Uid, slot: Slot, scope: Scope) -> Result<RocksDbState, Fault> {
-        let folder = self.host.folder.path().join(format!("{uid}.{}", slot.0));
+        let folder = self.host.folder_of(uid, slot);
         let instance = Instance::open(&folder, &self.host.shared.options())?;
         Ok(RocksDbState {
             cache: RowCache::new(self.host.cache_bytes_max, scope.max_parallelism),
@@ -292,7 +308,7 @@ impl KeyedState for RocksDbState {
             groups: self.groups.clone(),
             max_parallelism: self.max_parallelism,
             is_native: self.is_native,
-            folder,
+            folder: LinkedFolder { path: folder },
             host: Arc::clone(&self.host),
         }))
     }

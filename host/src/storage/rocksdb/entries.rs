@@ -74,7 +74,7 @@ impl Entries {
         for (i, prefix) in prefixes.iter().enumerate() {
             let group = self.group(prefixes.hash(i));
             addresses.clear();
-            instance.range(self.prefix_range(group, prefix), |_, entry, _| {
+            instance.items(self.prefix_range(group, prefix), |_, entry, _| {
                 if let Item::Entry(_, address) = entry {
                     addresses.push(address.to_vec());
                 }
@@ -114,7 +114,7 @@ impl Entries {
             Bound::Included(to) => at(to, true),
             Bound::Excluded(to) => at(to, false),
         };
-        instance.range(start..end, |_, entry, value| {
+        instance.items(start..end, |_, entry, value| {
             let Item::Entry(_, address) = entry else { return Ok(ControlFlow::Continue(())) };
             self.check(address, value)?;
             Ok(visit(address, value))

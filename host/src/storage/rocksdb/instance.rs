@@ -39,6 +39,11 @@ impl Instance {
         fault(&self.folder, error)
     }
 
+    /// What to say of an entry that is none of ours.
+    pub fn strange(&self) -> Fault {
+        Fault::invalid(format!("the state in `{}` was not written by this version", self.folder.display()))
+    }
+
     /// Shows `take` the value of each key, in order.
     pub fn get_many<'a>(
         &self,
@@ -56,23 +61,34 @@ impl Instance {
     pub fn put_row(&mut self, group: KeyGroup, key: &[u8], row: &[u8]) -> Result<(), Fault> {
         self.key.clear();
         layout::put_row_key(group, key, &mut self.key);
-        self.put(Some(row).filter(|row| !row.is_empty()))
+        self.put_at_key(Some(row).filter(|row| !row.is_empty()))
     }
 
     /// Puts an entry, or removes it; RocksDB has it after `write`.
     pub fn put_entry(&mut self, group: KeyGroup, address: &[u8], value: Option<&[u8]>) -> Result<(), Fault> {
         self.key.clear();
         layout::put_entry_key(group, address, &mut self.key);
-        self.put(value)
+        self.put_at_key(value)
     }
 
-    /// At `self.key`.
-    fn put(&mut self, value: Option<&[u8]>) -> Result<(), Fault> {
+    fn put_at_key(&mut self, value: Option<&[u8]>) -> Result<(), Fault> {
         match value {
             None => self.batch.delete(&self.key),
             Some(value) => self.batch.put(&self.key, value),
         }
         if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Puts an entry; RocksDB has it after `write`.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.batch.put(key, value);
+        if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Removes the entries from `start` up to `end`, which were written.
+    pub fn remove_range(&self, start: &[u8], end: &[u8]) -> Result<(), Fault> {
+        let family = self.db.cf_handle(FAMILY).ok_or_else(|| Fault::internal("an instance has no column family"))?;
+        self.db.delete_range_cf_opt(&family, start, end, &self.writes).map_err(|error| self.fault(&error))
     }
 
     /// Hands over what was put.
@@ -122,8 +138,8 @@ impl Instance {
         self.walk(options, range, |_, entry, value| take(entry, value).map(ControlFlow::Continue))
     }
 
-    /// Shows `take` what stands in a range of keys, in order, until it breaks off; with the key itself.
-    pub fn range(
+    /// Shows `take` the items of a range of keys, in order, until it breaks off; with the key itself.
+    pub fn items(
         &self,
         range: Range<impl Into<Vec<u8>>>,
         take: impl FnMut(&[u8], Item<'_>, &[u8]) -> Result<ControlFlow<()>, Fault>,
@@ -142,8 +158,8 @@ impl Instance {
         let mut entries = self.db.raw_iterator_opt(options);
         entries.seek_to_first();
         while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
-            let entry = layout::parse(key, value).ok_or_else(|| self.unreadable())?;
-            if take(key, entry, value)?.is_break() {
+            let item = layout::parse(key, value).ok_or_else(|| self.strange())?;
+            if take(key, item, value)?.is_break() {
                 return Ok(());
             }
             entries.next();
@@ -169,9 +185,27 @@ impl Instance {
         estimate.ok().flatten().unwrap_or_default() as usize
     }
 
-    /// What to say of a key or value that is none of ours.
-    pub fn unreadable(&self) -> Fault {
-        Fault::invalid(format!("the state in `{}` was not written by this version", self.folder.display()))
+    /// Shows `take` the entries from `start` up to `end` in order of keys, as long as it wants more; whether there are
+    /// no more.
+    pub fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, Fault>,
+    ) -> Result<bool, Fault> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(start);
+        options.set_iterate_upper_bound(end);
+        let mut entries = self.db.raw_iterator_opt(options);
+        entries.seek_to_first();
+        while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
+            if !take(key, value)? {
+                return Ok(false);
+            }
+            entries.next();
+        }
+        entries.status().map_err(|error| self.fault(&error))?;
+        Ok(true)
     }
 }
 

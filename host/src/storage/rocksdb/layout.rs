@@ -7,6 +7,7 @@ use crate::state::snapshot::Content;
 const COUNT: u8 = 0;
 const ROWS: u8 = Content::Rows as u8;
 const ENTRIES: u8 = Content::Entries as u8;
+const PANES: u8 = Content::Panes as u8;
 
 /// Of the number of a state, with which an address begins.
 const STATE_BYTES: usize = 2;
@@ -43,6 +44,34 @@ pub fn group_start(group: u16) -> [u8; 2] {
     group.to_be_bytes()
 }
 
+/// The number of a table (i64) so that the order of the bytes is that of the numbers.
+const TABLE_BYTES: usize = 8;
+
+/// The first key of a table in a group.
+pub fn table_start(group: KeyGroup, table: i64) -> [u8; PREFIX_BYTES + TABLE_BYTES] {
+    let [high, low] = group.0.to_be_bytes();
+    let [a, b, c, d, e, f, g, h] = (table ^ i64::MIN).to_be_bytes();
+    [high, low, PANES, a, b, c, d, e, f, g, h]
+}
+
+/// Behind the last table of a group.
+pub fn tables_end(group: KeyGroup) -> [u8; PREFIX_BYTES] {
+    let [high, low] = group.0.to_be_bytes();
+    [high, low, PANES + 1]
+}
+
+pub fn put_table_key(group: KeyGroup, table: i64, key: &[u8], into: &mut Vec<u8>) {
+    into.extend_from_slice(&table_start(group, table));
+    into.extend_from_slice(key);
+}
+
+/// The table and the key of an entry of a table; `None` = it is none.
+pub fn parse_table_key(key: &[u8]) -> Option<(i64, &[u8])> {
+    let ([_, _, PANES], rest) = key.split_first_chunk::<PREFIX_BYTES>()? else { return None };
+    let (table, key) = rest.split_first_chunk::<TABLE_BYTES>()?;
+    Some((i64::from_be_bytes(*table) ^ i64::MIN, key))
+}
+
 /// What an entry of an instance is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item<'a> {
@@ -50,6 +79,8 @@ pub enum Item<'a> {
     Row(KeyGroup, &'a [u8]),
     /// At its address.
     Entry(KeyGroup, &'a [u8]),
+    /// Of a key in a table.
+    Pane(KeyGroup, i64, &'a [u8]),
 }
 
 /// `None` = it is none of ours.
@@ -59,6 +90,7 @@ pub fn parse<'a>(key: &'a [u8], value: &[u8]) -> Option<Item<'a>> {
     match *content {
         COUNT => Some(Item::Count(group, u64::from_le_bytes(value.try_into().ok()?))),
         ROWS => Some(Item::Row(group, rest)),
+        PANES => parse_table_key(key).map(|(table, key)| Item::Pane(group, table, key)),
         ENTRIES if rest.len() >= STATE_BYTES => Some(Item::Entry(group, rest)),
         _ => None,
     }
@@ -81,5 +113,10 @@ mod tests {
         assert_eq!(parse(&key[..4], b""), None);
         assert_eq!(count_key(KeyGroup(258)), *b"\x01\x02\x00");
         assert_eq!(parse(b"\x01\x02\x00", &7u64.to_le_bytes()), Some(Item::Count(KeyGroup(258), 7)));
+        key.clear();
+        put_table_key(KeyGroup(258), -2, b"key", &mut key);
+        assert_eq!(key, b"\x01\x02\x04\x7f\xff\xff\xff\xff\xff\xff\xfekey");
+        assert_eq!(parse_table_key(&key), Some((-2, &b"key"[..])));
+        assert!(table_start(KeyGroup(258), -1) < table_start(KeyGroup(258), 0));
     }
 }

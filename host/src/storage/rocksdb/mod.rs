@@ -5,7 +5,9 @@
 //! Entries of lists and maps go straight to RocksDB, those of a call in one batch: its write buffer is the cache.
 //!
 //! Durable, as `NativeForm::RocksDb1`: a key is its key group (u16, big-endian), a byte that says what follows (`layout`),
-//! and the encoded key (`model/key.rs`) of a row (`state/row.rs`), or the address of an entry (`state/entries.rs`).
+//! and the encoded key (`model/key.rs`) of a row (`state/row.rs`), or the address of an entry (`state/entries.rs`). Of a
+//! window, the number of the pane stands before the key, and a value is the accumulators of the key
+//! (`dataplane/window/durable.rs`).
 
 mod backend;
 mod cache;
@@ -13,14 +15,19 @@ mod entries;
 mod fault;
 mod instance;
 mod layout;
+mod linked_folder;
 mod options;
 mod restore;
 mod snapshot;
 mod sorted_file;
+mod spill;
 mod sweep;
 mod working_folder;
 
 pub use backend::{RocksDb, RocksDbState, Scope, TakeEntry};
+pub use spill::RocksDbSpill;
 
+#[cfg(test)]
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -72,14 +72,15 @@ impl RocksDbState {
         };
         let (rows_layout, entries) = (&self.layout, &self.entries);
         let mut found = Found::default();
-        instance.range(start..layout::group_start(self.groups.end).to_vec(), |at, entry, value| {
+        instance.items(start..layout::group_start(self.groups.end).to_vec(), |at, entry, value| {
             if looks == 0 {
                 found.stopped = Some(at.to_vec());
                 return Ok(ControlFlow::Break(()));
             }
             looks -= 1;
             match entry {
-                Item::Count(..) => {}
+                // Panes are a window's.
+                Item::Count(..) | Item::Pane(..) => {}
                 Item::Row(..) if !rows_layout.is_whole(value) => return Err(cut_short("a row")),
                 Item::Row(_, key) => {
                     if rows_layout.without_expired(value, expired).is_some() {
