@@ -78,18 +78,18 @@ impl Results<'_> {
         let mut rest = &keys[..];
         while !rest.is_empty() {
             let (some, others) = rest.split_at(self.firing.room().min(rest.len()));
-            let mut found: Vec<(Cow<'_, [Cells]>, Vec<u32>, Vec<u32>)> = Vec::new();
+            let mut found: Vec<Found<'_>> = Vec::new();
             for (number, pane) in panes.range(range.clone()) {
                 if let Some(spill) = spill.as_deref_mut().filter(|spill| spill.holds(*number)) {
                     let (columns, into) = spill.load(*number, &keys_of(some), self.aggregates.columns())?;
-                    found.push((Cow::Owned(columns), numbers(into.len()), into));
+                    found.push(Found { columns: Cow::Owned(columns), from: numbers(into.len()), into });
                 }
                 let rows = some.iter().zip(0u32..);
                 let rows = rows.filter_map(|((key, hash), into)| Some((pane.index.find(key, *hash)?, into)));
                 let (from, into) = rows.unzip();
-                found.push((Cow::Borrowed(&pane.columns), from, into));
+                found.push(Found { columns: Cow::Borrowed(&pane.columns), from, into });
             }
-            let parts: Vec<Part<'_>> = found.iter().map(|(columns, from, into)| Part { columns, from, into }).collect();
+            let parts: Vec<Part<'_>> = found.iter().map(Found::part).collect();
             self.add(some.iter().map(|(key, _)| *key), &times, &parts)?;
             rest = others;
         }
@@ -107,6 +107,19 @@ impl Results<'_> {
 
     pub fn flush(&mut self) -> Result<(), Fault> {
         self.firing.flush(self.aggregates, self.out)
+    }
+}
+
+/// Groups of a pane, in memory or in the store.
+struct Found<'a> {
+    columns: Cow<'a, [Cells]>,
+    from: Vec<u32>,
+    into: Vec<u32>,
+}
+
+impl Found<'_> {
+    fn part(&self) -> Part<'_> {
+        Part { columns: &self.columns, from: &self.from, into: &self.into }
     }
 }
 
