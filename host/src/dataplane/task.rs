@@ -23,6 +23,7 @@ use super::dead_letter::{DeadLetter, DeadLetterWriter};
 use super::dead_letter_limit::{DeadLetterLimit, WINDOW_EVENTS};
 use super::event_time;
 use super::exchange::Router;
+use super::in_flight::Intake;
 use super::metrics::NodeMetrics;
 use super::operator::{Collector, Operator};
 use super::snapshot::TaskSnapshot;
@@ -30,6 +31,8 @@ use super::source::{Polled, Signal, Source};
 use super::watermark::{BoundedOutOfOrderness, Change, WatermarkMerge};
 
 mod checkpoint;
+
+use checkpoint::Overtaking;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,9 @@ pub struct Task {
     /// Members that have more to give out. Nothing is read until they have done so.
     unfinished: BTreeMap<usize, Unfinished>,
     inlets: Vec<TaskInlet>,
+    /// Read from inlets or restored, and not yet delivered; comes before what inlets hold. At most what the channels hold
+    /// and their writers make in a step.
+    held: VecDeque<Delivery>,
     /// The inlet that is asked next.
     turn: usize,
     sources_first: bool,
@@ -55,6 +61,8 @@ pub struct Task {
     barrier: Option<Barrier>,
     /// The last checkpoint whose barrier has passed.
     passed: Option<CheckpointId>,
+    /// A snapshot that wants what comes before the barrier on channels where it has not come.
+    overtaking: Option<Overtaking>,
     /// To be taken.
     snapshot: Option<TaskSnapshot>,
     /// The last barrier was one after which nothing follows.
@@ -76,7 +84,7 @@ pub struct Member {
 
 pub enum Work {
     Source(Box<Source>),
-    Operator(Running),
+    Operator(Box<Running>),
 }
 
 /// An operator, its inputs' watermarks, and the times that it gives its main output.
@@ -84,6 +92,7 @@ pub struct Running {
     pub operator: Box<dyn Operator>,
     pub merge: WatermarkMerge,
     pub assigner: Option<TimeAssigner>,
+    pub intake: Intake,
 }
 
 /// Where the rows of a port go.
@@ -111,9 +120,19 @@ struct TaskInlet {
     inlet: Box<dyn Inlet>,
     member: usize,
     gate: usize,
-    ended: bool,
+    state: InletState,
+    /// Its messages may become part of a checkpoint.
+    may_be_overtaken: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InletState {
+    Open,
     /// Its barrier has come: what follows waits for those of the others.
-    aligned: bool,
+    Aligned,
+    /// The snapshot did not wait for its barrier: what comes before that is kept.
+    Overtaken,
+    Ended,
 }
 
 /// Gives rows their times where an operator's output has a time of its own.
@@ -203,19 +222,23 @@ impl Task {
             members,
             unfinished: BTreeMap::new(),
             inlets: Vec::new(),
+            held: VecDeque::new(),
             turn: 0,
             sources_first: false,
             dead_letters,
             barrier: None,
             passed: None,
+            overtaking: None,
             snapshot: None,
             stopped: false,
             done: false,
         }
     }
 
-    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize) {
-        self.inlets.push(TaskInlet { inlet, member, gate, ended: false, aligned: false });
+    /// `may_be_overtaken` = a checkpoint may keep what is on its way there.
+    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize, may_be_overtaken: bool) {
+        let state = InletState::Open;
+        self.inlets.push(TaskInlet { inlet, member, gate, state, may_be_overtaken });
     }
 
     pub fn members(&self) -> &[Member] {
@@ -233,6 +256,7 @@ impl Task {
 
     /// Takes up to `budget` batches of input.
     pub fn step(&mut self, now: Timestamp, budget: usize) -> Result<Progress, Fault> {
+        self.overtake(now)?;
         if !self.flush() {
             return Ok(Progress::Blocked);
         }
@@ -277,7 +301,8 @@ impl Task {
             Work::Operator(running) => running.operator.wake_at(),
             Work::Source(_) => None,
         });
-        operators.min().unwrap_or(Timestamp::MAX)
+        let barrier = self.barrier.and_then(|barrier| barrier.overtakes_at);
+        operators.chain(barrier).min().unwrap_or(Timestamp::MAX)
     }
 
     /// Whether every channel took what was for it.
@@ -308,6 +333,11 @@ impl Task {
             // Only another barrier can come.
             return Ok(if self.receive(now)? { None } else { Some(Timestamp::MAX) });
         }
+        if let Some(delivery) = self.held.pop_front() {
+            self.deliver(delivery, now)?;
+            self.align()?;
+            return Ok(None);
+        }
         self.sources_first = !self.sources_first;
         if self.sources_first {
             match self.poll_sources(now)? {
@@ -337,15 +367,17 @@ impl Task {
         for _ in 0..self.inlets.len() {
             self.turn = (self.turn + 1) % self.inlets.len();
             let inlet = &mut self.inlets[self.turn];
-            if let Some(message) = if inlet.ended || inlet.aligned { None } else { inlet.inlet.receive() } {
+            if let Some(message) = if inlet.state == InletState::Open { inlet.inlet.receive() } else { None } {
                 let (member, gate) = (inlet.member, inlet.gate);
                 match message {
                     Message::Barrier(barrier) => {
-                        inlet.aligned = true;
+                        inlet.state = InletState::Aligned;
                         self.begin_checkpoint(barrier)?;
                     }
                     message => {
-                        inlet.ended = matches!(message, Message::End);
+                        if matches!(message, Message::End) {
+                            inlet.state = InletState::Ended;
+                        }
                         self.deliver(Delivery { member, gate, message }, now)?;
                         self.align()?;
                     }
@@ -449,7 +481,7 @@ impl Task {
     /// An operator that gives its output times of its own makes its own watermarks too.
     fn forward_watermark(&mut self, i: usize, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
         match &self.members[i].work {
-            Work::Operator(Running { assigner: Some(_), .. }) => {
+            Work::Operator(running) if running.assigner.is_some() => {
                 self.members[i].metrics.set_watermark(watermark);
                 Ok(())
             }

@@ -20,11 +20,13 @@ pub enum Content {
     Panes = 4,
     /// Entries of lists and maps, by key and place.
     Entries = 5,
+    /// Events that had not reached an operator, by the number of the checkpoint.
+    InFlight = 6,
 }
 
 impl Content {
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Rows, Self::EventTimers, Self::ProcessingTimers, Self::Panes, Self::Entries]
+        [Self::Rows, Self::EventTimers, Self::ProcessingTimers, Self::Panes, Self::Entries, Self::InFlight]
             .into_iter()
             .find(|content| *content as u8 == code)
     }

@@ -15,6 +15,13 @@ use super::key_index::sort_by_key;
 use super::spill::Spill;
 use super::stacks::{Group, NONE, Stacks};
 
+/// Accumulators of some keys in a pane, or in what was spilled of it.
+struct Found<'a> {
+    columns: Cow<'a, [Cells]>,
+    from: Vec<u32>,
+    into: Vec<u32>,
+}
+
 /// Where results go.
 pub struct Results<'a> {
     pub firing: &'a mut Firing,
@@ -89,7 +96,8 @@ impl Results<'_> {
                 let (from, into) = rows.unzip();
                 found.push(Found { columns: Cow::Borrowed(&pane.columns), from, into });
             }
-            let parts: Vec<Part<'_>> = found.iter().map(Found::part).collect();
+            let parts: Vec<Part<'_>> =
+                found.iter().map(|Found { columns, from, into }| Part { columns, from, into }).collect();
             self.add(some.iter().map(|(key, _)| *key), &times, &parts)?;
             rest = others;
         }
@@ -107,19 +115,6 @@ impl Results<'_> {
 
     pub fn flush(&mut self) -> Result<(), Fault> {
         self.firing.flush(self.aggregates, self.out)
-    }
-}
-
-/// Groups of a pane, in memory or in the store.
-struct Found<'a> {
-    columns: Cow<'a, [Cells]>,
-    from: Vec<u32>,
-    into: Vec<u32>,
-}
-
-impl Found<'_> {
-    fn part(&self) -> Part<'_> {
-        Part { columns: &self.columns, from: &self.from, into: &self.into }
     }
 }
 

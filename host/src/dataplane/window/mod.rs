@@ -3,6 +3,7 @@
 
 pub mod accumulator;
 mod aggregates;
+mod ahead;
 mod calendar;
 mod cells;
 mod due;

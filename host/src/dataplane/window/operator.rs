@@ -23,6 +23,7 @@ use crate::state::snapshot::{Frozen, refuse_native};
 use crate::state::spill::SpillStore;
 
 use super::aggregates::{AddFailure, Aggregates, Panes, PluginRows};
+use super::ahead::Fired;
 use super::calendar::Calendar;
 use super::due::Results;
 use super::firing::{Firing, LATE};
@@ -349,6 +350,7 @@ impl Operator for WindowOperator {
         }
         self.next = due;
         Results { firing: &mut self.firing, aggregates: &mut self.aggregates, out }.flush()?;
+        self.firing.fired.take_if(|fired| fired.is_past(watermark));
         self.forget();
         Ok(())
     }
@@ -359,6 +361,7 @@ impl Operator for WindowOperator {
 
     fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
         self.watermark = state.progress.input;
+        self.firing.fired = Fired::new(&state.ahead, self.watermark, self.max_parallelism);
         self.next = self.calendar.due_until(self.watermark);
         self.gone_until = self.calendar.gone_until(self.watermark, self.allowed_lateness);
         let (chunks, spill) = (state.chunks.as_mut(), &mut self.spill);
@@ -382,7 +385,8 @@ impl Operator for WindowOperator {
         let panes = FrozenPanes { panes: self.panes.clone(), max_parallelism: self.max_parallelism };
         let mut frozen: Vec<Box<dyn Frozen>> = vec![Box::new(panes)];
         frozen.extend(spilled);
-        Ok(OperatorSnapshot { frozen, ..OperatorSnapshot::default() })
+        let ahead = self.firing.fired.as_ref().map_or_else(Vec::new, |fired| fired.ahead(self.watermark));
+        Ok(OperatorSnapshot { frozen, ahead, ..OperatorSnapshot::default() })
     }
 }
 

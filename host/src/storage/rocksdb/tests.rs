@@ -23,7 +23,7 @@ const GROUPS: u16 = 8;
 const WIDTHS: [Option<usize>; 2] = [Some(4), None];
 
 fn barrier(checkpoint: u64) -> Barrier {
-    Barrier { checkpoint: CheckpointId(checkpoint), base: None, stops: false }
+    Barrier { checkpoint: CheckpointId(checkpoint), base: None, overtakes_at: None, stops: false }
 }
 
 /// Memory for about fifty rows.

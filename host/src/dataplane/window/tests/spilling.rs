@@ -59,7 +59,7 @@ fn place() -> impl Strategy<Value = Place> {
 }
 
 fn checkpoint(operator: &mut WindowOperator, checkpoint: u64) -> Arc<Kept> {
-    let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base: None, stops: false };
+    let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base: None, overtakes_at: None, stops: false };
     let mut kept = Kept::default();
     for frozen in operator.snapshot(&barrier).unwrap().frozen {
         frozen.write(&mut kept).unwrap();
@@ -69,6 +69,8 @@ fn checkpoint(operator: &mut WindowOperator, checkpoint: u64) -> Arc<Kept> {
 
 fn restore(operator: &mut WindowOperator, kept: &Arc<Kept>, watermark: i64) -> Result<(), Fault> {
     operator.restore(&mut MemberState {
+        checkpoint: CheckpointId(1),
+        ahead: Vec::new(),
         progress: Watermarks { input: Timestamp(watermark), latest: None },
         chunks: Box::new(Seen { kept: Arc::clone(kept), groups: GROUPS }),
         states: Vec::new(),
@@ -202,6 +204,8 @@ fn slots_share_out_what_is_in_files() {
             start += 1;
             operator
                 .restore(&mut MemberState {
+                    checkpoint: CheckpointId(1),
+                    ahead: Vec::new(),
                     progress: Watermarks { input: Timestamp::MIN, latest: None },
                     chunks: Box::new(Seen { kept: Arc::clone(&kept), groups }),
                     states: Vec::new(),
@@ -209,7 +213,7 @@ fn slots_share_out_what_is_in_files() {
                     splits: Vec::new(),
                 })
                 .unwrap();
-            let barrier = Barrier { checkpoint: CheckpointId(2), base: None, stops: false };
+            let barrier = Barrier { checkpoint: CheckpointId(2), base: None, overtakes_at: None, stops: false };
             for frozen in operator.snapshot(&barrier).unwrap().frozen {
                 frozen.write(&mut next).unwrap();
             }
