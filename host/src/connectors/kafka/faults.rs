@@ -67,8 +67,6 @@ pub fn is_transient(error: &KafkaError) -> bool {
                     | Code::BrokerNotAvailable
                     | Code::LeaderNotAvailable
                     | Code::NotLeaderForPartition
-                    // A partition that metadata knows and its broker does not: it is new, and the broker will.
-                    | Code::UnknownTopicOrPartition
                     | Code::CoordinatorLoadInProgress
                     | Code::CoordinatorNotAvailable
                     | Code::NotCoordinator
@@ -77,9 +75,12 @@ pub fn is_transient(error: &KafkaError) -> bool {
         )
 }
 
-/// Whether it is a matter of a moment until the partition has a leader.
+/// Whether it may be a matter of a moment: the partition has no leader yet, or its leader has not heard of it.
 pub fn has_no_leader(error: &KafkaError) -> bool {
-    matches!(error.rdkafka_error_code(), Some(Code::LeaderNotAvailable | Code::NotLeaderForPartition))
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::LeaderNotAvailable | Code::NotLeaderForPartition | Code::UnknownTopicOrPartition)
+    )
 }
 
 /// Kafka's own words, without the name of librdkafka's function.
