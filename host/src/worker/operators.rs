@@ -1,6 +1,6 @@
 //! The operator that a node of the plan is at work.
 
-use crate::connectors;
+use crate::connectors::{self, Transactions};
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};
 use crate::dataplane::keyed::Keyed;
 use crate::dataplane::operator::Operator;
@@ -34,6 +34,8 @@ pub struct Start<'a> {
     pub make: MakeProcess,
     /// Counts the starts of a job that has checkpoints; other jobs have no other start.
     pub incarnation: Option<u64>,
+    /// That sinks write in.
+    pub transactions: Option<&'a dyn Transactions>,
 }
 
 /// What `node` does in `slot`; `gates` are the channels and chain links that lead to it there.
@@ -49,8 +51,9 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
         }
         NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
         NodeKind::Sink(sink) => {
-            let writer = connectors::open_sink(sink, &node.input_schema, slot, start.incarnation)?;
-            (Box::new(Sink::new(writer, start.incarnation.is_some())), None)
+            let Start { incarnation, transactions, .. } = *start;
+            let writer = connectors::open_sink(sink, &node.input_schema, slot, incarnation, transactions)?;
+            (Box::new(Sink::new(writer, incarnation.is_some())), None)
         }
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));

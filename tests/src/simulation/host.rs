@@ -60,7 +60,7 @@ impl Host {
         let checkpoints = plan.checkpoints.clone().expect("the job makes checkpoints");
         let claimed = claim_in(store.clone(), plan, checkpoints, &StartFrom::Latest, false)?;
         let incarnation = Some(claimed.decisions.incarnation());
-        let wired = wire(Start { plan, make: sandboxed, incarnation })?;
+        let wired = wire(Start { plan, make: sandboxed, incarnation, transactions: None })?;
         let (notices, unwritten) = (Shared::default(), Shared::default());
         let (mut slots, mut mailboxes, mut tasks) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (number, wired) in wired.slots.into_iter().enumerate() {

@@ -87,6 +87,7 @@ pub fn has_no_leader(error: &KafkaError) -> bool {
 pub fn reason(error: &KafkaError) -> String {
     match (error, error.rdkafka_error_code()) {
         (KafkaError::ClientCreation(why) | KafkaError::Subscription(why), _) => why.clone(),
+        (KafkaError::Transaction(error), _) => error.string(),
         (_, Some(code)) => {
             let text = code.to_string();
             text.split_once(" (").map_or(text.as_str(), |(_, words)| words.trim_end_matches(')')).to_owned()

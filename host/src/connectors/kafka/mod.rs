@@ -2,6 +2,8 @@
 
 mod client;
 mod columns;
+mod commit_topic;
+mod epochs;
 mod faults;
 mod partition;
 mod partitions;
@@ -9,6 +11,10 @@ mod producer;
 mod record;
 mod sink;
 mod source;
+mod transaction;
+mod transactional_sink;
+mod transactions;
 
 pub use sink::open as open_sink;
 pub use source::{count_splits, open as open_source};
+pub use transactions::open as open_transactions;

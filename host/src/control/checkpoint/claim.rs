@@ -1,17 +1,19 @@
 //! The start of a job that has checkpoints: from which one, and what the last start has left to do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::connectors::{self, Committer};
+use crate::connectors::{self, Committer, Transactions};
 use crate::model::checkpoint::CheckpointId;
+use crate::model::decision::Record;
 use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
-use crate::storage::decisions::{Decisions, Record};
 use crate::storage::store::Store;
 
+use super::decisions::Decisions;
 use super::driver::commit;
 use super::intent::Intent;
 use super::restore::Origin;
@@ -34,6 +36,8 @@ pub struct Claimed {
     pub plan: CheckpointPlan,
     pub store: Store,
     pub decisions: Decisions,
+    /// That sinks write in.
+    pub transactions: Option<Arc<dyn Transactions>>,
     pub origin: Option<Origin>,
     /// The last start of the job was to be stopped, and was not; `None` too where a person chose where to start.
     pub unfinished_stop: Option<Intent>,
@@ -68,7 +72,9 @@ pub fn claim_in(
     };
     let (mut origin, mut unfinished) = (None, None);
     fail_point::reach("claim.before");
-    let (decisions, _) = Decisions::claim(&store, |last| {
+    let transactions = connectors::open_transactions(&checkpoints);
+    let is_chosen = !matches!(from, StartFrom::Latest);
+    let decisions = Decisions::claim(&plan.name, &store, transactions.clone(), is_chosen, |last| {
         let start = match from {
             StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
             StartFrom::Path(_) => named.clone(),
@@ -87,8 +93,18 @@ pub fn claim_in(
         Ok(start)
     })?;
     let settled = settle(&store, plan, &checkpoints, from, origin.as_ref());
-    let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault, &plan.name))?;
-    Ok(Claimed { plan: checkpoints, store, decisions, origin, unfinished_stop: unfinished, committers, first, kept })
+    let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault))?;
+    Ok(Claimed {
+        plan: checkpoints,
+        store,
+        decisions,
+        transactions,
+        origin,
+        unfinished_stop: unfinished,
+        committers,
+        first,
+        kept,
+    })
 }
 
 /// What is left of earlier starts of the job.

@@ -4,7 +4,7 @@ mod dot;
 mod tree;
 
 use super::connector::{
-    Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat, SourceConnector,
+    Delivery, Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat, SourceConnector,
     TimePlan, TimeUnit,
 };
 use super::graph::{AggregatePlan, Exchange, NativeAggregate, Node, NodeKind, PluginRef, WindowPlan};
@@ -143,7 +143,11 @@ fn sink_connector(connector: &SinkConnector) -> String {
                 MessageFormat::Raw => "raw",
             };
             let key = if kafka.key.is_empty() { String::new() } else { format!(", key {}", kafka.key.join(", ")) };
-            format!("kafka {topic} at {}, {value}{key}", kafka.cluster.brokers)
+            let delivery = match kafka.delivery {
+                Delivery::AtLeastOnce => "",
+                Delivery::ExactlyOnce => ", exactly once",
+            };
+            format!("kafka {topic} at {}, {value}{key}{delivery}", kafka.cluster.brokers)
         }
         SinkConnector::File(file) => format!("file {}, {}", file.path.display(), format(&file.format)),
         SinkConnector::Stdout { format: of } => format!("stdout, {}", format(of)),

@@ -27,6 +27,7 @@ fn plan() -> CheckpointPlan {
         tolerated_failures: 0,
         retained: 1,
         is_incremental: true,
+        transactions: None,
     }
 }
 
