@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod interleavings;
@@ -18,6 +20,8 @@ mod operations;
 mod oracle;
 #[cfg(test)]
 mod processing_time;
+#[cfg(test)]
+mod s3;
 #[cfg(test)]
 mod scaffold;
 #[cfg(test)]

@@ -53,7 +53,9 @@ pub fn arm(text: &str) -> Result<(), String> {
     let (place, panics) = text.strip_suffix(":panic").map_or((text, false), |place| (place, true));
     let armed = place.split_once(':').and_then(|(name, hits)| Some((name.to_owned(), hits.parse().ok()?)));
     let Some((name, hits)) = armed.filter(|(name, hits)| *hits > 0 && is_known(name)) else {
-        return Err(format!("`{text}` is no fail point: it is `<name>:<n>`, and a name of {FAIL_POINTS:?} or {TRANSACTION_FAIL_POINTS:?}"));
+        return Err(format!(
+            "`{text}` is no fail point: it is `<name>:<n>`, and a name of {FAIL_POINTS:?} or {TRANSACTION_FAIL_POINTS:?}"
+        ));
     };
     let armed = Armed { name, hits: AtomicU64::new(hits), panics };
     ARMED.set(armed).map_err(|_| "a fail point is armed already".to_owned())

@@ -1,6 +1,7 @@
 //! How a job survives: its checkpoints, and what happens when it fails. Checked settings; `spec::fault_tolerance` reads
 //! them.
 
+use super::location::Location;
 use crate::model::time::Micros;
 
 use super::connector::KafkaCluster;
@@ -41,18 +42,9 @@ impl CheckpointPlan {
     /// is begun and becomes complete, and half a minute is for the commit.
     pub fn transaction_length(&self) -> Micros {
         const COMMIT: Micros = Micros(30_000_000);
-        Micros(self.interval.max(self.min_pause).0 + 2 * self.timeout.0 + COMMIT.0)
+        let pause = self.interval.max(self.min_pause);
+        Micros(self.timeout.0.saturating_mul(2).saturating_add(pause.0).saturating_add(COMMIT.0))
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    Folder(std::path::PathBuf),
-    /// Such as `s3://bucket/path`, with the options of its store (`aws_region = "..."`).
-    Store {
-        url: String,
-        options: Vec<(String, String)>,
-    },
 }
 
 /// `[restart]`: what happens when the job fails (the strategies of Flink).

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::model::decision::{Decision, ManifestRef, Record};
 use crate::model::fault::Fault;
 
-use super::store::{Created, Store};
+use crate::store::{Created, Store};
 
 const FOLDER: &str = "decisions";
 /// Records that are kept behind the last one. A host that was asleep for this many checkpoints finds newer records when
@@ -120,7 +120,7 @@ impl DecisionLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fault_tolerance::Location;
+    use crate::plan::location::Location;
 
     fn manifest(n: u32) -> ManifestRef {
         ManifestRef { path: format!("checkpoints/{n}/manifest.json"), sha256: String::new() }

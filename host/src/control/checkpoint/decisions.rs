@@ -12,7 +12,7 @@ use crate::model::decision::{Decision, ManifestRef, Record};
 use crate::model::fail_point;
 use crate::model::fault::{Fault, FaultKind};
 use crate::storage::decisions::DecisionLog;
-use crate::storage::store::Store;
+use crate::store::Store;
 
 /// Two hosts that start at once may end each other's transactions before one of them has claimed: so often it is tried.
 const CLAIMS_MAX: u32 = 5;

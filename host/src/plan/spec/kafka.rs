@@ -9,8 +9,8 @@ use crate::model::schema::{DataType, Field};
 use crate::model::time::{Micros, Timestamp};
 use crate::model::type_name::parse_field;
 use crate::plan::connector::{
-    Delivery, KafkaCluster, KafkaSink, KafkaSource, KafkaStart, KafkaTopic, MessageFormat, MetadataColumn, MetadataKind,
-    SinkFormat,
+    Delivery, KafkaCluster, KafkaSink, KafkaSource, KafkaStart, KafkaTopic, MessageFormat, MetadataColumn,
+    MetadataKind, SinkFormat,
 };
 use crate::plan::diagnostic::{all, quoted};
 
