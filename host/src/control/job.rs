@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -79,11 +80,13 @@ pub struct Options {
     /// State that has no place in the job may be dropped.
     pub may_drop_state: bool,
     pub make: MakeProcess,
+    /// The last start of the job that was claimed with these; 0 = none.
+    pub claimed: AtomicU64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { from: StartFrom::Latest, may_drop_state: false, make: operators::sandboxed }
+        Self { from: StartFrom::Latest, may_drop_state: false, make: operators::sandboxed, claimed: AtomicU64::new(0) }
     }
 }
 
@@ -94,7 +97,9 @@ impl Job {
         let claimed = plan
             .checkpoints
             .clone()
-            .map(|checkpoints| claim::claim(&plan, checkpoints, &options.from, options.may_drop_state))
+            .map(|checkpoints| {
+                claim::claim(&plan, checkpoints, &options.from, options.may_drop_state, &options.claimed)
+            })
             .transpose()?;
         let incarnation = claimed.as_ref().map(|claimed| Incarnation::of(&claimed.decisions));
         let started_from = claimed.as_ref().and_then(|claimed| claimed.origin.as_ref()).map(StartedFrom::from);

@@ -101,7 +101,7 @@ impl Transaction {
         }
     }
 
-    /// Whether `commit` was called: then nobody may abort it.
+    /// Whether `commit` was called: then it must not be aborted any more.
     pub fn is_ending(&self) -> bool {
         self.is_ending.load(Relaxed)
     }

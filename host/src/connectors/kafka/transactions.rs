@@ -1,7 +1,7 @@
 //! The transactions of a job's sinks, and the log of its decisions in them. Two transactional ids take turns: one's
 //! transaction is written while the other's is committed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ struct JobTransactions {
     epochs: Arc<Epochs>,
     /// What `fence` has made ready for `claim`.
     fenced: Mutex<Option<[Arc<Transaction>; 2]>>,
-    /// The last one whose commit was begun, until the next has its id.
+    /// The last one that is to be committed, or was, until the next has its id.
     ended: Mutex<Option<Arc<Transaction>>>,
 }
 
@@ -76,17 +76,17 @@ impl JobTransactions {
 
     /// Commits a record alone or behind what was written; the transaction has begun.
     fn commit_with(&self, record: &Record, transaction: &Arc<Transaction>) -> Result<(), Fault> {
+        *self.ended() = Some(Arc::clone(transaction));
         let topic = CommitTopic::of(record.job_id, &self.plan.cluster).name;
         commit_topic::send(&topic, record, transaction)?;
         fail_point::reach("record.produced");
         transaction.producer().flush()?;
         fail_point::reach("record.acked");
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(transaction));
         transaction.commit(self.patience)
     }
 
-    fn take_ended(&self) -> Option<Arc<Transaction>> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn ended(&self) -> MutexGuard<'_, Option<Arc<Transaction>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +118,6 @@ impl Transactions for JobTransactions {
         a.begin()?;
         self.commit_with(claim, &a)?;
         fail_point::reach("claim.commit_sent");
-        drop(a);
         self.epochs.start(b)?;
         self.renew()
     }
@@ -144,15 +143,9 @@ impl Transactions for JobTransactions {
     }
 
     fn renew(&self) -> Result<(), Fault> {
-        let Some(ended) = self.take_ended() else { return Ok(()) };
-        let renewed = self.open(ended.id(), self.patience);
-        match renewed {
-            Ok(transaction) => self.epochs.supply(transaction),
-            Err(fault) => {
-                *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
-                return Err(fault);
-            }
-        }
+        let Some(ended) = self.ended().clone() else { return Ok(()) };
+        self.epochs.supply(self.open(ended.id(), self.patience)?);
+        *self.ended() = None;
         ended.let_go();
         Ok(())
     }
@@ -162,9 +155,11 @@ impl Transactions for JobTransactions {
             transaction.abort();
             transaction.let_go();
         }
-        let Some(ended) = self.take_ended() else { return };
-        // Whether it was committed is up to the brokers now; if they have not heard of it, this ends it.
-        if is_ours && let Err(fault) = self.open(ended.id(), END).map(Transaction::let_go) {
+        let Some(ended) = self.ended().take() else { return };
+        if !ended.is_ending() {
+            ended.abort();
+        } else if is_ours && let Err(fault) = self.open(ended.id(), END).map(Transaction::let_go) {
+            // Whether it was committed is up to the brokers now; if they had not heard of it, this would have ended it.
             tracing::warn!("a transaction may hold up readers for {}: {fault}", self.plan.timeout);
         }
         ended.let_go();

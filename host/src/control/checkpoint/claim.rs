@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::connectors::{self, Committer, SinkId, Transactions};
 use crate::model::checkpoint::{CheckpointId, Incarnation};
@@ -13,7 +14,7 @@ use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
 use crate::store::Store;
 
-use super::decisions::Decisions;
+use super::decisions::{Claimant, Decisions};
 use super::driver::commit;
 use super::intent::Intent;
 use super::restore::Origin;
@@ -47,15 +48,17 @@ pub struct Claimed {
     pub kept: Vec<retention::Kept>,
 }
 
-/// Makes this process the one that runs the job, and finishes what the last start of it has left.
+/// Makes this process the one that runs the job, and finishes what the last start of it has left. `claimed` is the last
+/// start of the job that this process has claimed, 0 for none: if another host has claimed it since, that is left alone.
 pub fn claim(
     plan: &Plan,
     checkpoints: CheckpointPlan,
     from: &StartFrom,
     may_drop_state: bool,
+    claimed: &AtomicU64,
 ) -> Result<Claimed, Fault> {
     let store = Store::open(&checkpoints.location)?.under(&plan.name);
-    claim_in(store, plan, checkpoints, from, may_drop_state)
+    claim_in(store, plan, checkpoints, from, may_drop_state, claimed)
 }
 
 /// The same in a store that is open; `store` is the job's place.
@@ -65,6 +68,7 @@ pub fn claim_in(
     checkpoints: CheckpointPlan,
     from: &StartFrom,
     may_drop_state: bool,
+    claimed: &AtomicU64,
 ) -> Result<Claimed, Fault> {
     let named = match from {
         StartFrom::Path(path) => Some(Origin::find(path)?),
@@ -73,8 +77,8 @@ pub fn claim_in(
     let (mut origin, mut unfinished) = (None, None);
     fail_point::reach("claim.before");
     let transactions = connectors::open_transactions(&checkpoints);
-    let is_chosen = !matches!(from, StartFrom::Latest);
-    let decisions = Decisions::claim(&plan.name, &store, transactions.clone(), is_chosen, |last| {
+    let claimant = Claimant { job: &plan.name, from, claimed };
+    let decisions = Decisions::claim(&claimant, &store, transactions.clone(), |last| {
         let start = match from {
             StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
             StartFrom::Path(_) => named.clone(),

@@ -2,6 +2,7 @@
 //! in the store orders the starts of the job, and follows in what it says of checkpoints.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::model::fail_point;
 use crate::model::fault::{Fault, FaultKind};
 use crate::storage::decisions::DecisionLog;
 use crate::store::Store;
+
+use super::claim::StartFrom;
 
 /// Two hosts that start at once may end each other's transactions before one of them has claimed: so often it is tried.
 const CLAIMS_MAX: u32 = 5;
@@ -26,25 +29,45 @@ pub struct Decisions {
     unlogged: Option<ManifestRef>,
 }
 
+/// Who claims a job.
+pub struct Claimant<'a> {
+    pub job: &'a str,
+    pub from: &'a StartFrom,
+    /// The last start of the job that this process has claimed; 0 = none.
+    pub claimed: &'a AtomicU64,
+}
+
+impl Claimant<'_> {
+    /// Refuses where another host has claimed the job since this process did: before that one is disturbed.
+    fn check(&self, last: Option<&Record>) -> Result<(), Fault> {
+        let claimed = self.claimed.load(Relaxed);
+        let is_superseded = claimed > 0 && last.is_some_and(|last| last.incarnation > claimed);
+        if is_superseded { Err(superseded(self.job)) } else { Ok(()) }
+    }
+
+    fn has(&self, log: DecisionLog, transactions: Option<Arc<dyn Transactions>>) -> Decisions {
+        self.claimed.store(log.incarnation(), Relaxed);
+        Decisions { job: self.job.to_owned(), log, transactions, unlogged: None }
+    }
+}
+
 impl Decisions {
-    /// Makes this process the one that runs the job called `job`: it starts from what `start` makes of the last decision,
-    /// or from what a person chose (`is_chosen`).
+    /// Makes this process the one that runs the job: it starts from what `start` makes of the last decision.
     pub fn claim(
-        job: &str,
+        claimant: &Claimant<'_>,
         store: &Store,
         transactions: Option<Arc<dyn Transactions>>,
-        is_chosen: bool,
         mut start: impl FnMut(Option<&Record>) -> Result<Option<ManifestRef>, Fault>,
     ) -> Result<Self, Fault> {
-        let decisions = |log, transactions| Self { job: job.to_owned(), log, transactions, unlogged: None };
         let Some(transactions) = transactions else {
-            return Ok(decisions(DecisionLog::claim(store, |_| Vec::new(), start)?.0, None));
+            let start = |last: Option<&Record>| claimant.check(last).and_then(|()| start(last));
+            return Ok(claimant.has(DecisionLog::claim(store, |_| Vec::new(), start)?.0, None));
         };
         let mut claims = 1;
         loop {
-            let (log, start) = claim_in_log(store, transactions.as_ref(), is_chosen, &mut start)?;
+            let (log, start) = claim_in_log(claimant, store, transactions.as_ref(), &mut start)?;
             let claim = log.record(Decision::Claim { start });
-            let decisions = decisions(log, Some(Arc::clone(&transactions)));
+            let decisions = claimant.has(log, Some(Arc::clone(&transactions)));
             match transactions.claim(&claim).map_err(|fault| decisions.explain(fault)) {
                 Ok(()) => return Ok(decisions),
                 Err(fault) if fault.kind == FaultKind::Superseded || claims == CLAIMS_MAX => return Err(fault),
@@ -86,7 +109,7 @@ impl Decisions {
     }
 
     fn log(&mut self, manifest: ManifestRef) -> Result<(), Fault> {
-        if self.log.complete(manifest)? { Ok(()) } else { Err(self.superseded()) }
+        if self.log.complete(manifest)? { Ok(()) } else { Err(superseded(&self.job)) }
     }
 
     /// Gets ready for the next barrier.
@@ -110,22 +133,21 @@ impl Decisions {
 
     /// Whether this host still runs the job, as far as that can be known.
     pub fn check(&self) -> Result<(), Fault> {
-        if let Ok(true) = self.log.is_superseded() { Err(self.superseded()) } else { Ok(()) }
+        if let Ok(true) = self.log.is_superseded() { Err(superseded(&self.job)) } else { Ok(()) }
     }
+}
 
-    fn superseded(&self) -> Fault {
-        Fault::superseded(format!(
-            "another host has taken over the job `{}`: this one stops, and has changed nothing since",
-            self.job
-        ))
-    }
+fn superseded(job: &str) -> Fault {
+    Fault::superseded(format!(
+        "another host has taken over the job `{job}`: this one stops, and has changed nothing since"
+    ))
 }
 
 /// Claims the job in its store, from what was decided last: in a transaction, unless a later start of the job went without.
 fn claim_in_log(
+    claimant: &Claimant<'_>,
     store: &Store,
     transactions: &dyn Transactions,
-    is_chosen: bool,
     start: &mut impl FnMut(Option<&Record>) -> Result<Option<ManifestRef>, Fault>,
 ) -> Result<(DecisionLog, Option<ManifestRef>), Fault> {
     let mut is_fenced = false;
@@ -134,10 +156,11 @@ fn claim_in_log(
         |job_id| transactions.ids(job_id),
         |logged| {
             let Some(logged) = logged else { return start(None) };
+            claimant.check(Some(logged))?;
             // The log may be one decision behind, and nothing is decided any more from here on.
             let decided = transactions.fence(logged.job_id)?;
             is_fenced = true;
-            if decided.is_none() && !is_chosen && matches!(logged.decision, Decision::Complete { .. }) {
+            if decided.is_none() && matches!(claimant.from, StartFrom::Latest) {
                 refuse_lost(logged)?;
             }
             let newest = decided.as_ref().filter(|decided| decided.incarnation >= logged.incarnation);
@@ -150,12 +173,13 @@ fn claim_in_log(
     Ok((log, start))
 }
 
-/// The log in the store says that a checkpoint was decided on in a transaction, and Kafka knows of none.
+/// Refuses where the log in the store has a checkpoint that was decided on in a transaction: Kafka knows of none.
 fn refuse_lost(logged: &Record) -> Result<(), Fault> {
+    let Decision::Complete { manifest } = &logged.decision else { return Ok(()) };
     if logged.transactional_ids.is_empty() {
         return Ok(());
     }
-    let last = logged.decision.state().map_or("nothing", |manifest| manifest.path.as_str());
+    let last = &manifest.path;
     Err(Fault::invalid(format!(
         "the topic of this job's decisions is empty, and its store knows of a checkpoint, `{last}`: was the topic deleted, \
          or are the brokers others? Bring it back or, if what was written since may be there twice, start with `--from`"
