@@ -20,7 +20,7 @@ use arrow_array::RecordBatch;
 use uuid::Uuid;
 
 use crate::dataplane::sink_writer::{Committable, SinkWriter};
-use crate::dataplane::split::{ReadLimits, SplitEnumerator};
+use crate::dataplane::split::{ReadLimits, SplitEnumerator, SplitState};
 use crate::model::checkpoint::Incarnation;
 use crate::model::decision::Record;
 use crate::model::fault::Fault;
@@ -119,6 +119,20 @@ pub fn open_committer(sink: &SinkConnector, of: &SinkId<'_>) -> Result<Option<Bo
         }
         SinkConnector::Kafka(_) | SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
     })
+}
+
+/// Tells people's tools how far a source has come. Nothing depends on whether they hear it.
+pub trait Offsets: Send {
+    /// Where the splits are of which a complete checkpoint knows; must not block.
+    fn report(&mut self, splits: &[SplitState]);
+}
+
+/// `None` = nobody asks.
+pub fn open_offsets(source: &SourceConnector) -> Result<Option<Box<dyn Offsets>>, Fault> {
+    match source {
+        SourceConnector::Kafka(source) => kafka::GroupOffsets::open(source),
+        _ => Ok(None),
+    }
 }
 
 /// The transactions that the sinks of a job write in, one for each checkpoint, and the log of decisions that they hold.

@@ -157,6 +157,15 @@ impl Cluster {
         ends("read_committed") == ends("read_uncommitted")
     }
 
+    /// Where a group is in a partition; `None` = it has committed nothing.
+    pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, partition);
+        let answer = consumer.committed_offsets(asked, DEADLINE).unwrap();
+        answer.find_partition(topic, partition).and_then(|found| found.offset().to_raw()).filter(|offset| *offset >= 0)
+    }
+
     /// All committed messages of a topic, by partition and in their order.
     pub fn read(&self, topic: &str) -> Vec<Message> {
         let mut config = self.config();

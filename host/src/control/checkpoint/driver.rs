@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::connectors::Committer;
+use crate::connectors::{self, Committer, Offsets};
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::TaskSnapshot;
+use crate::dataplane::split::SplitState;
 use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::decision::ManifestRef;
 use crate::model::fail_point;
@@ -19,7 +20,7 @@ use crate::model::fault::{Fault, FaultKind};
 use crate::model::id::{Slot, Uid};
 use crate::model::time::{Micros, Timestamp};
 use crate::plan::fault_tolerance::CheckpointPlan;
-use crate::plan::graph::Plan;
+use crate::plan::graph::{NodeKind, Plan};
 use crate::storage::manifest::{Kind, MANIFEST};
 use crate::store::Store;
 use crate::worker::channel::Waker;
@@ -108,6 +109,10 @@ pub struct Driver<W> {
     begun: Option<Begun>,
     /// Of the checkpoint that is being finished.
     committables: BTreeMap<Uid, Vec<Committable>>,
+    /// Of sources whose offsets people look at.
+    offsets: BTreeMap<Uid, Box<dyn Offsets>>,
+    /// Where their splits are in the checkpoint that is being finished.
+    reached: BTreeMap<Uid, Vec<SplitState>>,
     is_over: bool,
 }
 
@@ -129,11 +134,24 @@ pub fn run(
                 .map_err(|error| Fault::unavailable(format!("no thread for writing checkpoints: {error}")))?;
             writers.0.push(sender);
         }
-        let mut driver = Driver { progress, ..Driver::new(means, writers, now()) };
+        let offsets = open_offsets(&means.plan)?;
+        let mut driver = Driver { progress, offsets, ..Driver::new(means, writers, now()) };
         let ended = driver.drive(notices).map_err(|fault| driver.means.decisions.explain(fault));
         driver.leave(notices, ended.as_ref().err());
         ended
     })
+}
+
+fn open_offsets(plan: &Plan) -> Result<BTreeMap<Uid, Box<dyn Offsets>>, Fault> {
+    let mut offsets = BTreeMap::new();
+    for node in &plan.nodes {
+        if let NodeKind::Source(source) = &node.kind
+            && let Some(opened) = connectors::open_offsets(&source.connector).map_err(|fault| fault.at(&node.uid))?
+        {
+            offsets.insert(node.uid.clone(), opened);
+        }
+    }
+    Ok(offsets)
 }
 
 /// Threads that write, which live as long as the driver.
@@ -162,6 +180,8 @@ impl<W: Writers> Driver<W> {
             progress: watch::Sender::default(),
             begun: None,
             committables: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            reached: BTreeMap::new(),
             is_over: false,
         }
     }
@@ -351,6 +371,11 @@ impl<W: Writers> Driver<W> {
             (begun.written_bytes, begun.full_bytes) = (files.map(|file| file.bytes).sum(), manifest.bytes());
         }
         self.committables = complete.committables.clone();
+        self.reached.clear();
+        for member in complete.members.iter().filter(|member| self.offsets.contains_key(&member.uid)) {
+            let splits = member.splits.iter().map(|split| split.split.clone());
+            self.reached.entry(member.uid.clone()).or_default().extend(splits);
+        }
         Ok(Ok(StateFile { key, bytes: 0 }))
     }
 
@@ -362,6 +387,11 @@ impl<W: Writers> Driver<W> {
             if let Some(committer) = self.means.committers.get_mut(&uid) {
                 commit(committer.as_mut(), &committables, patience).map_err(|fault| fault.at(&uid))?;
                 fail_point::reach("decided.mid_follow");
+            }
+        }
+        for (uid, splits) in &self.reached {
+            if let Some(offsets) = self.offsets.get_mut(uid) {
+                offsets.report(splits);
             }
         }
         fail_point::reach("decided.before_ack");
