@@ -66,46 +66,58 @@ impl<'a> CommitTopic<'a> {
 
     /// Creates it if it is not there, and checks that it keeps what it has to.
     pub fn ensure(&self) -> Result<(), Fault> {
+        let consumer = self.consumer("read_uncommitted")?;
         let admin: AdminClient<Context> = client::create(&client::config(self.cluster, &[])?)?;
-        let (context, options) = (admin.inner().context(), AdminOptions::new().request_timeout(Some(ANSWER)));
+        let options = AdminOptions::new().request_timeout(Some(ANSWER));
+        if !self.exists(&consumer)? {
+            self.create(&admin, &options)?;
+        }
+        let specifier = [ResourceSpecifier::Topic(&self.name)];
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            let described = pollster::block_on(admin.describe_configs(&specifier, &options));
+            let described = described.map_err(|error| self.fault(&error, admin.inner().context()))?.pop();
+            let found = described.and_then(Result::ok);
+            match found.as_ref().and_then(|found| found.get("cleanup.policy")?.value.as_deref()) {
+                Some("compact") => return Ok(()),
+                // A topic that has just been created is not known everywhere.
+                None if Instant::now() < deadline => thread::sleep(PAUSE),
+                policy => return Err(self.wrong(policy)),
+            }
+        }
+    }
+
+    fn exists(&self, consumer: &Consumer) -> Result<bool, Fault> {
+        let fault = |error: &KafkaError| self.fault(error, consumer.context());
+        let metadata = consumer.fetch_metadata(Some(&self.name), ANSWER).map_err(|error| fault(&error))?;
+        match metadata.topics().first().and_then(|topic| topic.error()).map(Code::from) {
+            Some(Code::UnknownTopicOrPartition) => Ok(false),
+            // It has no leader yet.
+            None | Some(Code::LeaderNotAvailable) => Ok(true),
+            Some(error) => Err(fault(&KafkaError::MetadataFetch(error))),
+        }
+    }
+
+    fn create(&self, admin: &AdminClient<Context>, options: &AdminOptions) -> Result<(), Fault> {
+        let fault = |error: &KafkaError| self.fault(error, admin.inner().context());
         // As many replicas as the cluster gives by default.
         let topic = NewTopic::new(&self.name, 1, TopicReplication::Fixed(-1))
             .set("cleanup.policy", "compact")
             .set("segment.ms", SEGMENT_MILLIS);
-        let specifier = [ResourceSpecifier::Topic(&self.name)];
-        let deadline = Instant::now() + ANSWER;
-        let mut creates = true;
-        loop {
-            let described = pollster::block_on(admin.describe_configs(&specifier, &options));
-            let described = described.map_err(|error| self.fault(&error, context))?.pop();
-            match described.unwrap_or(Err(Code::UnknownTopicOrPartition)) {
-                Ok(found) => {
-                    let policy = found.get("cleanup.policy").and_then(|entry| entry.value.as_deref());
-                    return if policy == Some("compact") { Ok(()) } else { Err(self.wrong(policy)) };
-                }
-                Err(Code::UnknownTopicOrPartition) if creates => {
-                    let created = pollster::block_on(admin.create_topics([&topic], &options));
-                    match created.map_err(|error| self.fault(&error, context))?.pop() {
-                        Some(Err((_, error))) if error != Code::TopicAlreadyExists => {
-                            return Err(self.fault(&KafkaError::Global(error), context));
-                        }
-                        _ => creates = false,
-                    }
-                }
-                // It has just been created.
-                Err(Code::UnknownTopicOrPartition) if Instant::now() < deadline => thread::sleep(PAUSE),
-                Err(error) => return Err(self.fault(&KafkaError::Global(error), context)),
-            }
+        let created = pollster::block_on(admin.create_topics([&topic], options)).map_err(|error| fault(&error))?;
+        match created.into_iter().next() {
+            Some(Err((_, error))) if error != Code::TopicAlreadyExists => Err(fault(&KafkaError::Global(error))),
+            _ => Ok(()),
         }
     }
 
     fn wrong(&self, policy: Option<&str>) -> Fault {
         Fault::invalid(format!(
-            "topic `{}` at `{}` holds the decisions on this job's checkpoints, and would lose them: its `cleanup.policy` is \
-             `{}`, and must be `compact`",
+            "topic `{}` at `{}` holds the decisions on this job's checkpoints: its `cleanup.policy` must be `compact`, and is \
+             {}",
             self.name,
             self.cluster.brokers,
-            policy.unwrap_or_default()
+            policy.unwrap_or("not to be seen, for which the user of `properties` needs `DescribeConfigs` on it")
         ))
     }
 
