@@ -51,7 +51,7 @@ impl Bench {
     pub fn run(self) -> Result<()> {
         let cases = self.chosen()?;
         if self.list {
-            cases.iter().for_each(|case| println!("{:<34}{}", case.name, case.about));
+            cases.iter().for_each(|case| println!("{:<36}{}", case.name, case.about));
             return Ok(());
         }
         let stand = Stand::set_up()?;

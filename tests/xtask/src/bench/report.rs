@@ -47,7 +47,7 @@ impl Report {
             file.with_context(|| format!("cannot write {}", path.display()))
         };
         let json = json.map(open).transpose()?;
-        println!("{:<34}{:>14}  {:<24}{:>8}  {:<24}{:>8}", "case", "value", "unit", "ratio", "to", "RSS MB");
+        println!("{:<45}{:>14}  {:<24}{:>8}  {:<24}{:>8}", "case", "value", "unit", "ratio", "to", "RSS MB");
         Ok(Self { json })
     }
 
@@ -56,7 +56,7 @@ impl Report {
         let ratio = row.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
         let reference = row.reference.as_deref().unwrap_or("");
         println!(
-            "{:<34}{:>14}  {:<24}{ratio:>8}  {reference:<24}{:>8.0}",
+            "{:<45}{:>14}  {:<24}{ratio:>8}  {reference:<24}{:>8.0}",
             row.case,
             shown(row.value),
             row.unit,
