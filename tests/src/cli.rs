@@ -117,7 +117,6 @@ fn a_report_says_what_a_job_came_to() {
     let with = report(&["--set", "checkpoints.interval=1h"]);
     let made = &with["checkpoints"]["recent_checkpoints"];
     assert_eq!((made.as_array().unwrap().len(), &made[0]), (1, &with["checkpoints"]["last_completed_checkpoint"]));
-    assert!(made[0]["longest_pause_us"].as_u64().unwrap() > 0, "{made}");
     let took = |of: &str| made[0][of].as_u64().unwrap();
     assert!(took("checkpoint_alignment_ms") <= took("checkpoint_duration_ms"), "{made}");
 }
