@@ -85,6 +85,7 @@ impl Host {
             decisions: claimed.decisions,
             slots: Arc::new(mailboxes),
             tasks,
+            times: wired.times,
             committers: claimed.committers,
             first: claimed.first,
             kept: claimed.kept,
