@@ -109,8 +109,9 @@ pub enum GeneratedEvents {
     /// spread over `span` of event time. Written as JSON lines they are the same bytes.
     Clicks { span: Micros },
     /// The events of `tests/peers/flink/src/bench/Gen.java`: key (16 hex digits), value, payload (100 bytes), with
-    /// `per_milli` events in each millisecond of event time.
-    Keyed { keys: u64, per_milli: u64 },
+    /// `per_milli` events in each millisecond of event time. With `fill`, the first events have each key once, one after
+    /// the other, and are not held to the rate.
+    Keyed { keys: u64, per_milli: u64, fill: bool },
 }
 
 /// How to reach a Kafka cluster.
@@ -246,6 +247,16 @@ pub struct KafkaSink {
     pub timestamp: Option<String>,
     /// Of the messages of one slot that the brokers have not acknowledged yet; then the writer waits.
     pub queue_bytes_max: u64,
+    pub delivery: Delivery,
+}
+
+/// What a sink promises of each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// After a restart, rows since the last checkpoint are written again.
+    AtLeastOnce,
+    /// In transactions, one for each checkpoint: readers of committed messages see each row once.
+    ExactlyOnce,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ mod bad_events;
 pub mod clicks;
 mod exchange;
 mod hostile;
-mod recovery;
+pub mod recovery;
 mod state_backends;
 mod state_evolution;
 mod state_kinds;

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::dataplane::snapshot::SourceSplit;
+use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
 use crate::plan::location::Location;
 use crate::state::StateLayout;
 use crate::state::snapshot::{ChunkId, Content};
 use crate::storage::decisions;
-use crate::storage::manifest::{
-    FieldRecord, Kind, MANIFEST, Manifest, ManifestRef, NativeRecord, NodeRecord, Shape, StateRecord,
-};
+use crate::storage::manifest::{FieldRecord, Kind, MANIFEST, Manifest, NativeRecord, NodeRecord, Shape, StateRecord};
 use crate::store::Store;
 
 use super::reading::WINDOWS;

@@ -9,23 +9,25 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::connectors::Committer;
+use crate::connectors::{self, Committer, Offsets};
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::TaskSnapshot;
+use crate::dataplane::split::SplitState;
 use crate::model::checkpoint::{CheckpointId, Incarnation};
+use crate::model::decision::ManifestRef;
 use crate::model::fail_point;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, FaultKind};
 use crate::model::id::{Slot, Uid};
 use crate::model::time::{Micros, Timestamp};
 use crate::plan::fault_tolerance::CheckpointPlan;
-use crate::plan::graph::Plan;
-use crate::storage::decisions::Decisions;
-use crate::storage::manifest::{Kind, MANIFEST, ManifestRef};
+use crate::plan::graph::{NodeKind, Plan};
+use crate::storage::manifest::{Kind, MANIFEST};
 use crate::store::Store;
 use crate::worker::channel::Waker;
-use crate::worker::slot::{Order, TaskId};
+use crate::worker::slot::{Order, TaskId, TaskTime};
 
 use super::coordinator::{Action, Complete, Coordinator, Event, Then};
+use super::decisions::Decisions;
 use super::intent::Intent;
 use super::progress::{Begun, CheckpointProgress, CompletedCheckpoint};
 use super::record::{self, MemberRecord, Place, StateFile, Written};
@@ -85,6 +87,8 @@ pub struct Means {
     pub decisions: Decisions,
     pub slots: Arc<Vec<Mailbox>>,
     pub tasks: BTreeSet<TaskId>,
+    /// By node, then by slot.
+    pub times: Vec<Vec<Arc<TaskTime>>>,
     pub committers: BTreeMap<Uid, Box<dyn Committer>>,
     /// The number of the first checkpoint.
     pub first: CheckpointId,
@@ -107,6 +111,10 @@ pub struct Driver<W> {
     begun: Option<Begun>,
     /// Of the checkpoint that is being finished.
     committables: BTreeMap<Uid, Vec<Committable>>,
+    /// Of sources whose offsets people look at.
+    offsets: BTreeMap<Uid, Box<dyn Offsets>>,
+    /// Where their splits are in the checkpoint that is being finished.
+    reached: BTreeMap<Uid, Vec<SplitState>>,
     is_over: bool,
 }
 
@@ -128,11 +136,24 @@ pub fn run(
                 .map_err(|error| Fault::unavailable(format!("no thread for writing checkpoints: {error}")))?;
             writers.0.push(sender);
         }
-        let mut driver = Driver { progress, ..Driver::new(means, writers, now()) };
-        let ended = driver.drive(notices).map_err(|fault| driver.explain(fault));
+        let offsets = open_offsets(&means.plan)?;
+        let mut driver = Driver { progress, offsets, ..Driver::new(means, writers, now()) };
+        let ended = driver.drive(notices).map_err(|fault| driver.means.decisions.explain(fault));
         driver.leave(notices, ended.as_ref().err());
         ended
     })
+}
+
+fn open_offsets(plan: &Plan) -> Result<BTreeMap<Uid, Box<dyn Offsets>>, Fault> {
+    let mut offsets = BTreeMap::new();
+    for node in &plan.nodes {
+        if let NodeKind::Source(source) = &node.kind
+            && let Some(opened) = connectors::open_offsets(&source.connector).map_err(|fault| fault.at(&node.uid))?
+        {
+            offsets.insert(node.uid.clone(), opened);
+        }
+    }
+    Ok(offsets)
 }
 
 /// Threads that write, which live as long as the driver.
@@ -161,6 +182,8 @@ impl<W: Writers> Driver<W> {
             progress: watch::Sender::default(),
             begun: None,
             committables: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            reached: BTreeMap::new(),
             is_over: false,
         }
     }
@@ -169,7 +192,7 @@ impl<W: Writers> Driver<W> {
         while !self.is_over() {
             let wait = self.wake_at().0.saturating_sub(now().0).max(0).unsigned_abs();
             match notices.recv_timeout(Duration::from_micros(wait).min(SLEEP_MAX)) {
-                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => return self.means.decisions.check(),
                 Ok(notice) => self.hear(notice, now())?,
                 Err(RecvTimeoutError::Timeout) => self.tick(now())?,
             }
@@ -177,8 +200,9 @@ impl<W: Writers> Driver<W> {
         Ok(())
     }
 
-    /// Tells those who wait for a savepoint that there will be none.
+    /// Lets go of what is not decided, and tells those who wait for a savepoint that there will be none.
     fn leave(&mut self, notices: &Receiver<Notice>, failure: Option<&Fault>) {
+        self.means.decisions.leave();
         let why = match failure {
             None => Fault::unavailable("the job has ended before the savepoint was complete"),
             Some(fault) => Fault::unavailable(format!("the job has failed before the savepoint was complete: {fault}")),
@@ -196,11 +220,6 @@ impl<W: Writers> Driver<W> {
         self.is_over
     }
 
-    /// What to tell of a fault: where another host has taken the job over, that is why.
-    fn explain(&self, fault: Fault) -> Fault {
-        self.means.decisions.explain(fault, &self.means.plan.name)
-    }
-
     /// When `tick` is wanted.
     pub fn wake_at(&self) -> Timestamp {
         self.coordinator.wake_at()
@@ -215,6 +234,9 @@ impl<W: Writers> Driver<W> {
             Notice::Snapshot(task, snapshot) => {
                 let checkpoint = snapshot.barrier.checkpoint;
                 let place = self.place(checkpoint);
+                if let Some(begun) = &mut self.begun {
+                    begun.passed_at = now;
+                }
                 self.writers.write(task, snapshot, place);
                 Event::Passed(task, checkpoint)
             }
@@ -265,7 +287,8 @@ impl<W: Writers> Driver<W> {
                 Action::Assign(checkpoint, savepoint) => self.savepoints.assign(checkpoint, savepoint),
                 Action::Inject(barrier) => {
                     let checkpoint = barrier.checkpoint;
-                    self.begun = Some(Begun { checkpoint, at: now, written_bytes: 0, full_bytes: 0 });
+                    self.begun = Some(Begun::new(checkpoint, now));
+                    self.take_longest_pause();
                     for slot in self.means.slots.iter() {
                         slot.send(Order::Checkpoint(barrier));
                         fail_point::reach("barrier.first_slot");
@@ -280,6 +303,7 @@ impl<W: Writers> Driver<W> {
                 }
                 Action::Publish(checkpoint) => {
                     self.publish()?;
+                    self.acknowledge()?;
                     self.report_complete(checkpoint, now);
                     self.apply(Event::Published(checkpoint), now)?;
                 }
@@ -300,6 +324,12 @@ impl<W: Writers> Driver<W> {
         Ok(())
     }
 
+    /// Of all slots, since it was taken last.
+    fn take_longest_pause(&self) -> Duration {
+        let times = self.means.times.iter().flatten();
+        times.map(|time| time.take_longest_step()).max().unwrap_or_default()
+    }
+
     /// Says how checkpoints are getting on, if that has changed.
     fn report(&self) {
         let failed = self.coordinator.failed_count();
@@ -313,16 +343,19 @@ impl<W: Writers> Driver<W> {
 
     fn report_complete(&mut self, checkpoint: CheckpointId, now: Timestamp) {
         let Some(begun) = self.begun.take_if(|begun| begun.checkpoint == checkpoint) else { return };
-        let duration = Micros(now.0.saturating_sub(begun.at.0).max(0));
+        let since_begun = |at: Timestamp| Micros(at.0.saturating_sub(begun.at.0).max(0));
+        let (duration, alignment) = (since_begun(now), since_begun(begun.passed_at));
+        let longest_pause = self.take_longest_pause();
         let is_savepoint = self.savepoints.place(checkpoint).is_some();
         self.savepoints.complete(checkpoint, begun.full_bytes, duration);
         self.progress.send_modify(|progress| {
-            progress.completed_checkpoints += 1;
-            progress.last_completed_checkpoint = Some(CompletedCheckpoint {
+            progress.complete(CompletedCheckpoint {
                 checkpoint: checkpoint.0,
                 kind: if is_savepoint { Kind::Savepoint } else { Kind::Checkpoint },
                 completed_at: now.0,
                 checkpoint_duration_ms: duration.0.unsigned_abs() / 1_000,
+                checkpoint_alignment_ms: alignment.0.unsigned_abs() / 1_000,
+                longest_pause_us: longest_pause.as_micros() as u64,
                 checkpoint_size_bytes: begun.written_bytes,
                 full_size_bytes: begun.full_bytes,
             });
@@ -334,7 +367,10 @@ impl<W: Writers> Driver<W> {
         let Place { store, folder } = self.place(complete.checkpoint);
         let manifest = record::manifest(&self.means.plan, self.incarnation, complete, &folder, now);
         fail_point::reach("manifest.before");
-        let reference = match manifest.write(&store, &folder) {
+        // What sinks have written in a transaction stands or falls with this checkpoint.
+        let patience = if self.is_transactional() { self.patience() } else { Duration::ZERO };
+        let written = again("a manifest is not written yet", patience, || manifest.write(&store, &folder));
+        let reference = match written {
             Ok(reference) => reference,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -342,12 +378,7 @@ impl<W: Writers> Driver<W> {
         let key = reference.path;
         let reference = ManifestRef { path: self.savepoints.reference(complete.checkpoint, &key), ..reference };
         // If it cannot be known what was decided, the job starts anew from whatever it was.
-        if !self.means.decisions.complete(reference)? {
-            return Err(Fault::superseded(format!(
-                "another host has taken over the job `{}`: this one stops, and has changed nothing since",
-                self.means.plan.name
-            )));
-        }
+        self.means.decisions.complete(reference)?;
         tracing::debug!(checkpoint = complete.checkpoint.0, bytes = manifest.bytes(), "checkpoint complete");
         if let Some(begun) = &mut self.begun {
             let written = complete.members.iter().filter_map(|member| member.written.as_ref().ok());
@@ -355,21 +386,48 @@ impl<W: Writers> Driver<W> {
             (begun.written_bytes, begun.full_bytes) = (files.map(|file| file.bytes).sum(), manifest.bytes());
         }
         self.committables = complete.committables.clone();
+        self.reached.clear();
+        for member in complete.members.iter().filter(|member| self.offsets.contains_key(&member.uid)) {
+            let splits = member.splits.iter().map(|split| split.split.clone());
+            self.reached.entry(member.uid.clone()).or_default().extend(splits);
+        }
         Ok(Ok(StateFile { key, bytes: 0 }))
     }
 
     /// Tries until it works or the time for a checkpoint is over: it has been decided that this happens.
     fn publish(&mut self) -> Result<(), Fault> {
         fail_point::reach("decided.before_follow");
+        let patience = self.patience();
         for (uid, committables) in std::mem::take(&mut self.committables) {
             if let Some(committer) = self.means.committers.get_mut(&uid) {
-                commit(committer.as_mut(), &committables, self.means.checkpoints.timeout.into())
-                    .map_err(|fault| fault.at(&uid))?;
+                commit(committer.as_mut(), &committables, patience).map_err(|fault| fault.at(&uid))?;
                 fail_point::reach("decided.mid_follow");
+            }
+        }
+        for (uid, splits) in &self.reached {
+            if let Some(offsets) = self.offsets.get_mut(uid) {
+                offsets.report(splits);
             }
         }
         fail_point::reach("decided.before_ack");
         Ok(())
+    }
+
+    /// What was decided has been done: notes that, and gets ready for the next checkpoint.
+    fn acknowledge(&mut self) -> Result<(), Fault> {
+        let patience = self.patience();
+        let decisions = &mut self.means.decisions;
+        again("a decision is not in the store's log yet", patience, || decisions.acknowledge())?;
+        again("the next transaction cannot begin yet", patience, || decisions.prepare())
+    }
+
+    fn is_transactional(&self) -> bool {
+        self.means.checkpoints.transactions.is_some()
+    }
+
+    /// How long to try what has to happen.
+    fn patience(&self) -> Duration {
+        self.means.checkpoints.timeout.into()
     }
 }
 
@@ -386,11 +444,16 @@ fn delete(store: &Store, mut files: Vec<StateFile>) {
 
 /// Commits, again and again until `patience` is over.
 pub fn commit(committer: &mut dyn Committer, committables: &[Committable], patience: Duration) -> Result<(), Fault> {
+    again("what a checkpoint covers is not published yet", patience, || committer.commit(committables))
+}
+
+/// Does it until it works or `patience` is over, saying `what` is the matter.
+fn again<T>(what: &str, patience: Duration, mut act: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let (mut pause, mut waited) = (RETRY_FIRST, Duration::ZERO);
     loop {
-        match committer.commit(committables) {
-            Err(fault) if waited < patience => {
-                tracing::warn!("what a checkpoint covers is not published yet: {fault}");
+        match act() {
+            Err(fault) if waited < patience && fault.kind != FaultKind::Superseded => {
+                tracing::warn!("{what}: {fault}");
                 thread::sleep(pause);
                 waited += pause;
                 pause = (pause * 2).min(RETRY_MAX);

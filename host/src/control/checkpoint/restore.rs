@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::dataplane::snapshot::{MemberState, Restored, Watermarks};
 use crate::model::checkpoint::CheckpointId;
+use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::key_group::groups_of;
@@ -19,7 +20,7 @@ use crate::state::operator_state::{Redistributed, Redistribution};
 use crate::state::snapshot::ChunkSource;
 use crate::state::{Conversion, FormerState};
 use crate::storage::decisions;
-use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef, NodeRecord, Shape, StateRecord};
+use crate::storage::manifest::{MANIFEST, Manifest, NodeRecord, Shape, StateRecord};
 use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
 use crate::store::Store;

@@ -4,7 +4,7 @@ mod dot;
 mod tree;
 
 use super::connector::{
-    FileFormat, Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat,
+    Delivery, FileFormat, Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat,
     SourceConnector, TimePlan, TimeUnit,
 };
 use super::graph::{AggregatePlan, Exchange, NativeAggregate, Node, NodeKind, PluginRef, WindowPlan};
@@ -110,7 +110,10 @@ fn connector(connector: &SourceConnector) -> String {
         SourceConnector::Generator(generator) => {
             let events = match &generator.events {
                 GeneratedEvents::Clicks { span } => format!("clicks over {span}"),
-                GeneratedEvents::Keyed { keys, per_milli } => format!("keyed, {keys} keys, {per_milli} events a ms"),
+                GeneratedEvents::Keyed { keys, per_milli, fill } => {
+                    let first = if *fill { ", each once at first" } else { "" };
+                    format!("keyed, {keys} keys{first}, {per_milli} events a ms")
+                }
             };
             let count = generator.count.map_or("without end".to_owned(), |count| format!("{count} events"));
             let rate = generator.rate.map_or(String::new(), |rate| format!(", {rate} a second"));
@@ -144,7 +147,11 @@ fn sink_connector(connector: &SinkConnector) -> String {
                 MessageFormat::Raw => "raw",
             };
             let key = if kafka.key.is_empty() { String::new() } else { format!(", key {}", kafka.key.join(", ")) };
-            format!("kafka {topic} at {}, {value}{key}", kafka.cluster.brokers)
+            let delivery = match kafka.delivery {
+                Delivery::AtLeastOnce => "",
+                Delivery::ExactlyOnce => ", exactly once",
+            };
+            format!("kafka {topic} at {}, {value}{key}{delivery}", kafka.cluster.brokers)
         }
         SinkConnector::File(file) => {
             let format = match &file.format {
