@@ -1,0 +1,21 @@
+//! A short run of the chaos test: each of the named places, one host that sleeps, and all that may go wrong around them.
+
+use wasmill_chaos::{KILLS_MIN, Options};
+
+use crate::harness::{repository, wasmill};
+
+#[test]
+fn whatever_dies_nothing_is_lost_and_nothing_comes_twice() {
+    let options = Options {
+        seed: 1,
+        kills: KILLS_MIN,
+        events: 60_000,
+        events_per_second: 6_000,
+        program: wasmill().get_program().into(),
+        plugins: repository().join("target/plugins"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(error) = wasmill_chaos::run(&options, folder.path()) {
+        panic!("{error:#}\nIt is all in {}; {}", folder.keep().display(), options.command());
+    }
+}
