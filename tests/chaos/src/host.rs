@@ -36,7 +36,7 @@ impl Setup {
     fn command(&self, verb: &str, arguments: &[String]) -> Command {
         let mut command = Command::new(&self.program);
         command.current_dir(&self.folder).args([verb, "job.toml"]).args(arguments);
-        self.settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        command.args(self.settings.iter().flat_map(|setting| ["--set", setting]));
         command
     }
 

@@ -90,7 +90,7 @@ pub fn payments(seed: u64, events: u32) -> Vec<Payment> {
         // The first payment of an account leaves it a balance that can overflow.
         let overflows = *number > 1 && random.u32(..OVERFLOWS_EVERY) == 0;
         let cents = if overflows { i64::MAX } else { random.i64(1..=CENTS_MAX) };
-        let at = START + i64::from(i) * SPAN / i64::from(events) - random.i64(..DISORDER);
+        let at = START + i64::from(i) * SPAN / i64::from(events) - random.i64(0..DISORDER);
         Payment { account, number: *number, cents, at }
     };
     (0..events).map(payment).collect()

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use wasmill_broker::Broker;
@@ -19,6 +19,8 @@ use crate::schedule::{End, Life, Mishap};
 
 /// As long as nothing at all may happen.
 const PATIENCE: Duration = Duration::from_secs(150);
+/// Where a host is to die at its work, there is more of it when nothing has come out for this long.
+const IDLE: Duration = Duration::from_secs(1);
 /// A host may give up while something around it is broken; so often in one life.
 const GIVES_UP_MAX: u32 = 5;
 const SIGABRT: i32 = 6;
@@ -37,6 +39,10 @@ pub struct Killer<'a> {
     events: Receiver<Event>,
     /// That can be read.
     rows: u64,
+    /// Payments that may be sent.
+    released: u64,
+    /// Rows that come out in a life, about.
+    share: u64,
     hosts: u32,
     sleeping: Option<Host>,
     report: Report,
@@ -48,6 +54,13 @@ enum Waited {
     Ended(ExitStatus),
 }
 
+enum Heard {
+    Rows,
+    /// This host has.
+    Ended(u32, ExitStatus),
+    Nothing,
+}
+
 impl<'a> Killer<'a> {
     pub fn new(
         setup: Setup,
@@ -57,7 +70,20 @@ impl<'a> Killer<'a> {
         (tell, events): (Sender<Event>, Receiver<Event>),
     ) -> Self {
         let report = Report::default();
-        Self { setup, broker, proxy, gate, tell, events, rows: 0, hosts: 0, sleeping: None, report }
+        Self {
+            setup,
+            broker,
+            proxy,
+            gate,
+            tell,
+            events,
+            rows: 0,
+            released: 0,
+            share: 0,
+            hosts: 0,
+            sleeping: None,
+            report,
+        }
     }
 
     pub fn tell(&self) -> Sender<Event> {
@@ -67,17 +93,23 @@ impl<'a> Killer<'a> {
     /// One life after the other, and then one in peace, to the end of the job.
     pub fn kill(mut self, lives: &[Life], expected: &Expected) -> Result<Report> {
         let all = expected.booked_rows();
-        let share = all / (lives.len() as u64 + 1);
+        // No life takes more than two shares: there is something left for the last one.
+        self.share = all / (2 * lives.len() as u64 + 4);
         for (number, life) in (1..).zip(lives) {
-            // Enough for a host to be at work while it waits for its end.
-            self.gate.release(u32::try_from(share * (number + 3)).unwrap_or(u32::MAX));
-            self.live(life, share * number).with_context(|| format!("life {number}: {life:?}"))?;
+            // A host is at work while it waits for its end.
+            self.release(self.rows + 2 * self.share);
+            self.live(life, self.rows + self.share).with_context(|| format!("life {number}: {life:?}"))?;
         }
-        self.gate.release(u32::MAX);
+        self.release(u64::MAX);
         let never: Vec<_> = self.proxy.armed();
         ensure!(never.is_empty(), "no request met these faults: {never:?}");
         self.live_on(all).context("the last life")?;
         Ok(self.report)
+    }
+
+    fn release(&mut self, payments: u64) {
+        self.released = self.released.max(payments);
+        self.gate.release(u32::try_from(self.released).unwrap_or(u32::MAX));
     }
 
     fn live(&mut self, life: &Life, target: u64) -> Result<()> {
@@ -130,12 +162,10 @@ impl<'a> Killer<'a> {
 
     /// A life up to its end, or to another end.
     fn be(&mut self, life: &Life, target: u64, host: &mut Host) -> Result<Waited> {
-        if let End::FailPoint { name, .. } = &life.end {
-            return match self.wait(host, u64::MAX)? {
-                Waited::Ended(status) if status.signal() == Some(SIGABRT) => Ok(Waited::Reached),
-                Waited::Ended(status) => Ok(Waited::Ended(status)),
-                Waited::Reached => bail!("all rows have come, and `{name}` was not reached"),
-            };
+        if let End::FailPoint { .. } = &life.end {
+            let status = self.wait_for_end(host)?;
+            let is_there = status.signal() == Some(SIGABRT);
+            return Ok(if is_there { Waited::Reached } else { Waited::Ended(status) });
         }
         // In the middle of what is left until the end.
         if let ended @ Waited::Ended(_) = self.wait(host, self.rows.midpoint(target))? {
@@ -169,27 +199,53 @@ impl<'a> Killer<'a> {
     /// Waits until so many rows can be read, or the host ends.
     fn wait(&mut self, host: &mut Host, rows: u64) -> Result<Waited> {
         while self.rows < rows {
-            match self.next().with_context(|| format!("host {} says: {}", host.number, host.last_words()))? {
-                Some((number, status)) if number == host.number => {
+            let heard =
+                self.hear(PATIENCE).with_context(|| format!("host {} says: {}", host.number, host.last_words()));
+            match heard? {
+                Heard::Rows => {}
+                Heard::Ended(number, status) if number == host.number => {
                     host.ended();
                     return Ok(Waited::Ended(status));
                 }
-                Some((number, status)) => bail!("host {number} has ended in its sleep ({status})"),
-                None => {}
+                Heard::Ended(number, status) => bail!("host {number} has ended in its sleep ({status})"),
+                Heard::Nothing => bail!(
+                    "nothing happens for {PATIENCE:?}, with {} rows to be read; host {} says: {}",
+                    self.rows,
+                    host.number,
+                    host.last_words()
+                ),
             }
         }
         Ok(Waited::Reached)
     }
 
-    /// The next event; returns the host that has ended, if that is what happened.
-    fn next(&mut self) -> Result<Option<(u32, ExitStatus)>> {
-        match self.events.recv_timeout(PATIENCE) {
-            Ok(Event::Rows(rows)) => self.rows = rows,
-            Ok(Event::Exited { host, status }) => return Ok(Some((host, status))),
-            Ok(Event::Failed(error)) => return Err(error),
-            Err(_) => bail!("nothing happens for {PATIENCE:?}, with {} rows to be read", self.rows),
+    /// Waits until the host ends by itself, and lets it have its work meanwhile.
+    fn wait_for_end(&mut self, host: &mut Host) -> Result<ExitStatus> {
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
+            match self.hear(IDLE)? {
+                Heard::Rows => {}
+                Heard::Ended(number, status) => {
+                    ensure!(number == host.number, "host {number} has ended in its sleep ({status})");
+                    host.ended();
+                    return Ok(status);
+                }
+                Heard::Nothing => self.release(self.released + self.share / 4),
+            }
         }
-        Ok(None)
+        bail!("host {} does not die within {PATIENCE:?}: {}", host.number, host.last_words())
+    }
+
+    fn hear(&mut self, patience: Duration) -> Result<Heard> {
+        match self.events.recv_timeout(patience) {
+            Ok(Event::Rows(rows)) => {
+                self.rows = rows;
+                Ok(Heard::Rows)
+            }
+            Ok(Event::Exited { host, status }) => Ok(Heard::Ended(host, status)),
+            Ok(Event::Failed(error)) => Err(error),
+            Err(_) => Ok(Heard::Nothing),
+        }
     }
 
     /// Whoever sleeps goes on, and must find that its time is over. `host`, its successor, must not mind.
@@ -197,8 +253,10 @@ impl<'a> Killer<'a> {
         let Some(mut sleeper) = self.sleeping.take() else { return Ok(()) };
         sleeper.signal("CONT")?;
         let (number, status) = loop {
-            if let Some(ended) = self.next().with_context(|| format!("{} was woken", sleeper.last_words()))? {
-                break ended;
+            match self.hear(PATIENCE)? {
+                Heard::Rows => {}
+                Heard::Ended(number, status) => break (number, status),
+                Heard::Nothing => bail!("host {} was woken and does not end", sleeper.number),
             }
         };
         ensure!(
