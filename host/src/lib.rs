@@ -9,5 +9,6 @@ pub mod plan;
 pub mod sandbox;
 pub mod state;
 pub mod storage;
+pub mod store;
 pub mod toolchain;
 pub mod worker;

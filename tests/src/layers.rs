@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("plan", 1),
     ("state", 1),
     ("dataplane", 2),
+    ("store", 2),
     ("sandbox", 3),
     ("connectors", 3),
     ("storage", 3),
@@ -22,11 +23,11 @@ const LAYERS: &[(&str, u8)] = &[
 /// What only some folders may name, and those folders, or parts of them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("wasmtime::", &["sandbox"]),
-    ("tokio::", &["storage", "control", "cli"]),
-    ("object_store::", &["storage", "connectors"]),
+    ("tokio::", &["store", "control", "cli"]),
+    ("object_store::", &["store"]),
     ("use rocksdb::", &["storage/rocksdb"]),
     ("clap::", &["cli"]),
-    ("std::fs", &["sandbox", "connectors", "storage", "toolchain", "control/socket", "cli"]),
+    ("std::fs", &["sandbox", "connectors", "storage/rocksdb", "store", "toolchain", "control/socket", "cli"]),
     ("std::net", &["connectors", "control"]),
     ("std::thread", &["sandbox", "connectors", "worker", "control", "cli"]),
     ("std::sync::Mutex", &["sandbox", "connectors", "control"]),

@@ -5,6 +5,8 @@ mod chaos;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod interleavings;
@@ -20,6 +22,8 @@ mod operations;
 mod oracle;
 #[cfg(test)]
 mod processing_time;
+#[cfg(test)]
+mod s3;
 #[cfg(test)]
 mod scaffold;
 #[cfg(test)]

@@ -18,8 +18,9 @@ use arrow_array::RecordBatch;
 
 use crate::dataplane::sink_writer::{Committable, SinkWriter};
 use crate::dataplane::split::{ReadLimits, SplitEnumerator};
+use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
-use crate::model::id::{Parallelism, Slot};
+use crate::model::id::{Parallelism, Slot, Uid};
 use crate::model::schema::Schema;
 use crate::plan::connector::{DeadLetterFile, SinkConnector, SourceConnector, SourcePlan};
 
@@ -58,18 +59,26 @@ pub fn count_splits(source: &SourceConnector) -> Result<usize, String> {
     }
 }
 
+/// A sink in a start of a job that has checkpoints: whose is what is prepared, and who may remove it.
+#[derive(Clone, Copy, Debug)]
+pub struct SinkId<'a> {
+    pub job: &'a str,
+    pub node: &'a Uid,
+    pub incarnation: Incarnation,
+}
+
 /// The part of a sink that one slot writes. Open those of all slots, slot 0 among them, before any is written.
-/// `incarnation` counts the starts of a job that has checkpoints.
+/// `of` is that of a job that has checkpoints.
 pub fn open_sink(
     sink: &SinkConnector,
     schema: &Schema,
     slot: Slot,
-    incarnation: Option<u64>,
+    of: Option<&SinkId<'_>>,
 ) -> Result<Box<dyn SinkWriter>, Fault> {
     Ok(match sink {
-        SinkConnector::File(sink) => match incarnation {
+        SinkConnector::File(sink) => match of {
             None => Box::new(file::sink::FileWriter::open(sink, schema, slot)?),
-            Some(incarnation) => Box::new(file::parts::PartWriter::open(sink, schema, slot, incarnation)?),
+            Some(of) => Box::new(file::part::PartWriter::open(sink, schema, slot, file::commit::PartNames::new(of))?),
         },
         SinkConnector::Kafka(sink) => kafka::open_sink(sink, schema)?,
         SinkConnector::Stdout { format } => {
@@ -91,11 +100,13 @@ pub trait Committer: Send {
 }
 
 /// `None` = the sink's writers hide nothing.
-pub fn open_committer(sink: &SinkConnector) -> Option<Box<dyn Committer>> {
-    match sink {
-        SinkConnector::File(sink) => Some(Box::new(file::commit::FileCommitter::new(sink))),
+pub fn open_committer(sink: &SinkConnector, of: &SinkId<'_>) -> Result<Option<Box<dyn Committer>>, Fault> {
+    Ok(match sink {
+        SinkConnector::File(sink) => {
+            Some(Box::new(file::commit::FileCommitter::open(sink, file::commit::PartNames::new(of))?))
+        }
         SinkConnector::Kafka(_) | SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
-    }
+    })
 }
 
 /// The dead letters of a job: each slot gets a clone.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::dataplane::metrics::NodeMetrics;
 use crate::dataplane::snapshot::{Restored, TaskSnapshot};
-use crate::model::checkpoint::CheckpointId;
+use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::plan::graph::Plan;
@@ -96,7 +96,7 @@ impl Job {
             .clone()
             .map(|checkpoints| claim::claim(&plan, checkpoints, &options.from, options.may_drop_state))
             .transpose()?;
-        let incarnation = claimed.as_ref().map(|claimed| claimed.decisions.incarnation());
+        let incarnation = claimed.as_ref().map(|claimed| Incarnation::of(&claimed.decisions));
         let started_from = claimed.as_ref().and_then(|claimed| claimed.origin.as_ref()).map(StartedFrom::from);
         let wired = match started_from.as_ref().is_some_and(|started_from| started_from.is_finished) {
             true => Wired::nothing(&plan),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 /// Checkpoints of a job are numbered from 1, savepoints among them, and a number is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckpointId(pub u64);
@@ -10,6 +12,15 @@ impl fmt::Display for CheckpointId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
+}
+
+/// One of the starts of a job that has checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    /// The same for all of them.
+    pub job_id: Uuid,
+    /// From 1.
+    pub number: u64,
 }
 
 /// Separates the events that a checkpoint covers from those that it does not (Chandy and Lamport: "Distributed

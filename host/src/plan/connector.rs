@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use crate::model::schema::{Field, Schema};
 use crate::model::time::{Micros, Timestamp};
 
+use super::location::Location;
+
 /// Where a source's events come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceConnector {
@@ -54,8 +56,8 @@ impl SourceConnector {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileSource {
-    /// A file, a directory (all files directly in it) or a glob pattern; resolved against the job file's folder.
-    pub path: PathBuf,
+    /// A file, a directory (all files directly in it) or a glob pattern, here or in an object store.
+    pub path: Location,
     pub format: Format,
     /// Files are cut into splits of about this many bytes, at line ends. 64 MiB unless set.
     pub split_bytes: u64,
@@ -74,6 +76,8 @@ pub enum Format {
     Csv(CsvFormat),
     /// Every line is one event of a single `text` or `bytes` column.
     Raw,
+    /// Row groups of columns; of files only, which are not followed.
+    Parquet,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -185,9 +189,44 @@ pub enum SinkConnector {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileSink {
-    /// A directory; each slot writes a file of its own in it, which gets its final name when it is whole.
-    pub path: PathBuf,
-    pub format: SinkFormat,
+    /// A directory, here or in an object store. Each slot writes parts of its own into it, which are not seen there
+    /// before they are whole and, where the job has checkpoints, covered by one.
+    pub path: Location,
+    pub format: FileFormat,
+    /// When a part is closed, beside every checkpoint.
+    pub roll: Roll,
+}
+
+/// Where a job has checkpoints, a part that has reached one of these gets no more rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roll {
+    /// As written, that is compressed. 128 MiB unless set.
+    pub bytes: u64,
+    /// Since its first row; `None` = however old it is.
+    pub interval: Option<Micros>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    Rows(SinkFormat),
+    Parquet(ParquetFormat),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParquetFormat {
+    pub compression: Compression,
+    /// Of a row group as written, about; one is in memory for each part that is open. 32 MiB unless set.
+    pub row_group_bytes: u64,
+}
+
+/// Of the pages of a Parquet file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Snappy,
+    Gzip,
+    Lz4,
+    Zstd,
 }
 
 /// A row is a message.

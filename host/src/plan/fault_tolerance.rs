@@ -1,6 +1,7 @@
 //! How a job survives: its checkpoints, and what happens when it fails. Checked settings; `spec::fault_tolerance` reads
 //! them.
 
+use super::location::Location;
 use crate::model::time::Micros;
 
 /// `[checkpoints]`: a job without them loses what it remembers when it stops.
@@ -20,16 +21,6 @@ pub struct CheckpointPlan {
     pub retained: usize,
     /// Write what has changed since the last complete checkpoint, where a state's backend can.
     pub is_incremental: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    Folder(std::path::PathBuf),
-    /// Such as `s3://bucket/path`, with the options of its store (`aws_region = "..."`).
-    Store {
-        url: String,
-        options: Vec<(String, String)>,
-    },
 }
 
 /// `[restart]`: what happens when the job fails (the strategies of Flink).

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod fault_tolerance;
 pub mod graph;
 pub mod load;
+pub mod location;
 pub mod resolve;
 pub mod spec;
 pub mod state_backend;

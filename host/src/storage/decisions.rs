@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::model::fault::Fault;
 
 use super::manifest::ManifestRef;
-use super::store::{Created, Store};
+use crate::store::{Created, Store};
 
 const FOLDER: &str = "decisions";
 /// Records that are kept behind the last one. A host that was asleep for this many checkpoints finds newer records when
@@ -157,7 +157,7 @@ impl Decisions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fault_tolerance::Location;
+    use crate::plan::location::Location;
 
     fn manifest(n: u32) -> ManifestRef {
         ManifestRef { path: format!("checkpoints/{n}/manifest.json"), sha256: String::new() }

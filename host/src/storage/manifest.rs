@@ -19,7 +19,7 @@ use crate::model::type_name::parse_field;
 use crate::plan::descriptor::StateInfo;
 use crate::state::snapshot::NativeForm;
 
-use super::store::{Created, Store};
+use crate::store::{Created, Store};
 
 /// The name of a manifest within its folder.
 pub const MANIFEST: &str = "manifest.json";

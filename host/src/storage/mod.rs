@@ -5,4 +5,3 @@ pub mod manifest;
 pub mod native_files;
 pub mod rocksdb;
 pub mod state_file;
-pub mod store;

@@ -7,7 +7,7 @@ use crate::model::fault::Fault;
 use crate::state::snapshot::{NativeFiles, NativeForm};
 
 use super::manifest::{NativeFileRecord, NativeRecord};
-use super::store::{PutFile, Store};
+use crate::store::{PutFile, Store};
 
 /// Those that one slot left.
 pub struct StoredFiles {

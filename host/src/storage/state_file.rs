@@ -16,8 +16,9 @@ use crate::model::fault::Fault;
 use crate::model::key_group::KeyGroup;
 use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, NativeFiles, NativeSnapshot, Take};
 
+use crate::store::{ObjectWriter, Store};
+
 use super::native_files::StoredFiles;
-use super::store::{ObjectWriter, Store};
 
 const MAGIC: &[u8; 8] = b"WASMILLS";
 const VERSION: u32 = 1;
@@ -227,7 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::fault_tolerance::Location;
+    use crate::plan::location::Location;
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();

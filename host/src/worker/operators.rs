@@ -1,6 +1,6 @@
 //! The operator that a node of the plan is at work.
 
-use crate::connectors;
+use crate::connectors::{self, SinkId};
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};
 use crate::dataplane::keyed::Keyed;
 use crate::dataplane::operator::Operator;
@@ -10,6 +10,7 @@ use crate::dataplane::source::Source;
 use crate::dataplane::task::{Running, TimeAssigner, Work};
 use crate::dataplane::watermark::WatermarkMerge;
 use crate::dataplane::window::WindowOperator;
+use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::plan::connector::TimePlan;
@@ -32,8 +33,8 @@ pub fn sandboxed(plan: &Plan, node: &Node, process: &ProcessPlan) -> Result<Box<
 pub struct Start<'a> {
     pub plan: &'a Plan,
     pub make: MakeProcess,
-    /// Counts the starts of a job that has checkpoints; other jobs have no other start.
-    pub incarnation: Option<u64>,
+    /// `None` = the job has no checkpoints, and so no other start.
+    pub incarnation: Option<Incarnation>,
 }
 
 /// What `node` does in `slot`; `gates` are the channels and chain links that lead to it there.
@@ -49,7 +50,8 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
         }
         NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
         NodeKind::Sink(sink) => {
-            let writer = connectors::open_sink(sink, &node.input_schema, slot, start.incarnation)?;
+            let of = start.incarnation.map(|incarnation| SinkId { job: &plan.name, node: &node.uid, incarnation });
+            let writer = connectors::open_sink(sink, &node.input_schema, slot, of.as_ref())?;
             (Box::new(Sink::new(writer, start.incarnation.is_some())), None)
         }
     };

@@ -110,7 +110,8 @@ impl Cluster {
 
     /// Returns when the broker has them all.
     pub fn send(&self, topic: &str, messages: &[Message]) {
-        let producer: BaseProducer = self.config().create().unwrap();
+        // A batch that is sent again does not come behind one that was sent after it.
+        let producer: BaseProducer = self.config().set("enable.idempotence", "true").create().unwrap();
         messages.iter().for_each(|message| enqueue(&producer, topic, message));
         producer.flush(DEADLINE).unwrap();
     }

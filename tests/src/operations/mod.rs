@@ -5,7 +5,7 @@ mod restoring;
 mod savepoints;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
@@ -93,6 +93,12 @@ impl Running {
                 return log;
             }
         }
+    }
+
+    /// `-STOP` or `-CONT`: the host sleeps, and goes on.
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
     }
 
     fn end(mut self) -> ExitStatus {

@@ -106,7 +106,9 @@ fn what_cannot_be_done_is_refused_and_the_job_goes_on() {
     assert!(folder.path().join("later/manifest.json").exists());
 
     // A client that waits no longer does not stop what it has asked for.
-    let early = folder.call(&["savepoint", "job.toml", "--to", "early", "--timeout", "1us"]);
+    running.signal("-STOP");
+    let early = folder.call(&["savepoint", "job.toml", "--to", "early", "--timeout", "10ms"]);
+    running.signal("-CONT");
     assert!(early.error().contains("goes on"), "{}", early.stderr);
     say(&folder, &["savepoint", "job.toml"]);
     assert!(folder.path().join("early/manifest.json").exists());

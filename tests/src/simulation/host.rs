@@ -11,11 +11,12 @@ use wasmill::control::checkpoint::record::Place;
 use wasmill::control::checkpoint::writer::Writer;
 use wasmill::dataplane::snapshot::{Restored, TaskSnapshot};
 use wasmill::dataplane::task::Progress;
+use wasmill::model::checkpoint::Incarnation;
 use wasmill::model::fault::Fault;
 use wasmill::model::id::Slot;
 use wasmill::model::time::Timestamp;
 use wasmill::plan::graph::Plan;
-use wasmill::storage::store::Store;
+use wasmill::store::Store;
 use wasmill::worker::operators::{Start, sandboxed};
 use wasmill::worker::slot::{Reports, SlotLoop, TaskId};
 use wasmill::worker::wiring::wire;
@@ -59,8 +60,8 @@ impl Host {
     pub fn start(plan: &Arc<Plan>, store: &Store, now: Timestamp) -> Result<Self, Fault> {
         let checkpoints = plan.checkpoints.clone().expect("the job makes checkpoints");
         let claimed = claim_in(store.clone(), plan, checkpoints, &StartFrom::Latest, false)?;
-        let incarnation = Some(claimed.decisions.incarnation());
-        let wired = wire(Start { plan, make: sandboxed, incarnation })?;
+        let incarnation = Incarnation::of(&claimed.decisions);
+        let wired = wire(Start { plan, make: sandboxed, incarnation: Some(incarnation) })?;
         let (notices, unwritten) = (Shared::default(), Shared::default());
         let (mut slots, mut mailboxes, mut tasks) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (number, wired) in wired.slots.into_iter().enumerate() {

@@ -16,7 +16,7 @@ use wasmill::model::id::Parallelism;
 use wasmill::model::time::Timestamp;
 use wasmill::plan::graph::Plan;
 use wasmill::plan::load::load;
-use wasmill::storage::store::Store;
+use wasmill::store::Store;
 
 use crate::harness::Folder;
 use faulty_store::FaultyStore;

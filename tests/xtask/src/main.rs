@@ -6,6 +6,7 @@ mod demo;
 mod kafka;
 mod plugins;
 mod repo;
+mod s3;
 mod setup;
 mod test;
 

@@ -18,7 +18,7 @@ pub enum Need {
     NativeBuild,
     /// A Rust compiler for the sandbox's target
     GuestCompiler,
-    /// Python 3, for the independent oracle
+    /// Python 3, for the independent oracle and the S3 server
     Python,
     /// Java 17 or newer, for a Kafka broker
     Java,
@@ -31,7 +31,7 @@ impl Need {
         match self {
             Self::NativeBuild => has_native_build(),
             Self::GuestCompiler => has_guest_target() || has_distribution_sources(),
-            Self::Python => succeeds(Command::new("python3").arg("--version")),
+            Self::Python => succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Java => java_version().is_some_and(|version| version >= JAVA_VERSION_MIN),
             Self::Maven => wasmill_broker::is_installed() || succeeds(Command::new("mvn").arg("--version")),
         }
@@ -41,7 +41,7 @@ impl Need {
         match self {
             Self::NativeBuild => &["build-essential", "libclang-dev", "libssl-dev", "pkg-config", "zlib1g-dev"],
             Self::GuestCompiler => &["rustc-web", "rust-web-src"],
-            Self::Python => &["python3"],
+            Self::Python => &["python3", "python3-venv"],
             Self::Java => &["default-jre-headless"],
             Self::Maven => &["maven"],
         }
@@ -51,7 +51,7 @@ impl Need {
         match self {
             Self::NativeBuild => "to compile RocksDB and librdkafka",
             Self::GuestCompiler => "to compile operators for the WebAssembly sandbox",
-            Self::Python => "to run the independent oracle that the tests compare results with",
+            Self::Python => "to run the independent oracle and the S3 server that the tests use",
             Self::Java => "to run an Apache Kafka broker",
             Self::Maven => "to fetch an Apache Kafka broker",
         }

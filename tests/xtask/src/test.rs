@@ -2,14 +2,14 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::setup::{self, Need};
-use crate::{plugins, repo};
+use crate::{plugins, repo, s3};
 
 /// Install what is missing, build everything, and pass every test
 ///
 /// Installs a C++ compiler with libclang, OpenSSL and zlib (RocksDB and librdkafka are built with them), the WebAssembly
-/// target of Rust (operators are compiled for it) and python3 (the tests compare results with
-/// an independent oracle), and Java 17 and Maven (they run a real Kafka broker, which Maven fetches), when they are
-/// missing.
+/// target of Rust (operators are compiled for it) and python3 (the tests compare results with an independent oracle),
+/// Java 17 and Maven (they run a real Kafka broker, which Maven fetches), when they are missing, and into
+/// `~/.cache/wasmill` a server that speaks S3.
 #[derive(Debug, Args)]
 pub struct Test {
     /// For the test programs: a filter, `--nocapture`, ...
@@ -21,6 +21,7 @@ impl Test {
     pub fn run(self) -> Result<()> {
         setup::ensure(&[Need::NativeBuild, Need::GuestCompiler, Need::Python])?;
         setup::ensure_kafka()?;
+        s3::ensure()?;
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         plugins::build(&wasmill, &plugins::all()?)?;
         repo::run(&mut repo::cargo(&["fmt", "--all", "--check"]))?;

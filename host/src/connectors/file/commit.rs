@@ -1,66 +1,87 @@
 //! Gives parts their names, which is when people see them.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::PathBuf;
+use serde::{Deserialize, Serialize};
 
-use crate::connectors::Committer;
+use crate::connectors::{Committer, SinkId};
 use crate::dataplane::sink_writer::Committable;
 use crate::model::fault::Fault;
+use crate::model::id::Slot;
 use crate::plan::connector::FileSink;
+use crate::plan::location::Location;
+use crate::store::{Prepared, Store};
 
-use super::parts::{Prepared, hidden};
 use super::sink::refuse_earlier;
-use super::unavailable;
+
+/// `part-<job>.<sink>-<job's id>-<incarnation>-<slot>-<number>.<format>`: no two parts of all jobs have the same name, so
+/// that several sinks may write into one directory.
+#[derive(Clone)]
+pub struct PartNames {
+    /// What the parts of all lives of this sink begin with; a name has no point.
+    sink: String,
+    /// And those of one life, which ends when the job's checkpoints are deleted.
+    life: String,
+    incarnation: u64,
+}
+
+impl PartNames {
+    pub fn new(of: &SinkId<'_>) -> Self {
+        let sink = format!("part-{}.{}-", of.job, of.node);
+        let (id, ..) = of.incarnation.job_id.as_fields();
+        Self { life: format!("{sink}{id:08x}-"), sink, incarnation: of.incarnation.number }
+    }
+
+    pub fn part(&self, slot: Slot, number: u64, extension: &str) -> String {
+        format!("{}{}-{}-{number}.{extension}", self.life, self.incarnation, slot.0)
+    }
+}
+
+/// A part that is whole and has not got its name. It may be committed by a job whose sink has moved since.
+#[derive(Serialize, Deserialize)]
+struct PreparedPart {
+    directory: String,
+    #[serde(flatten)]
+    part: Prepared,
+}
+
+pub fn committable(store: &Store, part: Prepared) -> Result<Committable, Fault> {
+    let prepared = serde_json::to_value(PreparedPart { directory: store.name().to_owned(), part });
+    prepared.map_err(|error| Fault::internal(format!("a part cannot be written as JSON: {error}")))
+}
 
 pub struct FileCommitter {
-    directory: PathBuf,
+    location: Location,
+    store: Store,
+    names: PartNames,
 }
 
 impl FileCommitter {
-    pub fn new(sink: &FileSink) -> Self {
-        Self { directory: sink.path.clone() }
-    }
-
-    fn publish(&self, part: &str) -> Result<(), Fault> {
-        let (from, to) = (hidden(&self.directory, part), self.directory.join(part));
-        match fs::rename(&from, &to) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => Ok(()),
-            result => result.map_err(|error| unavailable("rename", &from, &error)),
-        }
+    /// Creates the directory.
+    pub fn open(sink: &FileSink, names: PartNames) -> Result<Self, Fault> {
+        Ok(Self { location: sink.path.clone(), store: Store::open(&sink.path)?, names })
     }
 }
 
 impl Committer for FileCommitter {
     fn commit(&mut self, committables: &[Committable]) -> Result<(), Fault> {
         for committable in committables {
-            let prepared: Prepared = serde_json::from_value(committable.clone()).map_err(|error| {
+            let PreparedPart { directory, part } = serde_json::from_value(committable.clone()).map_err(|error| {
                 Fault::invalid(format!(
                     "the checkpoint has {committable} for a sink of files, which is no part: {error}"
                 ))
             })?;
-            self.publish(&prepared.part)?;
+            match self.store.complete_upload(&part) {
+                // The job says another directory now than when the part was prepared; or both have moved.
+                Err(_) if directory != self.store.name() => {
+                    Store::open(&self.location.elsewhere(&directory))?.complete_upload(&part)?;
+                }
+                completed => completed?,
+            }
         }
-        if committables.is_empty() {
-            return Ok(());
-        }
-        let sync = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        sync.map_err(|error| unavailable("sync the directory", &self.directory, &error))
+        Ok(())
     }
 
     fn sweep(&mut self, is_fresh: bool) -> Result<(), Fault> {
-        let fault = |error| unavailable("list", &self.directory, &error);
-        let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(fault)?,
-        };
-        for entry in entries {
-            let path = entry.map_err(fault)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(".part-") && name.ends_with(".inprogress") {
-                fs::remove_file(&path).map_err(|error| unavailable("remove", &path, &error))?;
-            }
-        }
-        if is_fresh { refuse_earlier(&self.directory, |found| found.starts_with("part-")) } else { Ok(()) }
+        self.store.abort_uploads(&self.names.life)?;
+        if is_fresh { refuse_earlier(&self.store, |found| found.starts_with(&self.names.sink)) } else { Ok(()) }
     }
 }

@@ -17,8 +17,9 @@ use crate::model::schema::Schema;
 use crate::model::time::Micros;
 use crate::plan::connector::{FileSource, Format};
 
+use super::files::Files;
 use super::split::{Open, Place, Range, name};
-use super::{paths, unavailable};
+use super::unavailable;
 
 const READ_BYTES: usize = 64 << 10;
 
@@ -48,7 +49,7 @@ impl SplitEnumerator for Follow {
             let Some(position) = &split.position else { continue };
             let place = Place::parse(position, split)?;
             if self.is_ours(&place.range.path) && self.known.insert(place.range.path.clone()) {
-                place.check()?;
+                place.check(&Files::Local)?;
                 left.push(Box::new(FollowedFile::new(place, &self.source, &self.schema)));
             }
         }
@@ -57,7 +58,7 @@ impl SplitEnumerator for Follow {
 
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         let mut found: Vec<Box<dyn SplitReader>> = Vec::new();
-        for file in paths::list(&self.source)? {
+        for file in Files::Local.list(&self.source)? {
             if self.is_ours(&file.path) && self.known.insert(file.path.clone()) {
                 let place = Place { range: Range { path: file.path, start: 0, end: None }, at: None };
                 found.push(Box::new(FollowedFile::new(place, &self.source, &self.schema)));
@@ -111,7 +112,7 @@ impl FollowedFile {
             if !self.has_first_line().map_err(|error| self.fault(&error))? {
                 return Ok(None);
             }
-            let open = Open::new(&self.range, self.at, &self.format, &self.schema, READ_BYTES)?;
+            let open = Open::new(&self.range, &Files::Local, self.at, &self.format, &self.schema, READ_BYTES)?;
             self.read = open.framing.next_offset();
             self.open = Some(open);
         }
@@ -134,7 +135,8 @@ impl FollowedFile {
     fn check(&self, open: &Open) -> Result<(), Fault> {
         let path = self.range.path.display();
         let now = fs::metadata(&self.range.path).map_err(|error| self.fault(&error))?;
-        let then = open.file.metadata().map_err(|error| self.fault(&error))?;
+        let Some(file) = open.file.local() else { return Ok(()) };
+        let then = file.metadata().map_err(|error| self.fault(&error))?;
         let what = if (now.dev(), now.ino()) != (then.dev(), then.ino()) {
             "was replaced by another file"
         } else if now.len() < self.read {

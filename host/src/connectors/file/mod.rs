@@ -1,11 +1,14 @@
 //! Files: read in splits or followed as they grow, and written whole.
 
 pub mod commit;
-pub mod parts;
+pub mod part;
 pub mod sink;
 
+mod columns;
+mod files;
 mod follow;
 mod paths;
+mod row_group;
 mod split;
 
 #[cfg(test)]
@@ -22,7 +25,9 @@ use crate::model::schema::Schema;
 use crate::model::time::Micros;
 use crate::plan::connector::{CsvFormat, FileSource, Format};
 
+use files::Files;
 use follow::Follow;
+use row_group::RowGroups;
 use split::{FileSplit, Place};
 
 /// The splits of one slot.
@@ -36,19 +41,33 @@ pub fn open(
     if source.follow {
         return Ok(Box::new(Follow::new(source, schema, slot, slots)));
     }
-    Ok(Box::new(Bounded { source: source.clone(), schema: schema.clone(), slot, slots, listed: false }))
+    let files = Files::of(source)?;
+    let format = match &source.format {
+        Format::Parquet => BoundedFormat::RowGroups(RowGroups::new(&files, schema)),
+        _ => BoundedFormat::Lines,
+    };
+    let (source, schema) = (source.clone(), schema.clone());
+    Ok(Box::new(Bounded { source, files, format, schema, slot, slots, listed: false }))
 }
 
 /// How many splits there are now; of a followed source, each file is one.
 pub fn count_splits(source: &FileSource) -> Result<usize, String> {
-    let files = paths::list(source).map_err(|fault| fault.message)?;
-    let splits = files.iter().map(|file| if source.follow { 1 } else { split::count(file.bytes, source) });
-    Ok(splits.sum())
+    count(source).map_err(|fault| fault.message)
+}
+
+fn count(source: &FileSource) -> Result<usize, Fault> {
+    let files = Files::of(source)?;
+    let listed = files.list(source)?;
+    if matches!(source.format, Format::Parquet) {
+        return listed.iter().map(|file| row_group::count(&files, &file.path)).sum();
+    }
+    Ok(listed.iter().map(|file| if source.follow { 1 } else { split::count(file.bytes, source) }).sum())
 }
 
 /// Settings that cannot work are refused before a file is opened.
 fn check_schema(source: &FileSource, schema: &Schema) -> Result<(), Fault> {
     let headerless = match &source.format {
+        Format::Parquet => return Ok(()),
         Format::Csv(csv) => Format::Csv(CsvFormat { header: false, ..csv.clone() }),
         other => other.clone(),
     };
@@ -58,23 +77,41 @@ fn check_schema(source: &FileSource, schema: &Schema) -> Result<(), Fault> {
 /// Files as they are when the job starts: split i goes to slot i modulo the number of slots.
 struct Bounded {
     source: FileSource,
+    files: Files,
+    format: BoundedFormat,
     schema: Schema,
     slot: Slot,
     slots: Parallelism,
     listed: bool,
 }
 
+enum BoundedFormat {
+    Lines,
+    RowGroups(RowGroups),
+}
+
+impl Bounded {
+    /// This slot's share.
+    fn ours<T>(&self, all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        all.skip(usize::from(self.slot.0)).step_by(usize::from(self.slots.get()))
+    }
+}
+
 impl SplitEnumerator for Bounded {
     fn restore(&mut self, splits: &[SplitState]) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         // What there was to read was settled when the job first started.
         self.listed = true;
-        let ours = splits.iter().skip(usize::from(self.slot.0)).step_by(usize::from(self.slots.get()));
         let mut left: Vec<Box<dyn SplitReader>> = Vec::new();
-        for split in ours {
-            if let Some(position) = &split.position {
-                let place = Place::parse(position, split)?;
-                place.check()?;
-                left.push(Box::new(FileSplit::restored(place, &self.source.format, &self.schema)));
+        for split in self.ours(splits.iter()) {
+            let Some(position) = &split.position else { continue };
+            match &self.format {
+                BoundedFormat::RowGroups(groups) => left.push(Box::new(groups.restored(position, split)?)),
+                BoundedFormat::Lines => {
+                    let place = Place::parse(position, split)?;
+                    place.check(&self.files)?;
+                    let restored = FileSplit::restored(place, &self.files, &self.source.format, &self.schema);
+                    left.push(Box::new(restored));
+                }
             }
         }
         Ok(left)
@@ -84,10 +121,14 @@ impl SplitEnumerator for Bounded {
         if std::mem::replace(&mut self.listed, true) {
             return Ok(Vec::new());
         }
-        let files = paths::list(&self.source)?;
-        let splits = files.iter().flat_map(|file| split::cut(file, &self.source));
-        let ours = splits.skip(usize::from(self.slot.0)).step_by(usize::from(self.slots.get()));
-        Ok(ours.map(|range| Box::new(FileSplit::new(range, &self.source.format, &self.schema)) as _).collect())
+        let listed = self.files.list(&self.source)?;
+        if let BoundedFormat::RowGroups(groups) = &self.format {
+            let splits = groups.of(&listed)?;
+            return Ok(self.ours(splits.into_iter()).map(|split| Box::new(split) as _).collect());
+        }
+        let splits = listed.iter().flat_map(|file| split::cut(file, &self.source));
+        let (files, format) = (&self.files, &self.source.format);
+        Ok(self.ours(splits).map(|range| Box::new(FileSplit::new(range, files, format, &self.schema)) as _).collect())
     }
 
     fn discover_interval(&self) -> Option<Micros> {

@@ -1,37 +1,26 @@
-//! Which files a path means.
+//! Which files of this machine a path means.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::model::fault::Fault;
-use crate::plan::connector::FileSource;
 
 use super::unavailable;
 
 pub struct Listed {
+    /// Of an object its URL.
     pub path: PathBuf,
     pub bytes: u64,
 }
 
-/// The files of a source, by name. A bounded source must have one.
-pub fn list(source: &FileSource) -> Result<Vec<Listed>, Fault> {
-    let path = &source.path;
-    let files = match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => in_directory(path)?,
-        Ok(meta) => vec![Listed { path: path.clone(), bytes: meta.len() }],
-        Err(_) if is_pattern(path) => matching(path)?,
-        Err(error) => return Err(unavailable("open", path, &error)),
-    };
-    if files.is_empty() && !source.follow {
-        let path = path.display();
-        return Err(Fault::unavailable(format!(
-            "`{path}` has no files to read (names that start with `.` or `_` do not count)"
-        )));
+/// By name.
+pub fn list(path: &Path) -> Result<Vec<Listed>, Fault> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => in_directory(path),
+        Ok(meta) => Ok(vec![Listed { path: path.to_owned(), bytes: meta.len() }]),
+        Err(_) if is_pattern(path) => matching(path),
+        Err(error) => Err(unavailable("open", path, &error)),
     }
-    for file in &files {
-        refuse_compressed(&file.path)?;
-    }
-    Ok(files)
 }
 
 fn is_pattern(path: &Path) -> bool {
@@ -59,8 +48,7 @@ fn regular(mut paths: Vec<PathBuf>) -> Result<Vec<Listed>, Fault> {
     paths.sort();
     let mut files = Vec::new();
     for path in paths {
-        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']));
-        if hidden {
+        if is_hidden(&path) {
             continue;
         }
         let meta = fs::metadata(&path).map_err(|error| unavailable("open", &path, &error))?;
@@ -71,7 +59,11 @@ fn regular(mut paths: Vec<PathBuf>) -> Result<Vec<Listed>, Fault> {
     Ok(files)
 }
 
-fn refuse_compressed(path: &Path) -> Result<(), Fault> {
+pub fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']))
+}
+
+pub fn refuse_compressed(path: &Path) -> Result<(), Fault> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if !["gz", "zst", "bz2", "xz", "lz4", "zip"].contains(&&*extension) {
         return Ok(());

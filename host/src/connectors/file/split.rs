@@ -1,8 +1,7 @@
 //! A range of a file. It owns the events that start in it, so it reads beyond its end to finish the last one, and a range
 //! that does not start the file begins behind the first line end that it finds.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use crate::model::id::SplitName;
 use crate::model::schema::Schema;
 use crate::plan::connector::{FileSource, Format};
 
+use super::files::{FileReader, Files};
 use super::paths::Listed;
 use super::unavailable;
 
@@ -26,6 +26,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A split before it is opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
+    /// Of an object its URL.
     pub path: PathBuf,
     pub start: u64,
     /// `None` = the file's end.
@@ -49,9 +50,9 @@ impl Place {
     }
 
     /// Whether the file still has the bytes that were read of it.
-    pub fn check(&self) -> Result<(), Fault> {
+    pub fn check(&self, files: &Files) -> Result<(), Fault> {
         let path = &self.range.path;
-        let bytes = std::fs::metadata(path).map_err(|error| unavailable("open", path, &error))?.len();
+        let bytes = files.bytes_of(path)?;
         match self.at {
             Some(at) if at.offset > bytes => Err(Fault::unavailable(format!(
                 "`{}` has {bytes} bytes, but {} of it had been read at the checkpoint: it is not the same file any more",
@@ -81,6 +82,7 @@ pub fn cut(file: &Listed, source: &FileSource) -> impl Iterator<Item = Range> + 
 pub struct FileSplit {
     name: SplitName,
     range: Range,
+    files: Files,
     format: Format,
     schema: Schema,
     state: State,
@@ -89,26 +91,27 @@ pub struct FileSplit {
 enum State {
     /// To be opened where a checkpoint left it, or at its start.
     Unopened(Option<Resume>),
-    Open(Open),
+    Open(Box<Open>),
     Ended,
 }
 
 /// A file that is being read.
 pub struct Open {
-    pub file: File,
+    pub file: FileReader,
     pub framing: Framing,
 }
 
 impl FileSplit {
-    pub fn new(range: Range, format: &Format, schema: &Schema) -> Self {
-        Self::restored(Place { range, at: None }, format, schema)
+    pub fn new(range: Range, files: &Files, format: &Format, schema: &Schema) -> Self {
+        Self::restored(Place { range, at: None }, files, format, schema)
     }
 
     /// As a checkpoint left it.
-    pub fn restored(place: Place, format: &Format, schema: &Schema) -> Self {
+    pub fn restored(place: Place, files: &Files, format: &Format, schema: &Schema) -> Self {
         let Place { range, at } = place;
         let name = name(&range);
-        Self { name, range, format: format.clone(), schema: schema.clone(), state: State::Unopened(at) }
+        let (files, format, schema) = (files.clone(), format.clone(), schema.clone());
+        Self { name, range, files, format, schema, state: State::Unopened(at) }
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
@@ -124,14 +127,15 @@ impl Open {
     /// Opens the range for reading pieces of `buffer_bytes`, at its start or where a checkpoint left it.
     pub fn new(
         range: &Range,
+        files: &Files,
         at: Option<Resume>,
         format: &Format,
         schema: &Schema,
         buffer_bytes: usize,
     ) -> Result<Self, Fault> {
         let fault = |error: io::Error| unavailable("read", &range.path, &error);
-        let mut file = File::open(&range.path).map_err(|error| unavailable("open", &range.path, &error))?;
-        let preamble = Preamble::read(&file, format).map_err(fault)?;
+        let mut file = files.open(&range.path)?;
+        let preamble = Preamble::read(&mut file, format).map_err(fault)?;
         let decoder = decoder(format, schema, preamble.header.as_deref())
             .map_err(|error| Fault::invalid(format!("`{}`: {error}", range.path.display())))?;
         let end = range.end.unwrap_or(u64::MAX);
@@ -140,7 +144,7 @@ impl Open {
             start if start <= preamble.bytes => Resume { offset: preamble.bytes, inside_a_line: false },
             start => Resume { offset: start - 1, inside_a_line: true },
         });
-        file.seek(SeekFrom::Start(at.offset)).map_err(fault)?;
+        file.seek(at.offset).map_err(fault)?;
         let framing = Framing::new(decoder, buffer_bytes, at.offset).end_at(end);
         Ok(Self { file, framing: if at.inside_a_line { framing.skip_line() } else { framing } })
     }
@@ -176,7 +180,7 @@ impl SplitReader for FileSplit {
 
     fn peek(&mut self) -> Result<Option<Rows>, Fault> {
         let State::Unopened(at) = self.state else { return Ok(None) };
-        let mut open = Open::new(&self.range, at, &self.format, &self.schema, PEEK_BYTES)?;
+        let mut open = Open::new(&self.range, &self.files, at, &self.format, &self.schema, PEEK_BYTES)?;
         let one = ReadLimits { rows_max: 1, bytes_max: usize::MAX };
         loop {
             let stopped = open.decode(one).map_err(|error| self.fault(&error))?;
@@ -204,7 +208,8 @@ impl SplitReader for FileSplit {
 
     fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {
         if let State::Unopened(at) = self.state {
-            self.state = State::Open(Open::new(&self.range, at, &self.format, &self.schema, READ_BYTES)?);
+            let open = Open::new(&self.range, &self.files, at, &self.format, &self.schema, READ_BYTES)?;
+            self.state = State::Open(Box::new(open));
         }
         let State::Open(open) = &mut self.state else { return Ok(Read::End) };
         let stopped = open.decode(limits).map_err(|error| unavailable("read", &self.range.path, &error))?;
@@ -229,7 +234,7 @@ struct Preamble {
 }
 
 impl Preamble {
-    fn read(file: &File, format: &Format) -> io::Result<Self> {
+    fn read(file: &mut FileReader, format: &Format) -> io::Result<Self> {
         let is_text = !matches!(format, Format::Raw);
         let has_header = matches!(format, Format::Csv(csv) if csv.header);
         let mut start = BufReader::with_capacity(4 << 10, file).take(EVENT_BYTES_MAX as u64);

@@ -1,3 +1,6 @@
+mod parts;
+mod row_groups;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,14 +15,15 @@ use crate::dataplane::split::{Read, ReadLimits, Refused};
 use crate::model::batch::{Batch, Provenance};
 use crate::model::schema::{DataType, Field};
 use crate::model::time::Micros;
-use crate::plan::connector::{CsvFormat, FileSink, SinkFormat};
+use crate::plan::connector::{CsvFormat, FileFormat, FileSink, Roll, SinkFormat};
+use crate::plan::location::Location;
 
 fn schema() -> Schema {
     Schema::new([Field::new("n", DataType::I64)])
 }
 
 fn source(path: impl Into<PathBuf>, format: Format, split_bytes: u64) -> FileSource {
-    FileSource { path: path.into(), format, split_bytes, follow: false, discover_interval: Micros(0) }
+    FileSource { path: Location::Folder(path.into()), format, split_bytes, follow: false, discover_interval: Micros(0) }
 }
 
 /// Events by offset, as `n` or why they were refused.
@@ -205,7 +209,12 @@ fn a_followed_file_that_is_replaced_is_a_fault() {
 #[test]
 fn files_of_a_sink_appear_when_they_are_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let sink = FileSink { path: directory.path().join("out"), format: SinkFormat::Csv };
+    let out = directory.path().join("out");
+    let sink = FileSink {
+        path: Location::Folder(out.clone()),
+        format: FileFormat::Rows(SinkFormat::Csv),
+        roll: Roll { bytes: 1, interval: None },
+    };
     let column = std::sync::Arc::new(arrow_array::Int64Array::from(vec![1, 2, 3]));
     let records = arrow_array::RecordBatch::try_new(schema().arrow().clone(), vec![column]).unwrap();
     let batch = Batch::new(records, vec![0; 3].into(), Provenance::default());
@@ -214,17 +223,17 @@ fn files_of_a_sink_appear_when_they_are_whole() {
         (0..2).map(|slot| sink::FileWriter::open(&sink, &schema(), Slot(slot)).unwrap()).collect();
     writers[0].write(&batch.select(vec![1, 2])).unwrap();
     writers[0].flush().unwrap();
-    assert_eq!(fs::read_to_string(sink.path.join(".part-0.csv.inprogress")).unwrap(), "n\n2\n3\n");
-    assert!(!sink.path.join("part-0.csv").exists());
+    assert_eq!(fs::read_to_string(out.join(".part-0.csv.inprogress")).unwrap(), "n\n2\n3\n");
+    assert!(!out.join("part-0.csv").exists());
     for writer in &mut writers {
         writer.finish().unwrap();
     }
-    assert_eq!(fs::read_to_string(sink.path.join("part-0.csv")).unwrap(), "n\n2\n3\n");
-    assert_eq!(fs::read_to_string(sink.path.join("part-1.csv")).unwrap(), "n\n");
-    assert_eq!(fs::read_dir(&sink.path).unwrap().count(), 2);
+    assert_eq!(fs::read_to_string(out.join("part-0.csv")).unwrap(), "n\n2\n3\n");
+    assert_eq!(fs::read_to_string(out.join("part-1.csv")).unwrap(), "n\n");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
 
     let again = sink::FileWriter::open(&sink, &schema(), Slot(0)).err().unwrap().message;
     assert!(again.contains("earlier run"), "{again}");
-    let json = FileSink { format: SinkFormat::Json, ..sink };
+    let json = FileSink { format: FileFormat::Rows(SinkFormat::Json), ..sink };
     assert!(sink::FileWriter::open(&json, &schema(), Slot(0)).is_err(), "other results are not mixed with new ones");
 }

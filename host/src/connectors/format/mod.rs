@@ -5,6 +5,7 @@ pub mod csv;
 pub mod encode;
 pub mod framing;
 pub mod json;
+pub mod parquet;
 pub mod raw;
 
 mod rows;
@@ -60,6 +61,7 @@ pub fn decoder(format: &Format, schema: &Schema, header: Option<&[u8]>) -> Resul
         Format::Json => Box::new(json::JsonDecoder::new(schema)),
         Format::Csv(format) => Box::new(csv::CsvDecoder::new(format, schema, header)?),
         Format::Raw => Box::new(raw::RawDecoder::new(schema)?),
+        Format::Parquet => return Err("Parquet files are read by row groups, not by events".to_owned()),
     })
 }
 

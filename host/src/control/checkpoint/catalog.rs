@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::dataplane::snapshot::SourceSplit;
 use crate::model::fault::Fault;
-use crate::plan::fault_tolerance::Location;
+use crate::plan::location::Location;
 use crate::state::snapshot::Content;
 use crate::storage::decisions;
 use crate::storage::manifest::{FieldRecord, Kind, MANIFEST, Manifest, ManifestRef, NodeRecord, Shape};
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::reading::WINDOWS;
 use super::record::{CHECKPOINTS, SAVEPOINTS};

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::connectors::{self, Committer};
-use crate::model::checkpoint::CheckpointId;
+use crate::connectors::{self, Committer, SinkId};
+use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
 use crate::storage::decisions::{Decisions, Record};
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::driver::commit;
 use super::intent::Intent;
@@ -86,7 +86,7 @@ pub fn claim_in(
         }
         Ok(start)
     })?;
-    let settled = settle(&store, plan, &checkpoints, from, origin.as_ref());
+    let settled = settle(&store, &decisions, plan, &checkpoints, from, origin.as_ref());
     let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault, &plan.name))?;
     Ok(Claimed { plan: checkpoints, store, decisions, origin, unfinished_stop: unfinished, committers, first, kept })
 }
@@ -101,6 +101,7 @@ struct Settled {
 /// Publishes what was decided on and perhaps not done, and sweeps the rest.
 fn settle(
     store: &Store,
+    decisions: &Decisions,
     plan: &Plan,
     checkpoints: &CheckpointPlan,
     from: &StartFrom,
@@ -111,7 +112,10 @@ fn settle(
     let mut committers = BTreeMap::new();
     for node in &plan.nodes {
         let NodeKind::Sink(sink) = &node.kind else { continue };
-        let Some(mut committer) = connectors::open_committer(sink) else { continue };
+        let of = SinkId { job: &plan.name, node: &node.uid, incarnation: Incarnation::of(decisions) };
+        let Some(mut committer) = connectors::open_committer(sink, &of).map_err(|fault| fault.at(&node.uid))? else {
+            continue;
+        };
         if let Some(record) = origin.and_then(|origin| origin.manifest.node(&node.uid)) {
             fail_point::reach("followers.replay");
             let patience = checkpoints.timeout.into();

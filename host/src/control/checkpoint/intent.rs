@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::fault::Fault;
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::coordinator::Then;
 
@@ -63,7 +63,7 @@ impl fmt::Display for Intent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fault_tolerance::Location;
+    use crate::plan::location::Location;
 
     #[test]
     fn it_is_there_until_it_is_deleted() {

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use uuid::Uuid;
-
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::{SourceSplit, Watermarks};
 use crate::dataplane::window::accumulator::Accumulator;
+use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::time::{Micros, Timestamp};
@@ -19,7 +18,7 @@ use crate::storage::manifest::{
     AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape,
     SlotRecord, StateRecord,
 };
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::coordinator::Complete;
 
@@ -89,13 +88,6 @@ impl Chain {
         let native = self.native.iter().flat_map(|native| native.files.values());
         self.files.iter().chain(native.map(|file| &file.file))
     }
-}
-
-/// Of a start of a job.
-#[derive(Clone, Copy, Debug)]
-pub struct Incarnation {
-    pub job_id: Uuid,
-    pub number: u64,
 }
 
 impl Incarnation {

@@ -9,14 +9,14 @@ use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::key_group::groups_of;
 use crate::model::time::Timestamp;
-use crate::plan::fault_tolerance::Location;
 use crate::plan::graph::{Node, NodeKind, Plan};
+use crate::plan::location::Location;
 use crate::state::FormerState;
 use crate::storage::decisions;
 use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef, NodeRecord, Shape};
 use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::compatibility::{Verdict, compare};
 

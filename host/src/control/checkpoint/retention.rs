@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::checkpoint::CheckpointId;
 use crate::model::fault::Fault;
 use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef};
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::record::{CHECKPOINTS, SAVEPOINTS, StateFile};
 
@@ -81,7 +81,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::plan::fault_tolerance::Location;
+    use crate::plan::location::Location;
 
     #[test]
     fn what_a_sleeper_left_under_the_same_number_goes() {

@@ -9,7 +9,7 @@ use crate::model::checkpoint::CheckpointId;
 use crate::model::fault::Fault;
 use crate::model::time::Micros;
 use crate::storage::manifest::MANIFEST;
-use crate::storage::store::Store;
+use crate::store::Store;
 
 use super::coordinator::{Savepoint, Then};
 use super::record::{Place, SAVEPOINTS};

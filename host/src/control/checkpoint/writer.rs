@@ -11,7 +11,7 @@ use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::state::snapshot::{ChunkId, ChunkSink, NativeSnapshot};
 use crate::storage::state_file::StateFileWriter;
-use crate::storage::store::Store;
+use crate::store::Store;
 use crate::worker::slot::TaskId;
 
 use super::driver::{Notice, panicked};
@@ -139,7 +139,7 @@ mod tests {
     use crate::model::key_group::KeyHash;
     use crate::model::time::Timestamp;
     use crate::model::value::Values;
-    use crate::plan::fault_tolerance::Location;
+    use crate::plan::location::Location;
     use crate::plan::state_backend::RocksDbPlan;
     use crate::state::KeyedState;
     use crate::storage::rocksdb::{RocksDb, Scope};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::fault::Fault;
-use crate::plan::fault_tolerance::Location;
+use crate::plan::location::Location;
 
 /// Longer names of sockets are refused by the system: 108 bytes with the zero at the end. The server needs some for a
 /// name beside it.

@@ -4,8 +4,8 @@ mod dot;
 mod tree;
 
 use super::connector::{
-    Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat, SourceConnector,
-    TimePlan, TimeUnit,
+    FileFormat, Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat,
+    SourceConnector, TimePlan, TimeUnit,
 };
 use super::graph::{AggregatePlan, Exchange, NativeAggregate, Node, NodeKind, PluginRef, WindowPlan};
 use crate::model::schema::Schema;
@@ -93,7 +93,7 @@ fn connector(connector: &SourceConnector) -> String {
     match connector {
         SourceConnector::File(file) => {
             let follow = if file.follow { ", followed" } else { "" };
-            format!("file {}, {}{follow}", file.path.display(), format(&file.format))
+            format!("file {}, {}{follow}", file.path, format(&file.format))
         }
         SourceConnector::Kafka(kafka) => {
             let start = match kafka.start {
@@ -124,6 +124,7 @@ fn format(format: &Format) -> &'static str {
         Format::Json => "json",
         Format::Csv(_) => "csv",
         Format::Raw => "raw",
+        Format::Parquet => "parquet",
     }
 }
 
@@ -145,7 +146,13 @@ fn sink_connector(connector: &SinkConnector) -> String {
             let key = if kafka.key.is_empty() { String::new() } else { format!(", key {}", kafka.key.join(", ")) };
             format!("kafka {topic} at {}, {value}{key}", kafka.cluster.brokers)
         }
-        SinkConnector::File(file) => format!("file {}, {}", file.path.display(), format(&file.format)),
+        SinkConnector::File(file) => {
+            let format = match &file.format {
+                FileFormat::Rows(rows) => format(rows),
+                FileFormat::Parquet(_) => "parquet",
+            };
+            format!("file {}, {format}", file.path)
+        }
         SinkConnector::Stdout { format: of } => format!("stdout, {}", format(of)),
         SinkConnector::Blackhole => "blackhole".to_owned(),
     }

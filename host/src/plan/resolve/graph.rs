@@ -103,12 +103,20 @@ fn unique_names(vertices: &[Vertex], errors: &Errors) {
     }
 }
 
-/// Standard input has one reader, and a folder one writer.
+/// Standard input has one reader, who reads it once, and a folder one writer.
 fn unique_places(job: &JobSpec, errors: &Errors) {
-    let mut stdin = job.sources.iter().filter(|source| matches!(source.connector, SourceConnector::Stdin { .. }));
+    let is_stdin = |source: &SourceSpec| matches!(source.connector, SourceConnector::Stdin { .. });
+    let mut stdin = job.sources.iter().filter(|source| is_stdin(source));
     if let (Some(first), Some(second)) = (stdin.next(), stdin.next()) {
         let message = format!("the sources `{}` and `{}` both read standard input", first.uid.value, second.uid.value);
         errors.add_with_help(second.uid.span, message, "let both readers name one source in their `inputs`");
+    }
+    if let (Some(source), Some(_)) = (job.sources.iter().find(|source| is_stdin(source)), &job.checkpoints) {
+        let message = format!(
+            "`{}` reads standard input, which cannot be read again: a restored job would lose what was in flight",
+            source.uid.value
+        );
+        errors.add_with_help(source.uid.span, message, "leave `[checkpoints]` out, or let the job read files or topics");
     }
     let folder = |sink: &SinkSpec| match &sink.connector {
         SinkConnector::File(file) => Some(file.path.clone()),

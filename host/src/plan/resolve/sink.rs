@@ -1,7 +1,7 @@
 //! Sinks: what they write.
 
 use crate::model::schema::{DataType, Field, Schema};
-use crate::plan::connector::{MessageFormat, SinkConnector, SinkFormat};
+use crate::plan::connector::{FileFormat, FileSink, MessageFormat, SinkConnector, SinkFormat};
 use crate::plan::diagnostic::{Errors, Span, all, did_you_mean};
 use crate::plan::graph::NodeKind;
 use crate::plan::spec::SinkSpec;
@@ -58,10 +58,10 @@ fn check_columns(spec: &SinkSpec, schema: &Schema, errors: &Errors) -> Option<()
 /// The format can write the columns that it is given.
 fn check_format(spec: &SinkSpec, schema: &Schema, span: Span, errors: &Errors) -> Option<()> {
     let format = match &spec.connector {
-        SinkConnector::File(file) => MessageFormat::Rows(file.format),
+        SinkConnector::File(FileSink { format: FileFormat::Rows(format), .. }) => MessageFormat::Rows(*format),
         SinkConnector::Kafka(kafka) => kafka.format,
         SinkConnector::Stdout { format } => MessageFormat::Rows(*format),
-        SinkConnector::Blackhole => return Some(()),
+        SinkConnector::File(_) | SinkConnector::Blackhole => return Some(()),
     };
     let chosen = match &spec.connector {
         SinkConnector::Kafka(kafka) => kafka.value.as_ref(),

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use crate::model::time::Micros;
-use crate::plan::fault_tolerance::{CheckpointPlan, Location, RestartPlan};
+use crate::plan::fault_tolerance::{CheckpointPlan, RestartPlan};
+use crate::plan::location::Location;
 
-use super::reader::{self, Reader, nowhere};
+use super::location;
+use super::reader::{Reader, nowhere};
 
 const SECOND: Micros = Micros(1_000_000);
 const MINUTE: Micros = Micros(60_000_000);
@@ -15,20 +17,9 @@ const ATTEMPTS_MAX: u64 = 1_000_000;
 /// `name` is the job's, whose checkpoints stand beside its file unless it says where.
 pub fn read_checkpoints(job: &mut Reader, folder: &Path, name: &str) -> Option<CheckpointPlan> {
     let mut fields = job.table("checkpoints")?;
-    let url = fields.text("url");
-    let options = fields.named("options").unwrap_or_default();
-    let options = options.iter().filter_map(|option| {
-        let name = &option.name.value;
-        Some((name.clone(), reader::text(name, &option.item, fields.errors)?.value))
-    });
-    let options: Vec<_> = options.collect();
-    let location = match url {
-        None => Location::Folder(folder.join(format!("{name}.checkpoints"))),
-        Some(url) => match url.split_once("://") {
-            None => Location::Folder(folder.join(&url.value)),
-            Some(("file", path)) => Location::Folder(path.into()),
-            Some(_) => Location::Store { url: url.value, options },
-        },
+    let location = match fields.has("url") {
+        true => location("url", &mut fields, folder)?.value,
+        false => Location::Folder(folder.join(format!("{name}.checkpoints"))),
     };
     let plan = CheckpointPlan {
         location,

@@ -18,6 +18,7 @@ use super::connector::DeadLetterFile;
 use super::diagnostic::{Errors, JobText, Span, Spanned, all};
 use super::fault_tolerance::{CheckpointPlan, RestartPlan};
 use super::graph::Limits;
+use super::location::Location;
 use super::state_backend::StateBackend;
 
 pub use operator::{
@@ -183,4 +184,22 @@ fn input(item: &Item, errors: &Errors) -> Option<InputSpec> {
 
 fn resolved(folder: &Path, path: Spanned<String>) -> Spanned<PathBuf> {
     path.map(|path| folder.join(path))
+}
+
+/// A path or a URL, and in `options` what its object store wants to know.
+fn location(name: &'static str, fields: &mut Reader, folder: &Path) -> Option<Spanned<Location>> {
+    let text = fields.required(name, Reader::text);
+    let entries = fields.named("options").unwrap_or_default();
+    let options = all(entries.iter().map(|option| {
+        let name = &option.name.value;
+        Some((name.clone(), reader::text(name, &option.item, fields.errors)?.value))
+    }));
+    let location = text?.map(|text| Location::parse(folder, &text, options.unwrap_or_default()));
+    if let (Location::Folder(_), Some(first)) = (&location.value, entries.first()) {
+        let message =
+            format!("`options` are those of an object store, and `{location}` is none", location = location.value);
+        fields.errors.add(first.name.span, message);
+        return None;
+    }
+    Some(location)
 }

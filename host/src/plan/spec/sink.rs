@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::plan::connector::{FileSink, SinkConnector, SinkFormat};
+use crate::plan::connector::{Compression, FileFormat, FileSink, ParquetFormat, Roll, SinkConnector, SinkFormat};
 use crate::plan::diagnostic::{Errors, Spanned};
 
 use super::reader::Reader;
 use super::tree::Entry;
-use super::{InputSpec, inputs, kafka, node, parallelism};
+use super::{InputSpec, inputs, kafka, location, node, parallelism};
 
 #[derive(Clone, Debug)]
 pub struct SinkSpec {
@@ -32,6 +32,22 @@ pub enum ColumnRole {
 }
 
 const FORMATS: [(&str, SinkFormat); 2] = [("json", SinkFormat::Json), ("csv", SinkFormat::Csv)];
+const FILE_FORMATS: [(&str, Option<SinkFormat>); 3] =
+    [("json", Some(SinkFormat::Json)), ("csv", Some(SinkFormat::Csv)), ("parquet", None)];
+const COMPRESSIONS: [(&str, Compression); 5] = [
+    ("none", Compression::None),
+    ("snappy", Compression::Snappy),
+    ("gzip", Compression::Gzip),
+    ("lz4", Compression::Lz4),
+    ("zstd", Compression::Zstd),
+];
+
+const ROLL_BYTES: u64 = 128 << 20;
+/// Object stores take 10,000 parts of an upload at most.
+const ROLL_BYTES_MAX: u64 = 64 << 30;
+const ROW_GROUP_BYTES: u64 = 32 << 20;
+const ROW_GROUP_BYTES_MAX: u64 = 1 << 30;
+
 const CONNECTORS: [(&str, &str); 4] =
     [("file", "file"), ("kafka", "kafka"), ("stdout", "stdout"), ("blackhole", "blackhole")];
 const KAFKA_OPTIONS: [&str; 9] =
@@ -46,7 +62,10 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<S
     let connector = connector(name.value, &mut fields, folder, &mut columns);
     fields.finish(|option| {
         let place = match option {
-            "path" => "of `file`",
+            "compression" | "row_group_bytes" if name.value == "file" => {
+                return Some("it is an option of the format `parquet`".to_owned());
+            }
+            "path" | "options" | "roll_bytes" | "roll_interval" | "compression" | "row_group_bytes" => "of `file`",
             "format" => "of `file`, `kafka` and `stdout`",
             option if KAFKA_OPTIONS.contains(&option) => "of `kafka`",
             _ => return None,
@@ -61,9 +80,9 @@ fn connector(name: &str, fields: &mut Reader, folder: &Path, columns: &mut Named
         |fields: &mut Reader| fields.choice("format", &FORMATS).map_or(SinkFormat::Json, |format| format.value);
     Some(match name {
         "file" => {
-            let path = fields.required("path", Reader::text);
-            let format = format(fields);
-            SinkConnector::File(FileSink { path: folder.join(path?.value), format })
+            let path = location("path", fields, folder);
+            let (format, roll) = (file_format(fields), roll(fields));
+            SinkConnector::File(FileSink { path: path?.value, format, roll })
         }
         "kafka" => {
             let (sink, used) = kafka::sink(fields)?;
@@ -73,4 +92,30 @@ fn connector(name: &str, fields: &mut Reader, folder: &Path, columns: &mut Named
         "stdout" => SinkConnector::Stdout { format: format(fields) },
         _ => SinkConnector::Blackhole,
     })
+}
+
+fn file_format(fields: &mut Reader) -> FileFormat {
+    let format = fields.choice("format", &FILE_FORMATS).map_or(Some(SinkFormat::Json), |format| format.value);
+    let Some(rows) = format else {
+        let compression = fields.choice("compression", &COMPRESSIONS).map_or(Compression::Zstd, |chosen| chosen.value);
+        let row_group_bytes = size("row_group_bytes", fields, ROW_GROUP_BYTES_MAX).unwrap_or(ROW_GROUP_BYTES);
+        return FileFormat::Parquet(ParquetFormat { compression, row_group_bytes });
+    };
+    FileFormat::Rows(rows)
+}
+
+fn roll(fields: &mut Reader) -> Roll {
+    Roll {
+        bytes: size("roll_bytes", fields, ROLL_BYTES_MAX).unwrap_or(ROLL_BYTES),
+        interval: fields.length("roll_interval").map(|interval| interval.value),
+    }
+}
+
+fn size(name: &'static str, fields: &mut Reader, max: u64) -> Option<u64> {
+    let size = fields.bytes(name)?;
+    if (1..=max).contains(&size.value) {
+        return Some(size.value);
+    }
+    fields.errors.add(size.span, format!("`{name}` must be at least 1 byte and at most {} GiB", max >> 30));
+    None
 }

@@ -9,10 +9,11 @@ use crate::plan::connector::{
     CsvFormat, FileSource, Format, GeneratedEvents, GeneratorSource, SourceConnector, TimeUnit,
 };
 use crate::plan::diagnostic::{Errors, Span, Spanned, all, quoted};
+use crate::plan::location::Location;
 
 use super::reader::{self, Reader, nowhere};
 use super::tree::Entry;
-use super::{kafka, node, parallelism, resolved};
+use super::{kafka, location, node, parallelism};
 
 #[derive(Clone, Debug)]
 pub struct SourceSpec {
@@ -54,11 +55,13 @@ const UNITS: [(&str, TimeUnit); 4] =
 const CONNECTORS: [(&str, &str); 4] =
     [("file", "file"), ("generator", "generator"), ("kafka", "kafka"), ("stdin", "stdin")];
 const FORMATS: [(&str, &str); 3] = [("json", "json"), ("csv", "csv"), ("raw", "raw")];
+const FILE_FORMATS: [(&str, &str); 4] = [("json", "json"), ("csv", "csv"), ("raw", "raw"), ("parquet", "parquet")];
 const EVENTS: [(&str, &str); 2] = [("clicks", "clicks"), ("keyed", "keyed")];
 
 /// Which connectors an option belongs to.
-const OPTIONS: [(&str, &[&str]); 24] = [
+const OPTIONS: [(&str, &[&str]); 25] = [
     ("path", &["file"]),
+    ("options", &["file"]),
     ("split_bytes", &["file"]),
     ("follow", &["file"]),
     ("discover_interval", &["file", "kafka"]),
@@ -136,8 +139,8 @@ fn finish(fields: Reader, connector: &str) {
 }
 
 fn file(fields: &mut Reader, folder: &Path) -> Option<FileSource> {
-    let path = fields.required("path", Reader::text);
-    let format = format(fields);
+    let path = location("path", fields, folder);
+    let format = file_format(fields);
     let split_bytes = fields.bytes("split_bytes").filter(|size| {
         let good = size.value >= SPLIT_BYTES_MIN;
         if !good {
@@ -146,9 +149,19 @@ fn file(fields: &mut Reader, folder: &Path) -> Option<FileSource> {
         good
     });
     let follow = fields.boolean("follow").unwrap_or(false);
+    let cannot_follow = match (&path, &format) {
+        _ if !follow => None,
+        (_, Some(Format::Parquet)) => Some("Parquet files do not grow"),
+        (Some(Spanned { value: Location::Store { .. }, .. }), _) => Some("objects of a store do not grow"),
+        _ => None,
+    };
+    if let (Some(why), Some(item)) = (cannot_follow, fields.item("follow")) {
+        fields.errors.add(item.span, format!("`follow` is for files of lines on this machine: {why}"));
+        return None;
+    }
     let discover_interval = if follow { fields.length("discover_interval") } else { None };
     Some(FileSource {
-        path: resolved(folder, path?).value,
+        path: path?.value,
         format: format?,
         split_bytes: split_bytes.map_or(SPLIT_BYTES, |size| size.value),
         follow,
@@ -156,9 +169,18 @@ fn file(fields: &mut Reader, folder: &Path) -> Option<FileSource> {
     })
 }
 
+fn file_format(fields: &mut Reader) -> Option<Format> {
+    let format = fields.required("format", |fields, name| fields.choice(name, &FILE_FORMATS))?;
+    if format.value == "parquet" { Some(Format::Parquet) } else { format_of_lines(format.value, fields) }
+}
+
 fn format(fields: &mut Reader) -> Option<Format> {
     let format = fields.required("format", |fields, name| fields.choice(name, &FORMATS))?;
-    Some(match format.value {
+    format_of_lines(format.value, fields)
+}
+
+fn format_of_lines(name: &str, fields: &mut Reader) -> Option<Format> {
+    Some(match name {
         "json" => Format::Json,
         "raw" => Format::Raw,
         _ => {

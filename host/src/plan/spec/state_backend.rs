@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::plan::fault_tolerance::Location;
+use crate::plan::location::Location;
 use crate::plan::state_backend::{RocksDbPlan, StateBackend};
 
 use super::limits;

@@ -7,6 +7,7 @@ use crate::model::time::Micros;
 use crate::plan::connector::{SourceConnector, TimeUnit};
 use crate::plan::graph::*;
 use crate::plan::load::load;
+use crate::plan::location::Location;
 
 use super::fake::FakeEnvironment;
 
@@ -97,10 +98,10 @@ fn settings_have_their_units_and_paths_their_folder() {
     assert_eq!(plan.dead_letters.path, Path::new("jobs/union.dead-letters.jsonl"));
     let NodeKind::Source(source) = &plan.nodes[0].kind else { panic!() };
     let SourceConnector::File(file) = &source.connector else { panic!() };
-    assert_eq!(file.path, Path::new("/data/a.jsonl"));
+    assert_eq!(file.path, Location::Folder("/data/a.jsonl".into()));
     let NodeKind::Source(source) = &plan.nodes[1].kind else { panic!() };
     let SourceConnector::File(file) = &source.connector else { panic!() };
-    assert_eq!(file.path, Path::new("jobs/b.csv"));
+    assert_eq!(file.path, Location::Folder("jobs/b.csv".into()));
     let time = source.time.as_ref().unwrap();
     assert_eq!((time.column, time.unit), (2, TimeUnit::Timestamp));
     assert_eq!((time.out_of_orderness, time.idle_timeout), (Micros(0), Some(Micros(60_000_000))));

@@ -8,6 +8,7 @@ use wasmill::model::id::{Parallelism, Slot};
 use wasmill::model::schema::Schema;
 use wasmill::model::time::Micros;
 use wasmill::plan::connector::{CsvFormat, FileSource, Format, SourceConnector, SourcePlan};
+use wasmill::plan::location::Location;
 
 use super::field;
 use crate::Target;
@@ -84,7 +85,7 @@ type Events = BTreeMap<u64, Result<RecordBatch, Refused>>;
 
 fn read(path: &Path, format: &Format, schema: &Schema, split_bytes: u64, limits: ReadLimits) -> Result<Events, String> {
     let source = FileSource {
-        path: path.to_owned(),
+        path: Location::Folder(path.to_owned()),
         format: format.clone(),
         split_bytes,
         follow: false,

@@ -6,7 +6,7 @@ use super::*;
 use crate::control::checkpoint::record::Written;
 use crate::dataplane::snapshot::Watermarks;
 use crate::model::time::Micros;
-use crate::plan::fault_tolerance::Location;
+use crate::plan::location::Location;
 
 const TASKS: [TaskId; 2] = [TaskId { slot: Slot(0), task: 0 }, TaskId { slot: Slot(1), task: 0 }];
 
