@@ -1,6 +1,6 @@
 //! A short run of the chaos test: each of the named places, one host that sleeps, and all that may go wrong around them.
 
-use wasmill_chaos::{KILLS_MIN, Options};
+use wasmill_chaos::{KILLS_MIN, Options, Store};
 
 use crate::harness::{repository, wasmill};
 
@@ -11,6 +11,7 @@ fn whatever_dies_nothing_is_lost_and_nothing_comes_twice() {
         kills: KILLS_MIN,
         events: 60_000,
         events_per_second: 6_000,
+        store: Store::S3,
         program: wasmill().get_program().into(),
         plugins: repository().join("target/plugins"),
     };

@@ -1,22 +1,20 @@
 //! What the job leaves in its place in the checkpoint store: one history, and no file that nothing names.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use wasmill::storage::decisions::{Decision, Record};
 use wasmill::storage::manifest::{MANIFEST, Manifest, ManifestRef};
 
+use crate::place::Place;
+
 /// Checks a place whose job has finished. Returns how many checkpoints were decided on, as far as it is still known.
-pub fn check(place: &Path) -> Result<u64> {
-    let mut files = BTreeSet::new();
-    list(place, "", &mut files)?;
+pub fn check(place: &Place) -> Result<u64> {
+    let files = place.names()?;
     let decisions: Vec<&String> = files.iter().filter(|file| file.starts_with("decisions/")).collect();
     let mut known: BTreeSet<String> = decisions.iter().map(|file| (*file).clone()).collect();
     let records = decisions.iter().map(|file| {
-        let record = fs::read(place.join(file))?;
-        serde_json::from_slice::<Record>(&record).with_context(|| format!("`{file}` is no decision"))
+        serde_json::from_slice::<Record>(&place.read(file)?).with_context(|| format!("`{file}` is no decision"))
     });
     let records = records.collect::<Result<Vec<Record>>>()?;
     let decided = check_history(&records)?;
@@ -24,7 +22,7 @@ pub fn check(place: &Path) -> Result<u64> {
         let reference = decided.iter().find(|reference| reference.path == *manifest);
         let reference = reference.with_context(|| format!("`{manifest}` was never decided on"))?;
         known.insert(manifest.clone());
-        known.extend(named(&fs::read(place.join(manifest))?, reference)?);
+        known.extend(named(&place.read(manifest)?, reference)?);
     }
     let unknown: Vec<&String> = files.difference(&known).collect();
     ensure!(unknown.is_empty(), "no decided manifest names {unknown:?}");
@@ -61,17 +59,4 @@ fn named(manifest: &[u8], reference: &ManifestRef) -> Result<Vec<String>> {
         slot.files.iter().chain(native)
     });
     Ok(files.map(|file| reference.resolve(&file.path)).collect())
-}
-
-fn list(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        let path = entry?.path();
-        let key = format!("{prefix}{}", path.file_name().unwrap_or_default().to_string_lossy());
-        if path.is_dir() {
-            list(&path, &format!("{key}/"), found)?;
-        } else {
-            found.insert(key);
-        }
-    }
-    Ok(())
 }

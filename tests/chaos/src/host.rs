@@ -1,7 +1,6 @@
 //! The program `wasmill` as a process that can be killed.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::Sender;
@@ -9,13 +8,16 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::Event;
+use crate::network::Network;
+use crate::place::{BOOKED, BUCKET, CHECKPOINTS, TURNOVERS};
+use crate::{Event, Store};
 
 /// How the job is started.
 pub struct Setup {
     program: PathBuf,
     folder: PathBuf,
     settings: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// A process. It is killed when this is dropped.
@@ -27,15 +29,28 @@ pub struct Host {
 }
 
 impl Setup {
-    pub fn new(program: &Path, folder: &Path, brokers: SocketAddr) -> Self {
+    /// In `folder`, where the job file is, on a network where everything has its place.
+    pub fn new(program: &Path, folder: &Path, network: &Network, store: Store) -> Self {
         let nodes = ["sources.payments", "sinks.booked", "sinks.turnovers"];
-        let settings = nodes.map(|node| format!("{node}.brokers={brokers}")).into();
-        Self { program: program.to_owned(), folder: folder.to_owned(), settings }
+        let mut settings: Vec<String> =
+            nodes.iter().map(|node| format!("{node}.brokers={}", network.kafka.address())).collect();
+        let mut environment = Vec::new();
+        if store == Store::S3 {
+            let places = [
+                ("checkpoints.url", CHECKPOINTS),
+                ("sinks.booked_files.path", BOOKED),
+                ("sinks.turnover_files.path", TURNOVERS),
+            ];
+            settings.extend(places.map(|(setting, place)| format!("{setting}=s3://{BUCKET}/{place}")));
+            environment.extend(wasmill_s3::environment(network.store.address()));
+        }
+        Self { program: program.to_owned(), folder: folder.to_owned(), settings, environment }
     }
 
     fn command(&self, verb: &str, arguments: &[String]) -> Command {
         let mut command = Command::new(&self.program);
-        command.current_dir(&self.folder).args([verb, "job.toml"]).args(arguments);
+        command.current_dir(&self.folder).args([verb, "job.toml", "--state-dir", "."]).args(arguments);
+        command.envs(self.environment.iter().cloned());
         command.args(self.settings.iter().flat_map(|setting| ["--set", setting]));
         command
     }

@@ -12,6 +12,7 @@ use wasmill_broker::Broker;
 use crate::Event;
 use crate::feed::Gate;
 use crate::host::{Host, Setup};
+use crate::network::Network;
 use crate::oracle::Expected;
 use crate::proxy::Proxy;
 use crate::report::Report;
@@ -33,7 +34,7 @@ const HAD_FINISHED: &str = "the job had finished";
 pub struct Killer<'a> {
     setup: Setup,
     broker: &'a mut Broker,
-    proxy: &'a Proxy,
+    network: &'a Network,
     gate: &'a Gate,
     tell: Sender<Event>,
     events: Receiver<Event>,
@@ -65,7 +66,7 @@ impl<'a> Killer<'a> {
     pub fn new(
         setup: Setup,
         broker: &'a mut Broker,
-        proxy: &'a Proxy,
+        network: &'a Network,
         gate: &'a Gate,
         (tell, events): (Sender<Event>, Receiver<Event>),
     ) -> Self {
@@ -73,7 +74,7 @@ impl<'a> Killer<'a> {
         Self {
             setup,
             broker,
-            proxy,
+            network,
             gate,
             tell,
             events,
@@ -101,7 +102,7 @@ impl<'a> Killer<'a> {
             self.live(life, self.rows + self.share).with_context(|| format!("life {number}: {life:?}"))?;
         }
         self.release(u64::MAX);
-        let never: Vec<_> = self.proxy.armed();
+        let never: Vec<_> = self.network.kafka.armed();
         ensure!(never.is_empty(), "no request met these faults: {never:?}");
         self.live_on(all).context("the last life")?;
         Ok(self.report)
@@ -115,7 +116,7 @@ impl<'a> Killer<'a> {
     fn live(&mut self, life: &Life, target: u64) -> Result<()> {
         for mishap in &life.mishaps {
             if let Mishap::Request(fault) = mishap {
-                self.proxy.arm(*fault);
+                self.network.kafka.arm(*fault);
                 self.report.hit(fault.to_string());
             }
         }
@@ -185,11 +186,13 @@ impl<'a> Killer<'a> {
                 self.broker.resume()?;
                 self.report.hit("broker restarted");
             }
-            Mishap::Cut(away) => {
-                self.proxy.cut();
-                thread::sleep(*away);
-                self.proxy.mend();
+            Mishap::CutFromKafka(away) => {
+                cut(&self.network.kafka, *away);
                 self.report.hit("cut from Kafka");
+            }
+            Mishap::CutFromStore(away) => {
+                cut(&self.network.store, *away);
+                self.report.hit("cut from the store");
             }
             Mishap::Request(_) => {}
         }
@@ -300,4 +303,10 @@ impl<'a> Killer<'a> {
         ensure!(again.status.success() && said.contains(HAD_FINISHED), "it has not finished: {said}");
         Ok(())
     }
+}
+
+fn cut(proxy: &Proxy, away: Duration) {
+    proxy.cut();
+    thread::sleep(away);
+    proxy.mend();
 }

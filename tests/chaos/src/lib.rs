@@ -8,8 +8,10 @@ mod files;
 mod host;
 mod input;
 mod killer;
+mod network;
 mod oracle;
 mod outputs;
+mod place;
 mod proxy;
 mod report;
 mod schedule;
@@ -21,14 +23,17 @@ use std::time::Instant;
 use std::{fs, thread};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use wasmill_broker::Broker;
+use wasmill_s3::Server;
 
 use feed::Gate;
 use host::Setup;
 use killer::Killer;
+use network::Network;
 use oracle::{Delivery, Expected};
 use outputs::Follower;
-use proxy::{Protocol, Proxy};
+use place::{BOOKED, BUCKET, CHECKPOINTS, Place, TURNOVERS};
 
 pub use report::Report;
 pub use schedule::KILLS_MIN;
@@ -36,6 +41,15 @@ pub use schedule::KILLS_MIN;
 const JOB: &str = include_str!("../../jobs/chaos.toml");
 /// Of each topic that the job writes.
 const PARTITIONS: i32 = 4;
+
+/// Where the job keeps its checkpoints and its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Store {
+    /// A folder of this machine
+    Folder,
+    /// A server that speaks S3
+    S3,
+}
 
 pub struct Options {
     pub seed: u64,
@@ -45,6 +59,7 @@ pub struct Options {
     pub events: u32,
     /// Payments that are sent in a second, at most.
     pub events_per_second: u32,
+    pub store: Store,
     /// The program `wasmill`.
     pub program: PathBuf,
     /// The folder of `ledger.wasm`.
@@ -54,8 +69,9 @@ pub struct Options {
 impl Options {
     /// What a person types to have the same again.
     pub fn command(&self) -> String {
-        let Self { seed, kills, events, events_per_second, .. } = self;
-        format!("cargo xtask chaos --seed {seed} --kills {kills} --events {events} --rate {events_per_second}")
+        let Self { seed, kills, events, events_per_second, store, .. } = self;
+        let store = store.to_possible_value().map_or(String::new(), |store| format!(" --store {}", store.get_name()));
+        format!("cargo xtask chaos --seed {seed} --kills {kills} --events {events} --rate {events_per_second}{store}")
     }
 }
 
@@ -75,15 +91,23 @@ enum Event {
 /// went wrong: the job and its checkpoints, the output files, what each host said.
 pub fn run(options: &Options, folder: &Path) -> Result<Report> {
     let started = Instant::now();
-    let lives = schedule::lives(options.seed, options.kills)?;
+    let lives = schedule::lives(options.seed, options.kills, options.store)?;
     let payments = input::payments(options.seed, options.events);
     let expected = Expected::of(&payments);
     fs::write(folder.join("job.toml"), JOB)?;
     std::os::unix::fs::symlink(&options.plugins, folder.join("plugins"))?;
 
-    let mut proxy = Proxy::bind()?;
-    let mut broker = Broker::start_behind(Some(proxy.address()), 1)?;
-    proxy.relay_to(broker.behind(), Protocol::Kafka);
+    let mut network = Network::bind()?;
+    let mut broker = Broker::start_behind(Some(network.kafka.address()), 1)?;
+    let server = (options.store == Store::S3).then(Server::start).transpose()?;
+    network.open(broker.behind(), server.as_ref().map(Server::address));
+    let place = match &server {
+        None => Place::Folder(folder.to_owned()),
+        Some(server) => {
+            server.create_bucket(BUCKET)?;
+            Place::bucket(server.address())?
+        }
+    };
     let brokers = broker.address();
     feed::create_topics(&brokers, &[("booked", PARTITIONS), ("turnovers", PARTITIONS)])?;
     let follow = |topic, tally| Follower::open(&brokers, topic, PARTITIONS, tally);
@@ -92,8 +116,8 @@ pub fn run(options: &Options, folder: &Path) -> Result<Report> {
 
     let (tell, events) = channel();
     let (gate, is_over) = (Gate::default(), AtomicBool::new(false));
-    let setup = Setup::new(&options.program, folder, proxy.address());
-    let killer = Killer::new(setup, &mut broker, &proxy, &gate, (tell.clone(), events));
+    let setup = Setup::new(&options.program, folder, &network, options.store);
+    let killer = Killer::new(setup, &mut broker, &network, &gate, (tell.clone(), events));
     let mut report = thread::scope(|scope| {
         let (gate, is_over, brokers, payments) = (&gate, &is_over, &brokers, &payments);
         let (booked, turnovers) = (&mut booked, &mut turnovers);
@@ -111,11 +135,11 @@ pub fn run(options: &Options, folder: &Path) -> Result<Report> {
     })?;
     booked.finish().context("topic `booked`")?;
     turnovers.finish().context("topic `turnovers`")?;
-    files::check(&folder.join("booked"), expected.booked(Delivery::ExactlyOnce))?;
-    files::check(&folder.join("turnovers"), expected.turnovers(Delivery::ExactlyOnce))?;
+    files::check(&place.under(BOOKED), expected.booked(Delivery::ExactlyOnce)).context("files of `booked`")?;
+    files::check(&place.under(TURNOVERS), expected.turnovers(Delivery::ExactlyOnce)).context("files of `turnovers`")?;
     let letters = fs::read_to_string(folder.join("chaos.dead-letters.jsonl")).unwrap_or_default();
     expected.check_dead_letters(&letters)?;
-    report.checkpoints = checkpoints::check(&folder.join("chaos.checkpoints/chaos"))?;
+    report.checkpoints = checkpoints::check(&place.under(CHECKPOINTS).under("chaos"))?;
     report.count(&expected, started.elapsed());
     Ok(report)
 }

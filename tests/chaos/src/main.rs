@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use wasmill_chaos::Options;
+use wasmill_chaos::{Options, Store};
 
 /// Kill a job and everything around it, as a seed says, and compare what comes out with what must
 #[derive(Debug, Parser)]
@@ -23,6 +23,9 @@ struct Cli {
     /// Payments in a second, at most
     #[arg(long, default_value_t = 20_000)]
     rate: u32,
+    /// Where the job keeps its checkpoints and its files
+    #[arg(long, value_enum, default_value = "s3")]
+    store: Store,
     /// The program `wasmill`
     #[arg(long)]
     program: PathBuf,
@@ -35,9 +38,9 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let Cli { seed, kills, events, rate, program, plugins, folder } = Cli::parse();
+    let Cli { seed, kills, events, rate, store, program, plugins, folder } = Cli::parse();
     let seed = seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
-    let options = Options { seed, kills, events, events_per_second: rate, program, plugins };
+    let options = Options { seed, kills, events, events_per_second: rate, store, program, plugins };
     let folder = folder.join(format!("seed-{seed}"));
     eprintln!("{}", options.command());
     match run(&options, &folder) {

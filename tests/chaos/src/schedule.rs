@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use wasmill::model::fail_point::FAIL_POINTS;
 
+use crate::Store;
 use crate::proxy::{Action, Api, Fault};
 
 /// Starts of the broker besides the first.
@@ -46,7 +47,9 @@ pub enum Mishap {
     /// The broker is killed, and comes back after this.
     BrokerRestart(Duration),
     /// No connection between host and brokers for so long.
-    Cut(Duration),
+    CutFromKafka(Duration),
+    /// No connection between host and object store for so long.
+    CutFromStore(Duration),
     /// To one request of the host's.
     Request(Fault),
 }
@@ -75,14 +78,14 @@ fn request_faults(random: &mut fastrand::Rng) -> Vec<Fault> {
 }
 
 /// The lives that end before the last one: so many kills, each named place at least once, and each mishap.
-pub fn lives(seed: u64, kills: usize) -> Result<Vec<Life>> {
+pub fn lives(seed: u64, kills: usize, store: Store) -> Result<Vec<Life>> {
     ensure!(kills >= KILLS_MIN, "{kills} kills are too few: the named places want one each, so at least {KILLS_MIN}");
     let mut random = fastrand::Rng::with_seed(seed);
     let ends = ends(&mut random, kills);
     let parallelism = |random: &mut fastrand::Rng| PARALLELISM[random.usize(..PARALLELISM.len())];
     let life = |end| Life { parallelism: parallelism(&mut random), mishaps: Vec::new(), end };
     let mut lives: Vec<Life> = ends.into_iter().map(life).collect();
-    for mishap in mishaps(&mut random, kills) {
+    for mishap in mishaps(&mut random, kills, store) {
         // A host that dies at a named place may not live to see it.
         let mut lasting: Vec<&mut Life> =
             lives.iter_mut().filter(|life| !matches!(life.end, End::FailPoint { .. })).collect();
@@ -116,12 +119,15 @@ fn ends(random: &mut fastrand::Rng, kills: usize) -> Vec<End> {
     ends
 }
 
-fn mishaps(random: &mut fastrand::Rng, kills: usize) -> Vec<Mishap> {
+fn mishaps(random: &mut fastrand::Rng, kills: usize, store: Store) -> Vec<Mishap> {
     let mut short = || Duration::from_millis(random.u64(100..1_500));
-    let mut mishaps = vec![Mishap::Cut(short()), Mishap::Cut(short())];
+    let mut mishaps = vec![Mishap::CutFromKafka(short()), Mishap::CutFromKafka(short())];
     mishaps.extend((0..BROKER_RESTARTS).map(|_| Mishap::BrokerRestart(short())));
+    if store == Store::S3 {
+        mishaps.extend([Mishap::CutFromStore(short()), Mishap::CutFromStore(short())]);
+    }
     if kills >= LONG_RUN {
-        mishaps.push(Mishap::Cut(A_MINUTE));
+        mishaps.push(Mishap::CutFromKafka(A_MINUTE));
     }
     mishaps.extend(request_faults(random).into_iter().map(Mishap::Request));
     mishaps
@@ -133,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_seed_has_its_lives_and_every_place_has_a_kill() {
-        let lives = |seed| lives(seed, 50).unwrap();
+        let lives = |seed| lives(seed, 50, Store::S3).unwrap();
         assert_eq!(lives(1), lives(1));
         assert_ne!(lives(1), lives(2));
         for seed in 0..20 {
@@ -146,8 +152,8 @@ mod tests {
             assert!(lives.iter().any(|life| life.end == End::Sleeps));
             let mishaps: Vec<&Mishap> = lives.iter().flat_map(|life| &life.mishaps).collect();
             let restarts = mishaps.iter().filter(|mishap| matches!(mishap, Mishap::BrokerRestart(_))).count();
-            assert_eq!((restarts, mishaps.len()), (BROKER_RESTARTS, 16));
+            assert_eq!((restarts, mishaps.len()), (BROKER_RESTARTS, 18));
         }
-        assert!(super::lives(1, 5).unwrap_err().to_string().contains("too few"));
+        assert!(super::lives(1, 5, Store::Folder).unwrap_err().to_string().contains("too few"));
     }
 }

@@ -6,7 +6,6 @@ mod demo;
 mod kafka;
 mod plugins;
 mod repo;
-mod s3;
 mod setup;
 mod test;
 

@@ -116,7 +116,11 @@ fn unique_places(job: &JobSpec, errors: &Errors) {
             "`{}` reads standard input, which cannot be read again: a restored job would lose what was in flight",
             source.uid.value
         );
-        errors.add_with_help(source.uid.span, message, "leave `[checkpoints]` out, or let the job read files or topics");
+        errors.add_with_help(
+            source.uid.span,
+            message,
+            "leave `[checkpoints]` out, or let the job read files or topics",
+        );
     }
     let folder = |sink: &SinkSpec| match &sink.connector {
         SinkConnector::File(file) => Some(file.path.clone()),
