@@ -181,7 +181,12 @@ impl Running {
     }
 
     pub fn interrupt(&self) {
-        let sent = Command::new("kill").arg("-INT").arg(self.0.id().to_string()).status().unwrap();
+        self.signal("INT");
+    }
+
+    /// Such as `STOP` and `CONT`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status().unwrap();
         assert!(sent.success());
     }
 

@@ -73,7 +73,7 @@ fn run(folder: &Folder, seed: u64) -> Vec<String> {
     let path = folder.path().join("job.toml");
     let plan =
         load(&path, JOB, &[], Parallelism::ONE, &mut HostEnvironment).unwrap_or_else(|errors| panic!("{errors}"));
-    let mut tasks: Vec<SlotTask> = wire(Start { plan: &plan, make: sandboxed, incarnation: None })
+    let mut tasks: Vec<SlotTask> = wire(Start { plan: &plan, make: sandboxed, incarnation: None, transactions: None })
         .unwrap()
         .slots
         .into_iter()

@@ -47,7 +47,7 @@ impl Stepped {
     fn start(folder: &Folder) -> Self {
         let path = folder.path().join("job.toml");
         let plan = load(&path, JOB, &[], Parallelism::ONE, &mut HostEnvironment).unwrap_or_else(|e| panic!("{e}"));
-        let slots = wire(Start { plan: &plan, make: sandboxed, incarnation: None }).unwrap().slots;
+        let slots = wire(Start { plan: &plan, make: sandboxed, incarnation: None, transactions: None }).unwrap().slots;
         Self { tasks: slots.into_iter().flat_map(|slot| slot.tasks).collect(), now: START }
     }
 

@@ -14,15 +14,20 @@ pub use blackhole::Blackhole;
 pub use dead_letters::DeadLetters;
 pub use generator::write::write_events;
 
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
+use uuid::Uuid;
 
 use crate::dataplane::sink_writer::{Committable, SinkWriter};
-use crate::dataplane::split::{ReadLimits, SplitEnumerator};
+use crate::dataplane::split::{ReadLimits, SplitEnumerator, SplitState};
 use crate::model::checkpoint::Incarnation;
+use crate::model::decision::Record;
 use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot, Uid};
 use crate::model::schema::Schema;
-use crate::plan::connector::{DeadLetterFile, SinkConnector, SourceConnector, SourcePlan};
+use crate::plan::connector::{DeadLetterFile, Delivery, KafkaSink, SinkConnector, SourceConnector, SourcePlan};
+use crate::plan::fault_tolerance::CheckpointPlan;
 
 use format::Decoder;
 
@@ -68,19 +73,26 @@ pub struct SinkId<'a> {
 }
 
 /// The part of a sink that one slot writes. Open those of all slots, slot 0 among them, before any is written.
-/// `of` is that of a job that has checkpoints.
+/// `of` is that of a job that has checkpoints; `transactions` are those that it has claimed.
 pub fn open_sink(
     sink: &SinkConnector,
     schema: &Schema,
     slot: Slot,
     of: Option<&SinkId<'_>>,
+    transactions: Option<&dyn Transactions>,
 ) -> Result<Box<dyn SinkWriter>, Fault> {
     Ok(match sink {
         SinkConnector::File(sink) => match of {
             None => Box::new(file::sink::FileWriter::open(sink, schema, slot)?),
             Some(of) => Box::new(file::part::PartWriter::open(sink, schema, slot, file::commit::PartNames::new(of))?),
         },
-        SinkConnector::Kafka(sink) => kafka::open_sink(sink, schema)?,
+        SinkConnector::Kafka(sink) => match (sink.delivery, transactions) {
+            (Delivery::AtLeastOnce, _) => kafka::open_sink(sink, schema)?,
+            (Delivery::ExactlyOnce, Some(transactions)) => transactions.open_writer(sink, schema)?,
+            (Delivery::ExactlyOnce, None) => {
+                return Err(Fault::internal("a sink that delivers exactly once has no transactions to write in"));
+            }
+        },
         SinkConnector::Stdout { format } => {
             Box::new(stdout::StdoutWriter::open(std::io::stdout(), *format, schema, slot)?)
         }
@@ -107,6 +119,56 @@ pub fn open_committer(sink: &SinkConnector, of: &SinkId<'_>) -> Result<Option<Bo
         }
         SinkConnector::Kafka(_) | SinkConnector::Stdout { .. } | SinkConnector::Blackhole => None,
     })
+}
+
+/// Tells people's tools how far a source has come. Nothing depends on whether they hear it.
+pub trait Offsets: Send {
+    /// Where the splits are of which a complete checkpoint knows; must not block.
+    fn report(&mut self, splits: &[SplitState]);
+}
+
+/// `None` = nobody asks.
+pub fn open_offsets(source: &SourceConnector) -> Result<Option<Box<dyn Offsets>>, Fault> {
+    match source {
+        SourceConnector::Kafka(source) => kafka::GroupOffsets::open(source),
+        _ => Ok(None),
+    }
+}
+
+/// The transactions that the sinks of a job write in, one for each checkpoint, and the log of decisions that they hold.
+/// Whoever claims them ends those of everybody else.
+///
+/// Order of calls: `fence`, `claim`, `open_writer` for every sink and slot; then `commit` and `renew` for each checkpoint, whose
+/// barrier has passed every writer before `commit` and is injected after the `renew` of the one before. After an error,
+/// `abandon` and nothing else.
+pub trait Transactions: Send + Sync {
+    /// Under which a job writes.
+    fn ids(&self, job_id: Uuid) -> Vec<String>;
+
+    /// Ends what other starts of the job write, and returns what they decided last.
+    fn fence(&self, job_id: Uuid) -> Result<Option<Record>, Fault>;
+
+    /// Writes the claim of this start into the log.
+    fn claim(&self, claim: &Record) -> Result<(), Fault>;
+
+    /// What one slot writes.
+    fn open_writer(&self, sink: &KafkaSink, schema: &Schema) -> Result<Box<dyn SinkWriter>, Fault>;
+
+    /// Makes visible what was written before the last barrier, together with this decision; blocks until that has
+    /// happened. After an error it may have happened or not.
+    fn commit(&self, decision: &Record) -> Result<(), Fault>;
+
+    /// Gets ready for the next barrier.
+    fn renew(&self) -> Result<(), Fault>;
+
+    /// Lets go of what was not committed, so that no reader waits for it. `is_ours` = nobody else has claimed the job.
+    fn abandon(&self, is_ours: bool);
+}
+
+/// `None` = no sink of the job needs them.
+pub fn open_transactions(checkpoints: &CheckpointPlan) -> Option<Arc<dyn Transactions>> {
+    let plan = checkpoints.transactions.as_ref()?;
+    Some(kafka::open_transactions(plan, checkpoints.timeout.into()))
 }
 
 /// The dead letters of a job: each slot gets a clone.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use crate::dataplane::metrics::NodeMetrics;
 use crate::dataplane::snapshot::{Restored, TaskSnapshot};
 use crate::model::checkpoint::{CheckpointId, Incarnation};
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, FaultKind};
 use crate::model::id::Slot;
 use crate::plan::graph::Plan;
 use crate::storage::manifest::Kind;
@@ -44,7 +45,7 @@ pub struct Job {
     /// One message for each thread that ended.
     ended: UnboundedReceiver<Result<(), Fault>>,
     running: usize,
-    /// The first.
+    /// The first, or that the job was superseded.
     fault: Option<Fault>,
 }
 
@@ -79,11 +80,13 @@ pub struct Options {
     /// State that has no place in the job may be dropped.
     pub may_drop_state: bool,
     pub make: MakeProcess,
+    /// The last start of the job that was claimed with these; 0 = none.
+    pub claimed: AtomicU64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { from: StartFrom::Latest, may_drop_state: false, make: operators::sandboxed }
+        Self { from: StartFrom::Latest, may_drop_state: false, make: operators::sandboxed, claimed: AtomicU64::new(0) }
     }
 }
 
@@ -94,13 +97,18 @@ impl Job {
         let claimed = plan
             .checkpoints
             .clone()
-            .map(|checkpoints| claim::claim(&plan, checkpoints, &options.from, options.may_drop_state))
+            .map(|checkpoints| {
+                claim::claim(&plan, checkpoints, &options.from, options.may_drop_state, &options.claimed)
+            })
             .transpose()?;
         let incarnation = claimed.as_ref().map(|claimed| Incarnation::of(&claimed.decisions));
         let started_from = claimed.as_ref().and_then(|claimed| claimed.origin.as_ref()).map(StartedFrom::from);
         let wired = match started_from.as_ref().is_some_and(|started_from| started_from.is_finished) {
             true => Wired::nothing(&plan),
-            false => wire(Start { plan: &plan, make: options.make, incarnation })?,
+            false => {
+                let transactions = claimed.as_ref().and_then(|claimed| claimed.transactions.as_deref());
+                wire(Start { plan: &plan, make: options.make, incarnation, transactions })?
+            }
         };
         let mut orders = Vec::new();
         let mailbox = |slot: &WiredSlot| {
@@ -206,10 +214,16 @@ impl Job {
         while self.running > 0 {
             let Some(ended) = self.ended.recv().await else { break };
             self.running -= 1;
-            if let (Err(fault), None) = (ended, &self.fault) {
-                // Kept here: this wait may be cancelled, and begun again.
-                self.fault = Some(fault);
-                self.abort();
+            let Err(fault) = ended else { continue };
+            // Kept here: this wait may be cancelled, and begun again.
+            match &self.fault {
+                None => {
+                    self.fault = Some(fault);
+                    self.abort();
+                }
+                // That is why.
+                Some(_) if fault.kind == FaultKind::Superseded => self.fault = Some(fault),
+                Some(_) => {}
             }
         }
         self.fault.take().map_or(Ok(()), Err)

@@ -11,6 +11,11 @@ use super::snapshot::{MemberState, OperatorSnapshot};
 /// Order of calls: `restore` at most once; any number of `on_batch`, `on_watermark` (rising), `on_time` (rising) and
 /// `snapshot`; `on_end` once; then only `snapshot`.
 pub trait Operator: Send {
+    /// Whether it takes more input now: `false` is back-pressure, asked again when time has passed.
+    fn is_ready(&mut self) -> Result<bool, Fault> {
+        Ok(true)
+    }
+
     fn on_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault>;
 
     /// No event at or before `watermark` follows, unless it is late.

@@ -26,6 +26,10 @@ impl Sink {
 }
 
 impl Operator for Sink {
+    fn is_ready(&mut self) -> Result<bool, Fault> {
+        self.writer.is_ready()
+    }
+
     fn on_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
         self.flush_at.get_or_insert(out.now + FLUSH_INTERVAL);
         self.writer.write(&batch)

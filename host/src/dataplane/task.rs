@@ -1,7 +1,8 @@
 //! A task: a chain of nodes in one slot, driven step by step with the time.
 //!
 //! The nodes of a task hand batches to each other by calls; between tasks there are channels. A task that has output
-//! which a channel has no credit for takes no more input: that is back-pressure.
+//! which a channel has no credit for, or a sink no room, takes no more input: that is back-pressure. It never waits in a
+//! call for other tasks, which may be the same thread's.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub enum Progress {
     Worked,
     /// Nothing to do before this time, unless a message comes.
     Waiting(Timestamp),
-    /// A channel has no credit.
+    /// A channel has no credit, or a sink no room.
     Blocked,
     Done,
 }
@@ -229,10 +230,13 @@ impl Task {
         if self.done {
             return Ok(Progress::Done);
         }
+        if !self.is_ready()? {
+            return Ok(Progress::Blocked);
+        }
         let mut worked = !self.stopped && self.fire_clocks(now)?;
         let mut wait = Timestamp::MAX;
         for _ in 0..budget {
-            if !self.flush() {
+            if !self.flush() || !self.is_ready()? {
                 break;
             }
             match self.take_input(now)? {
@@ -264,6 +268,18 @@ impl Task {
             Work::Source(_) => None,
         });
         operators.min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether every operator takes more input.
+    fn is_ready(&mut self) -> Result<bool, Fault> {
+        for member in &mut self.members {
+            if let Work::Operator(running) = &mut member.work
+                && !running.operator.is_ready().map_err(|fault| fault.at(&member.uid))?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether every channel took what was for it.

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Every place there is, in the order in which a checkpoint comes by. `exactly-once.md` and the tests know them by name.
-pub const FAIL_POINTS: [&str; 13] = [
+/// The places of any job with checkpoints, in the order in which a checkpoint comes by. Tests know them by name.
+pub const FAIL_POINTS: [&str; 14] = [
     "claim.before",
     "claim.after",
     "followers.replay",
@@ -13,12 +13,29 @@ pub const FAIL_POINTS: [&str; 13] = [
     "barrier.last_slot",
     "upload.middle",
     "manifest.before",
+    "manifest.put_unknown",
     "manifest.after",
     "decided.before_follow",
     "decided.mid_follow",
     "decided.before_ack",
     "gc.middle",
 ];
+
+/// Those of a job whose sinks write in transactions: it has the others too.
+pub const TRANSACTION_FAIL_POINTS: [&str; 8] = [
+    "claim.after_fence_a",
+    "claim.after_fence_b",
+    "claim.after_read",
+    "claim.commit_sent",
+    "record.produced",
+    "record.acked",
+    "decided.before_log",
+    "decided.before_renew",
+];
+
+fn is_known(name: &str) -> bool {
+    FAIL_POINTS.contains(&name) || TRANSACTION_FAIL_POINTS.contains(&name)
+}
 
 struct Armed {
     name: String,
@@ -35,8 +52,10 @@ static ARMED: OnceLock<Armed> = OnceLock::new();
 pub fn arm(text: &str) -> Result<(), String> {
     let (place, panics) = text.strip_suffix(":panic").map_or((text, false), |place| (place, true));
     let armed = place.split_once(':').and_then(|(name, hits)| Some((name.to_owned(), hits.parse().ok()?)));
-    let Some((name, hits)) = armed.filter(|(name, hits)| *hits > 0 && FAIL_POINTS.contains(&name.as_str())) else {
-        return Err(format!("`{text}` is no fail point: it is `<name>:<n>`, and a name of {FAIL_POINTS:?}"));
+    let Some((name, hits)) = armed.filter(|(name, hits)| *hits > 0 && is_known(name)) else {
+        return Err(format!(
+            "`{text}` is no fail point: it is `<name>:<n>`, and a name of {FAIL_POINTS:?} or {TRANSACTION_FAIL_POINTS:?}"
+        ));
     };
     let armed = Armed { name, hits: AtomicU64::new(hits), panics };
     ARMED.set(armed).map_err(|_| "a fail point is armed already".to_owned())
@@ -44,7 +63,7 @@ pub fn arm(text: &str) -> Result<(), String> {
 
 /// The process is at this place.
 pub fn reach(name: &'static str) {
-    debug_assert!(FAIL_POINTS.contains(&name));
+    debug_assert!(is_known(name));
     if let Some(armed) = ARMED.get()
         && armed.name == name
         && armed.hits.fetch_sub(1, Relaxed) == 1

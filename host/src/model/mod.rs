@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub mod decision;
 pub mod fail_point;
 pub mod fault;
 pub mod id;

@@ -246,6 +246,16 @@ pub struct KafkaSink {
     pub timestamp: Option<String>,
     /// Of the messages of one slot that the brokers have not acknowledged yet; then the writer waits.
     pub queue_bytes_max: u64,
+    pub delivery: Delivery,
+}
+
+/// What a sink promises of each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// After a restart, rows since the last checkpoint are written again.
+    AtLeastOnce,
+    /// In transactions, one for each checkpoint: readers of committed messages see each row once.
+    ExactlyOnce,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

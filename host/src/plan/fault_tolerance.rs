@@ -4,6 +4,8 @@
 use super::location::Location;
 use crate::model::time::Micros;
 
+use super::connector::KafkaCluster;
+
 /// `[checkpoints]`: a job without them loses what it remembers when it stops.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckpointPlan {
@@ -21,6 +23,28 @@ pub struct CheckpointPlan {
     pub retained: usize,
     /// Write what has changed since the last complete checkpoint, where a state's backend can.
     pub is_incremental: bool,
+    /// Those that sinks write in: then a checkpoint whose barrier is under way is not given up. `None` = no sink does.
+    pub transactions: Option<TransactionPlan>,
+}
+
+/// The transactions that all sinks of a job share which deliver exactly once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransactionPlan {
+    pub cluster: KafkaCluster,
+    /// After this the brokers abort one that was not committed; until then it holds up readers of its topics.
+    pub timeout: Micros,
+    /// Of messages that the brokers have not acknowledged yet, for each of the two producers.
+    pub queue_bytes_max: u64,
+}
+
+impl CheckpointPlan {
+    /// How long a transaction may take: it begins behind a barrier, then that checkpoint becomes complete, the next one
+    /// is begun and becomes complete, and half a minute is for the commit.
+    pub fn transaction_length(&self) -> Micros {
+        const COMMIT: Micros = Micros(30_000_000);
+        let pause = self.interval.max(self.min_pause);
+        Micros(self.timeout.0.saturating_mul(2).saturating_add(pause.0).saturating_add(COMMIT.0))
+    }
 }
 
 /// `[restart]`: what happens when the job fails (the strategies of Flink).

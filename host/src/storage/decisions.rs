@@ -1,12 +1,11 @@
 //! What decides which checkpoint counts: a log of records, each put where there was none. A start of the job claims it,
 //! a complete checkpoint is decided on; whoever finds a record in its way has been succeeded by another host.
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::model::decision::{Decision, ManifestRef, Record};
 use crate::model::fault::Fault;
 
-use super::manifest::ManifestRef;
 use crate::store::{Created, Store};
 
 const FOLDER: &str = "decisions";
@@ -14,44 +13,15 @@ const FOLDER: &str = "decisions";
 /// it looks behind its own.
 const KEPT: u64 = 1_000;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    pub format: u32,
-    pub job_id: Uuid,
-    /// Counts the starts of the job.
-    pub incarnation: u64,
-    pub decision: Decision,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decision {
-    /// The job starts, from this checkpoint or from nothing.
-    Claim { start: Option<ManifestRef> },
-    /// The checkpoint is complete: what it covers has happened.
-    Complete { manifest: ManifestRef },
-}
-
-impl Decision {
-    /// What the job goes on from after this.
-    pub fn state(&self) -> Option<&ManifestRef> {
-        match self {
-            Self::Claim { start } => start.as_ref(),
-            Self::Complete { manifest } => Some(manifest),
-        }
-    }
-}
-
 /// The log as its writer sees it.
-pub struct Decisions {
+pub struct DecisionLog {
     store: Store,
     /// The number of the last record.
     last: u64,
     job_id: Uuid,
     incarnation: u64,
+    transactional_ids: Vec<String>,
 }
-
-const FORMAT: u32 = 1;
 
 fn key(number: u64) -> String {
     format!("{FOLDER}/{number:020}.json")
@@ -72,18 +42,16 @@ pub fn last(store: &Store) -> Result<Option<(u64, Record)>, Fault> {
         ))
     };
     let bytes = store.get(&key)?.ok_or_else(|| broken(&"it has just been deleted"))?;
-    let record: Record = serde_json::from_slice(&bytes).map_err(|error| broken(&error))?;
-    if record.format != FORMAT {
-        return Err(broken(&format!("it is of format {}", record.format)));
-    }
+    let record = Record::parse(&bytes).map_err(|error| broken(&error))?;
     Ok(Some((last, record)))
 }
 
-impl Decisions {
+impl DecisionLog {
     /// Makes this process the one that runs the job: it starts from what `start` makes of the last decision. A host that
-    /// ran it until now cannot decide anything any more.
+    /// ran it until now cannot decide anything any more. `ids` makes the transactional ids that this start writes under.
     pub fn claim(
         store: &Store,
+        ids: impl Fn(Uuid) -> Vec<String>,
         mut start: impl FnMut(Option<&Record>) -> Result<Option<ManifestRef>, Fault>,
     ) -> Result<(Self, Option<ManifestRef>), Fault> {
         loop {
@@ -93,7 +61,9 @@ impl Decisions {
                 None => (0, Uuid::new_v4(), 0),
                 Some((number, record)) => (*number, record.job_id, record.incarnation),
             };
-            let mut log = Self { store: store.clone(), last: number, job_id, incarnation: incarnation + 1 };
+            let transactional_ids = ids(job_id);
+            let mut log =
+                Self { store: store.clone(), last: number, job_id, incarnation: incarnation + 1, transactional_ids };
             // Another host may start the job at the same time: one of the two finds the other's claim.
             if log.append(Decision::Claim { start: start.clone() })? {
                 return Ok((log, start));
@@ -114,16 +84,6 @@ impl Decisions {
         Ok(self.store.list(FOLDER)?.iter().filter_map(|key| number(key)).any(|number| number > self.last))
     }
 
-    /// What to tell of a fault, at the job called `job`.
-    pub fn explain(&self, fault: Fault, job: &str) -> Fault {
-        match self.is_superseded() {
-            Ok(true) => Fault::superseded(format!(
-                "another host has taken over the job `{job}`: this one stops, and has changed nothing since"
-            )),
-            Ok(false) | Err(_) => fault,
-        }
-    }
-
     /// Whether the checkpoint is complete now; if not, another host has taken the job over. After an error it may be
     /// either: ask again.
     pub fn complete(&mut self, manifest: ManifestRef) -> Result<bool, Fault> {
@@ -134,10 +94,13 @@ impl Decisions {
         Ok(decided)
     }
 
+    /// A decision of this start of the job.
+    pub fn record(&self, decision: Decision) -> Record {
+        Record::new(self.job_id, self.incarnation, &self.transactional_ids, decision)
+    }
+
     fn append(&mut self, decision: Decision) -> Result<bool, Fault> {
-        let record = Record { format: FORMAT, job_id: self.job_id, incarnation: self.incarnation, decision };
-        let bytes = serde_json::to_vec_pretty(&record)
-            .map_err(|error| Fault::internal(format!("a decision cannot be written as JSON: {error}")))?;
+        let bytes = self.record(decision).to_bytes()?;
         let next = self.last + 1;
         let put = self.store.put_new(&key(next), bytes.clone());
         if put != Ok(Created::Yes) {
@@ -163,6 +126,10 @@ mod tests {
         ManifestRef { path: format!("checkpoints/{n}/manifest.json"), sha256: String::new() }
     }
 
+    fn no_ids(_: Uuid) -> Vec<String> {
+        Vec::new()
+    }
+
     fn resume(record: Option<&Record>) -> Result<Option<ManifestRef>, Fault> {
         Ok(record.and_then(|record| record.decision.state()).cloned())
     }
@@ -171,20 +138,20 @@ mod tests {
     fn a_successor_takes_the_job_over() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
-        let (mut first, start) = Decisions::claim(&store, resume).unwrap();
+        let (mut first, start) = DecisionLog::claim(&store, no_ids, resume).unwrap();
         assert_eq!((start, first.incarnation()), (None, 1));
         assert!(first.complete(manifest(1)).unwrap());
 
-        let (mut second, start) = Decisions::claim(&store, resume).unwrap();
+        let (mut second, start) = DecisionLog::claim(&store, no_ids, resume).unwrap();
         assert_eq!((start, second.incarnation(), second.job_id()), (Some(manifest(1)), 2, first.job_id()));
         assert!(!first.complete(manifest(2)).unwrap(), "it has been succeeded");
         assert!(!first.complete(manifest(2)).unwrap(), "and stays so");
         assert!(second.complete(manifest(3)).unwrap());
 
-        let (_, start) = Decisions::claim(&store, resume).unwrap();
+        let (_, start) = DecisionLog::claim(&store, no_ids, resume).unwrap();
         assert_eq!(start, Some(manifest(3)));
         assert!(!second.complete(manifest(4)).unwrap());
-        let (_, start) = Decisions::claim(&store, |_| Ok(None)).unwrap();
+        let (_, start) = DecisionLog::claim(&store, no_ids, |_| Ok(None)).unwrap();
         assert_eq!(start, None);
         assert_eq!(last(&store).unwrap().unwrap().1.decision, Decision::Claim { start: None });
     }
@@ -193,8 +160,8 @@ mod tests {
     fn one_that_slept_while_records_were_deleted_is_succeeded_too() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
-        let (mut sleeper, _) = Decisions::claim(&store, resume).unwrap();
-        let (mut successor, _) = Decisions::claim(&store, resume).unwrap();
+        let (mut sleeper, _) = DecisionLog::claim(&store, no_ids, resume).unwrap();
+        let (mut successor, _) = DecisionLog::claim(&store, no_ids, resume).unwrap();
         for n in 0..KEPT as u32 + 5 {
             assert!(successor.complete(manifest(n)).unwrap());
         }

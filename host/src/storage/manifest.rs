@@ -11,6 +11,8 @@ use uuid::Uuid;
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::SourceSplit;
 use crate::model::checkpoint::CheckpointId;
+use crate::model::decision::ManifestRef;
+use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::key::KEY_ENCODING_VERSION;
@@ -231,19 +233,23 @@ impl Manifest {
         self.files().map(|file| file.bytes).sum()
     }
 
-    /// Writes it into `folder`, where nothing may stand in its place.
+    /// Writes it into `folder`, where nothing else may stand in its place. After an error, it may be tried again.
     pub fn write(&self, store: &Store, folder: &str) -> Result<ManifestRef, Fault> {
         let bytes = serde_json::to_vec_pretty(self)
             .map_err(|error| Fault::internal(format!("a manifest cannot be written as JSON: {error}")))?;
         let path = format!("{folder}/{MANIFEST}");
         let sha256 = hex::encode(Sha256::digest(&bytes));
-        match store.put_new(&path, bytes)? {
-            Created::Yes => Ok(ManifestRef { path, sha256 }),
-            Created::Exists => Err(Fault::unavailable(format!(
+        let put = store.put_new(&path, bytes.clone());
+        fail_point::reach("manifest.put_unknown");
+        // A put that was answered with an error, or that the client repeated, may have arrived.
+        if put != Ok(Created::Yes) && store.get(&path)?.is_none_or(|found| found != bytes) {
+            put?;
+            return Err(Fault::unavailable(format!(
                 "`{}` is there already: another host runs this job",
                 store.name_of(&path)
-            ))),
+            )));
         }
+        Ok(ManifestRef { path, sha256 })
     }
 
     /// Reads and checks the manifest that a decision names.
@@ -299,43 +305,9 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Which manifest, to the byte.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManifestRef {
-    /// Within the job's place in the store.
-    pub path: String,
-    /// Hexadecimal.
-    pub sha256: String,
-}
-
-impl ManifestRef {
-    pub fn folder(&self) -> &str {
-        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
-    }
-
-    /// The key of a file that the manifest names.
-    pub fn resolve(&self, file: &str) -> String {
-        let mut parts: Vec<&str> = self.folder().split('/').filter(|part| !part.is_empty()).collect();
-        for part in file.split('/') {
-            match part {
-                ".." => drop(parts.pop()),
-                part => parts.push(part),
-            }
-        }
-        parts.join("/")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_stand_beside_their_manifest_or_beside_another() {
-        let reference = ManifestRef { path: "checkpoints/2-7/manifest.json".to_owned(), sha256: String::new() };
-        assert_eq!(reference.resolve("a.0.state"), "checkpoints/2-7/a.0.state");
-        assert_eq!(reference.resolve("../2-6/a.0.state"), "checkpoints/2-6/a.0.state");
-    }
 
     #[test]
     fn a_manifest_of_an_unknown_format_is_named() {

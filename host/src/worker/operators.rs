@@ -1,6 +1,6 @@
 //! The operator that a node of the plan is at work.
 
-use crate::connectors::{self, SinkId};
+use crate::connectors::{self, SinkId, Transactions};
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};
 use crate::dataplane::keyed::Keyed;
 use crate::dataplane::operator::Operator;
@@ -35,6 +35,8 @@ pub struct Start<'a> {
     pub make: MakeProcess,
     /// `None` = the job has no checkpoints, and so no other start.
     pub incarnation: Option<Incarnation>,
+    /// That sinks write in.
+    pub transactions: Option<&'a dyn Transactions>,
 }
 
 /// What `node` does in `slot`; `gates` are the channels and chain links that lead to it there.
@@ -50,9 +52,10 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
         }
         NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
         NodeKind::Sink(sink) => {
-            let of = start.incarnation.map(|incarnation| SinkId { job: &plan.name, node: &node.uid, incarnation });
-            let writer = connectors::open_sink(sink, &node.input_schema, slot, of.as_ref())?;
-            (Box::new(Sink::new(writer, start.incarnation.is_some())), None)
+            let Start { incarnation, transactions, .. } = *start;
+            let of = incarnation.map(|incarnation| SinkId { job: &plan.name, node: &node.uid, incarnation });
+            let writer = connectors::open_sink(sink, &node.input_schema, slot, of.as_ref(), transactions)?;
+            (Box::new(Sink::new(writer, incarnation.is_some())), None)
         }
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));

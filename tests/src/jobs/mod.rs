@@ -5,5 +5,5 @@ mod bad_events;
 pub mod clicks;
 mod exchange;
 mod hostile;
-mod recovery;
+pub mod recovery;
 mod state_backends;

@@ -138,6 +138,34 @@ impl Cluster {
         consumer.commit(&read, CommitMode::Sync).unwrap();
     }
 
+    pub fn delete_topic(&self, topic: &str) {
+        let deleted = self.admin(async |admin| admin.delete_topics(&[topic], &AdminOptions::new()).await);
+        assert_eq!(deleted.unwrap()[0], Ok(topic.to_owned()));
+    }
+
+    /// Whether no transaction is open: readers of committed messages can read to the end.
+    pub fn is_decided(&self, topic: &str) -> bool {
+        let ends = |isolation: &str| {
+            let mut config = self.config();
+            config.set("group.id", "tests").set("isolation.level", isolation);
+            let consumer: BaseConsumer = config.create().unwrap();
+            let metadata = consumer.fetch_metadata(Some(topic), DEADLINE).unwrap();
+            let partitions = 0..metadata.topics()[0].partitions().len();
+            let end = |partition: usize| consumer.fetch_watermarks(topic, partition as i32, DEADLINE).unwrap().1;
+            partitions.map(end).collect::<Vec<i64>>()
+        };
+        ends("read_committed") == ends("read_uncommitted")
+    }
+
+    /// Where a group is in a partition; `None` = it has committed nothing.
+    pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, partition);
+        let answer = consumer.committed_offsets(asked, DEADLINE).unwrap();
+        answer.find_partition(topic, partition).and_then(|found| found.offset().to_raw()).filter(|offset| *offset >= 0)
+    }
+
     /// All committed messages of a topic, by partition and in their order.
     pub fn read(&self, topic: &str) -> Vec<Message> {
         let mut config = self.config();

@@ -1,6 +1,7 @@
 //! Topics as sources and sinks, against a real broker.
 
 mod cluster;
+mod exactly_once;
 mod faults;
 mod restart;
 mod sink;

@@ -254,3 +254,24 @@ fn a_slot_without_a_partition_holds_no_watermark_back() {
     assert_eq!(field(&lines.next().unwrap(), "n"), 5);
     assert!(running.succeeded());
 }
+
+#[test]
+fn a_topic_that_is_deleted_stops_its_reader() {
+    let (cluster, folder) = (Cluster::shared(), Folder::new());
+    let topic = cluster.topic("deleted", 1);
+    cluster.send(&topic, &[number(1, 0)]);
+    let options = format!(
+        r#"
+        topics = ["{topic}"]
+        format = "json"
+        schema = {{ n = "i64" }}
+        properties = {{ "topic.metadata.refresh.interval.ms" = 100, "topic.metadata.propagation.max.ms" = 100 }}
+        "#
+    );
+    let (mut running, mut lines) = Running::start(&folder, &job(&cluster.address, &options, STDOUT));
+    assert_eq!(field(&lines.next().unwrap(), "n"), json!(1));
+    cluster.delete_topic(&topic);
+    assert!(!running.succeeded());
+    let said = std::fs::read_to_string(folder.path().join("stderr")).unwrap();
+    assert!(said.contains(&topic) && said.contains("does not exist"), "{said}");
+}

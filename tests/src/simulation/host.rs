@@ -2,6 +2,7 @@
 //! chooses.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
@@ -59,9 +60,9 @@ impl Host {
     /// Starts the job from its last complete checkpoint.
     pub fn start(plan: &Arc<Plan>, store: &Store, now: Timestamp) -> Result<Self, Fault> {
         let checkpoints = plan.checkpoints.clone().expect("the job makes checkpoints");
-        let claimed = claim_in(store.clone(), plan, checkpoints, &StartFrom::Latest, false)?;
+        let claimed = claim_in(store.clone(), plan, checkpoints, &StartFrom::Latest, false, &AtomicU64::new(0))?;
         let incarnation = Incarnation::of(&claimed.decisions);
-        let wired = wire(Start { plan, make: sandboxed, incarnation: Some(incarnation) })?;
+        let wired = wire(Start { plan, make: sandboxed, incarnation: Some(incarnation), transactions: None })?;
         let (notices, unwritten) = (Shared::default(), Shared::default());
         let (mut slots, mut mailboxes, mut tasks) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (number, wired) in wired.slots.into_iter().enumerate() {

@@ -29,10 +29,10 @@ const PREFETCH_MESSAGES: &str = "20000";
 const STATISTICS_MILLIS: &str = "1000";
 
 /// Without a group of the user's. A client that assigns partitions itself must name one, but is not seen in it.
-const NO_GROUP: &str = "wasmill";
+pub const NO_GROUP: &str = "wasmill";
 
 /// A setting of librdkafka.
-type Property<'a> = (&'a str, &'a str);
+pub type Property<'a> = (&'a str, &'a str);
 
 /// Listens to a client. librdkafka calls it from whichever thread polls.
 #[derive(Default)]

@@ -67,8 +67,6 @@ pub fn is_transient(error: &KafkaError) -> bool {
                     | Code::BrokerNotAvailable
                     | Code::LeaderNotAvailable
                     | Code::NotLeaderForPartition
-                    // A partition that metadata knows and its broker does not: it is new, and the broker will.
-                    | Code::UnknownTopicOrPartition
                     | Code::CoordinatorLoadInProgress
                     | Code::CoordinatorNotAvailable
                     | Code::NotCoordinator
@@ -77,15 +75,19 @@ pub fn is_transient(error: &KafkaError) -> bool {
         )
 }
 
-/// Whether it is a matter of a moment until the partition has a leader.
+/// Whether it may be a matter of a moment: the partition has no leader yet, or its leader has not heard of it.
 pub fn has_no_leader(error: &KafkaError) -> bool {
-    matches!(error.rdkafka_error_code(), Some(Code::LeaderNotAvailable | Code::NotLeaderForPartition))
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::LeaderNotAvailable | Code::NotLeaderForPartition | Code::UnknownTopicOrPartition)
+    )
 }
 
 /// Kafka's own words, without the name of librdkafka's function.
 pub fn reason(error: &KafkaError) -> String {
     match (error, error.rdkafka_error_code()) {
         (KafkaError::ClientCreation(why) | KafkaError::Subscription(why), _) => why.clone(),
+        (KafkaError::Transaction(error), _) => error.string(),
         (_, Some(code)) => {
             let text = code.to_string();
             text.split_once(" (").map_or(text.as_str(), |(_, words)| words.trim_end_matches(')')).to_owned()

@@ -1,4 +1,4 @@
-//! Delivery at least once: by an idempotent producer, so that within a run nothing is lost, reordered or sent twice.
+//! An idempotent producer: within a run nothing is lost, reordered or sent twice.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
 use crate::model::fault::Fault;
-use crate::plan::connector::KafkaSink;
+use crate::plan::connector::KafkaCluster;
 
-use super::client::{self, ANSWER, Context};
+use super::client::{self, ANSWER, Context, Property};
 use super::faults::fault;
 use super::record::Record;
 
@@ -28,10 +28,11 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub fn open(sink: &KafkaSink) -> Result<Self, Fault> {
-        let queue_kbytes = (sink.queue_bytes_max >> 10).to_string();
+    /// `queue_bytes_max` of messages wait for their acknowledgement; `more` are settings that nobody may change.
+    pub fn open(cluster: &KafkaCluster, queue_bytes_max: u64, more: &[Property]) -> Result<Self, Fault> {
+        let queue_kbytes = (queue_bytes_max >> 10).to_string();
         // A topic that is made because its name was mistyped has the wrong partitions, and nobody who reads it.
-        let mut config = client::config(&sink.cluster, &[(CREATE_TOPICS, "false")])?;
+        let mut config = client::config(cluster, &[(CREATE_TOPICS, "false")])?;
         let own = [
             ("enable.idempotence", "true"),
             ("acks", "all"),
@@ -41,8 +42,9 @@ impl Producer {
             ("delivery.report.only.error", "true"),
         ];
         client::set_all(&mut config, &own);
+        client::set_all(&mut config, more);
         let creates_topics = config.get(CREATE_TOPICS) == Some("true");
-        Ok(Self { producer: client::create(&config)?, brokers: sink.cluster.brokers.clone(), creates_topics })
+        Ok(Self { producer: client::create(&config)?, brokers: cluster.brokers.clone(), creates_topics })
     }
 
     /// A topic that is not there is found before anything is written, unless it is to be made.
@@ -51,12 +53,22 @@ impl Producer {
             return Ok(());
         }
         let what = format!("topic `{topic}`");
-        let fault = |error: &KafkaError| fault(&what, &self.brokers, error, self.context());
+        let fault = |error: &KafkaError| self.fault(&what, error);
         let metadata = self.producer.client().fetch_metadata(Some(topic), ANSWER).map_err(|error| fault(&error))?;
         match metadata.topics().iter().find_map(|topic| topic.error()) {
             None => Ok(()),
             Some(error) => Err(fault(&KafkaError::MetadataFetch(error.into()))),
         }
+    }
+
+    /// What librdkafka has for transactions.
+    pub fn client(&self) -> &ThreadedProducer<Context> {
+        &self.producer
+    }
+
+    /// What went wrong with `what`, as a fault.
+    pub fn fault(&self, what: &str, error: &KafkaError) -> Fault {
+        fault(what, &self.brokers, error, self.context())
     }
 
     fn context(&self) -> &Context {
@@ -74,7 +86,7 @@ impl Producer {
         while let Err((error, unsent)) = self.producer.send(message) {
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 self.check()?;
-                return Err(fault(&format!("topic `{topic}`"), &self.brokers, &error, self.context()));
+                return Err(self.fault(&format!("topic `{topic}`"), &error));
             }
             self.check()?;
             self.producer.poll(ROOM);
@@ -93,14 +105,19 @@ impl Producer {
         )))
     }
 
+    /// Whether the brokers have acknowledged everything.
+    pub fn is_flushed(&self) -> Result<bool, Fault> {
+        self.check()?;
+        Ok(self.producer.in_flight_count() == 0)
+    }
+
     /// Waits until the brokers have acknowledged everything. It ends: what is not acknowledged within
     /// `message.timeout.ms` is a fault.
     pub fn flush(&self) -> Result<(), Fault> {
         // Not librdkafka's own flush, which the binding cuts into steps of 100 ms.
-        while self.producer.in_flight_count() > 0 {
-            self.check()?;
+        while !self.is_flushed()? {
             self.producer.poll(ACKNOWLEDGED);
         }
-        self.check()
+        Ok(())
     }
 }

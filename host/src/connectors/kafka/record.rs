@@ -227,6 +227,7 @@ mod tests {
             headers: vec![("h".to_owned(), "text".to_owned())],
             timestamp: Some("at".to_owned()),
             queue_bytes_max: 0,
+            delivery: crate::plan::connector::Delivery::AtLeastOnce,
         }
     }
 

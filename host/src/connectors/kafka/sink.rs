@@ -14,7 +14,7 @@ use super::record::RecordEncoder;
 /// one slot: from behind a `key_by`, or from a partition.
 pub fn open(sink: &KafkaSink, schema: &Schema) -> Result<Box<dyn SinkWriter>, Fault> {
     let encoder = RecordEncoder::new(sink, schema).map_err(Fault::invalid)?;
-    let producer = Producer::open(sink)?;
+    let producer = Producer::open(&sink.cluster, sink.queue_bytes_max, &[])?;
     if let KafkaTopic::Named(topic) = &sink.topic {
         producer.check_topic(topic)?;
     }

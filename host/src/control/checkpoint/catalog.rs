@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::dataplane::snapshot::SourceSplit;
+use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
 use crate::plan::location::Location;
 use crate::state::snapshot::Content;
 use crate::storage::decisions;
-use crate::storage::manifest::{FieldRecord, Kind, MANIFEST, Manifest, ManifestRef, NodeRecord, Shape};
+use crate::storage::manifest::{FieldRecord, Kind, MANIFEST, Manifest, NodeRecord, Shape};
 use crate::store::Store;
 
 use super::reading::WINDOWS;

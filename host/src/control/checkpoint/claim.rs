@@ -1,17 +1,20 @@
 //! The start of a job that has checkpoints: from which one, and what the last start has left to do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use crate::connectors::{self, Committer, SinkId};
+use crate::connectors::{self, Committer, SinkId, Transactions};
 use crate::model::checkpoint::{CheckpointId, Incarnation};
+use crate::model::decision::Record;
 use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
-use crate::storage::decisions::{Decisions, Record};
 use crate::store::Store;
 
+use super::decisions::{Claimant, Decisions};
 use super::driver::commit;
 use super::intent::Intent;
 use super::restore::Origin;
@@ -34,6 +37,8 @@ pub struct Claimed {
     pub plan: CheckpointPlan,
     pub store: Store,
     pub decisions: Decisions,
+    /// That sinks write in.
+    pub transactions: Option<Arc<dyn Transactions>>,
     pub origin: Option<Origin>,
     /// The last start of the job was to be stopped, and was not; `None` too where a person chose where to start.
     pub unfinished_stop: Option<Intent>,
@@ -43,15 +48,17 @@ pub struct Claimed {
     pub kept: Vec<retention::Kept>,
 }
 
-/// Makes this process the one that runs the job, and finishes what the last start of it has left.
+/// Makes this process the one that runs the job, and finishes what the last start of it has left. `claimed` is the last
+/// start of the job that this process has claimed, 0 for none: if another host has claimed it since, that is left alone.
 pub fn claim(
     plan: &Plan,
     checkpoints: CheckpointPlan,
     from: &StartFrom,
     may_drop_state: bool,
+    claimed: &AtomicU64,
 ) -> Result<Claimed, Fault> {
     let store = Store::open(&checkpoints.location)?.under(&plan.name);
-    claim_in(store, plan, checkpoints, from, may_drop_state)
+    claim_in(store, plan, checkpoints, from, may_drop_state, claimed)
 }
 
 /// The same in a store that is open; `store` is the job's place.
@@ -61,6 +68,7 @@ pub fn claim_in(
     checkpoints: CheckpointPlan,
     from: &StartFrom,
     may_drop_state: bool,
+    claimed: &AtomicU64,
 ) -> Result<Claimed, Fault> {
     let named = match from {
         StartFrom::Path(path) => Some(Origin::find(path)?),
@@ -68,7 +76,9 @@ pub fn claim_in(
     };
     let (mut origin, mut unfinished) = (None, None);
     fail_point::reach("claim.before");
-    let (decisions, _) = Decisions::claim(&store, |last| {
+    let transactions = connectors::open_transactions(&checkpoints);
+    let claimant = Claimant { job: &plan.name, from, claimed };
+    let decisions = Decisions::claim(&claimant, &store, transactions.clone(), |last| {
         let start = match from {
             StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
             StartFrom::Path(_) => named.clone(),
@@ -87,8 +97,18 @@ pub fn claim_in(
         Ok(start)
     })?;
     let settled = settle(&store, &decisions, plan, &checkpoints, from, origin.as_ref());
-    let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault, &plan.name))?;
-    Ok(Claimed { plan: checkpoints, store, decisions, origin, unfinished_stop: unfinished, committers, first, kept })
+    let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault))?;
+    Ok(Claimed {
+        plan: checkpoints,
+        store,
+        decisions,
+        transactions,
+        origin,
+        unfinished_stop: unfinished,
+        committers,
+        first,
+        kept,
+    })
 }
 
 /// What is left of earlier starts of the job.

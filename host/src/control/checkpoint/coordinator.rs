@@ -297,13 +297,14 @@ impl Coordinator {
     }
 
     /// Counts a checkpoint that has failed; too many of them fail the job. A savepoint fails whoever asked for it, and
-    /// the job only where that was to stop with it: its sources have stopped.
+    /// the job only where that was to stop with it: its sources have stopped. Where sinks write in transactions, none is
+    /// given up: its output is in one of its own, which the next checkpoint cannot take over.
     fn failed(&mut self, now: Timestamp, savepoint: Option<Savepoint>, fault: Fault, actions: &mut Vec<Action>) {
         self.failed += 1;
         if let Some(savepoint) = savepoint {
             tracing::warn!("a savepoint has failed: {fault}");
             actions.push(Action::Refuse(savepoint, fault.clone()));
-            if savepoint.then != Then::GoOn {
+            if savepoint.then != Then::GoOn || self.plan.transactions.is_some() {
                 self.fail(fault, actions);
             }
             return;
@@ -312,7 +313,7 @@ impl Coordinator {
         tracing::warn!("a checkpoint has failed: {fault}");
         self.due = self.due.max(now + self.plan.min_pause);
         // A last checkpoint is tried again; otherwise what was read since the one before would be lost.
-        if self.failures > self.plan.tolerated_failures {
+        if self.failures > self.plan.tolerated_failures || self.plan.transactions.is_some() {
             self.fail(fault, actions);
         }
     }

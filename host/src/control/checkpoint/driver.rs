@@ -9,23 +9,25 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::connectors::Committer;
+use crate::connectors::{self, Committer, Offsets};
 use crate::dataplane::sink_writer::Committable;
 use crate::dataplane::snapshot::TaskSnapshot;
+use crate::dataplane::split::SplitState;
 use crate::model::checkpoint::{CheckpointId, Incarnation};
+use crate::model::decision::ManifestRef;
 use crate::model::fail_point;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, FaultKind};
 use crate::model::id::{Slot, Uid};
 use crate::model::time::{Micros, Timestamp};
 use crate::plan::fault_tolerance::CheckpointPlan;
-use crate::plan::graph::Plan;
-use crate::storage::decisions::Decisions;
-use crate::storage::manifest::{Kind, MANIFEST, ManifestRef};
+use crate::plan::graph::{NodeKind, Plan};
+use crate::storage::manifest::{Kind, MANIFEST};
 use crate::store::Store;
 use crate::worker::channel::Waker;
 use crate::worker::slot::{Order, TaskId};
 
 use super::coordinator::{Action, Complete, Coordinator, Event, Then};
+use super::decisions::Decisions;
 use super::intent::Intent;
 use super::progress::{Begun, CheckpointProgress, CompletedCheckpoint};
 use super::record::{self, MemberRecord, Place, StateFile, Written};
@@ -107,6 +109,10 @@ pub struct Driver<W> {
     begun: Option<Begun>,
     /// Of the checkpoint that is being finished.
     committables: BTreeMap<Uid, Vec<Committable>>,
+    /// Of sources whose offsets people look at.
+    offsets: BTreeMap<Uid, Box<dyn Offsets>>,
+    /// Where their splits are in the checkpoint that is being finished.
+    reached: BTreeMap<Uid, Vec<SplitState>>,
     is_over: bool,
 }
 
@@ -128,11 +134,24 @@ pub fn run(
                 .map_err(|error| Fault::unavailable(format!("no thread for writing checkpoints: {error}")))?;
             writers.0.push(sender);
         }
-        let mut driver = Driver { progress, ..Driver::new(means, writers, now()) };
-        let ended = driver.drive(notices).map_err(|fault| driver.explain(fault));
+        let offsets = open_offsets(&means.plan)?;
+        let mut driver = Driver { progress, offsets, ..Driver::new(means, writers, now()) };
+        let ended = driver.drive(notices).map_err(|fault| driver.means.decisions.explain(fault));
         driver.leave(notices, ended.as_ref().err());
         ended
     })
+}
+
+fn open_offsets(plan: &Plan) -> Result<BTreeMap<Uid, Box<dyn Offsets>>, Fault> {
+    let mut offsets = BTreeMap::new();
+    for node in &plan.nodes {
+        if let NodeKind::Source(source) = &node.kind
+            && let Some(opened) = connectors::open_offsets(&source.connector).map_err(|fault| fault.at(&node.uid))?
+        {
+            offsets.insert(node.uid.clone(), opened);
+        }
+    }
+    Ok(offsets)
 }
 
 /// Threads that write, which live as long as the driver.
@@ -161,6 +180,8 @@ impl<W: Writers> Driver<W> {
             progress: watch::Sender::default(),
             begun: None,
             committables: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            reached: BTreeMap::new(),
             is_over: false,
         }
     }
@@ -169,7 +190,7 @@ impl<W: Writers> Driver<W> {
         while !self.is_over() {
             let wait = self.wake_at().0.saturating_sub(now().0).max(0).unsigned_abs();
             match notices.recv_timeout(Duration::from_micros(wait).min(SLEEP_MAX)) {
-                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Notice::Abort) | Err(RecvTimeoutError::Disconnected) => return self.means.decisions.check(),
                 Ok(notice) => self.hear(notice, now())?,
                 Err(RecvTimeoutError::Timeout) => self.tick(now())?,
             }
@@ -177,8 +198,9 @@ impl<W: Writers> Driver<W> {
         Ok(())
     }
 
-    /// Tells those who wait for a savepoint that there will be none.
+    /// Lets go of what is not decided, and tells those who wait for a savepoint that there will be none.
     fn leave(&mut self, notices: &Receiver<Notice>, failure: Option<&Fault>) {
+        self.means.decisions.leave();
         let why = match failure {
             None => Fault::unavailable("the job has ended before the savepoint was complete"),
             Some(fault) => Fault::unavailable(format!("the job has failed before the savepoint was complete: {fault}")),
@@ -194,11 +216,6 @@ impl<W: Writers> Driver<W> {
     /// The last checkpoint is complete, and the slots have been told to stop.
     pub fn is_over(&self) -> bool {
         self.is_over
-    }
-
-    /// What to tell of a fault: where another host has taken the job over, that is why.
-    fn explain(&self, fault: Fault) -> Fault {
-        self.means.decisions.explain(fault, &self.means.plan.name)
     }
 
     /// When `tick` is wanted.
@@ -280,6 +297,7 @@ impl<W: Writers> Driver<W> {
                 }
                 Action::Publish(checkpoint) => {
                     self.publish()?;
+                    self.acknowledge()?;
                     self.report_complete(checkpoint, now);
                     self.apply(Event::Published(checkpoint), now)?;
                 }
@@ -334,7 +352,10 @@ impl<W: Writers> Driver<W> {
         let Place { store, folder } = self.place(complete.checkpoint);
         let manifest = record::manifest(&self.means.plan, self.incarnation, complete, &folder, now);
         fail_point::reach("manifest.before");
-        let reference = match manifest.write(&store, &folder) {
+        // What sinks have written in a transaction stands or falls with this checkpoint.
+        let patience = if self.is_transactional() { self.patience() } else { Duration::ZERO };
+        let written = again("a manifest is not written yet", patience, || manifest.write(&store, &folder));
+        let reference = match written {
             Ok(reference) => reference,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -342,12 +363,7 @@ impl<W: Writers> Driver<W> {
         let key = reference.path;
         let reference = ManifestRef { path: self.savepoints.reference(complete.checkpoint, &key), ..reference };
         // If it cannot be known what was decided, the job starts anew from whatever it was.
-        if !self.means.decisions.complete(reference)? {
-            return Err(Fault::superseded(format!(
-                "another host has taken over the job `{}`: this one stops, and has changed nothing since",
-                self.means.plan.name
-            )));
-        }
+        self.means.decisions.complete(reference)?;
         tracing::debug!(checkpoint = complete.checkpoint.0, bytes = manifest.bytes(), "checkpoint complete");
         if let Some(begun) = &mut self.begun {
             let written = complete.members.iter().filter_map(|member| member.written.as_ref().ok());
@@ -355,21 +371,48 @@ impl<W: Writers> Driver<W> {
             (begun.written_bytes, begun.full_bytes) = (files.map(|file| file.bytes).sum(), manifest.bytes());
         }
         self.committables = complete.committables.clone();
+        self.reached.clear();
+        for member in complete.members.iter().filter(|member| self.offsets.contains_key(&member.uid)) {
+            let splits = member.splits.iter().map(|split| split.split.clone());
+            self.reached.entry(member.uid.clone()).or_default().extend(splits);
+        }
         Ok(Ok(StateFile { key, bytes: 0 }))
     }
 
     /// Tries until it works or the time for a checkpoint is over: it has been decided that this happens.
     fn publish(&mut self) -> Result<(), Fault> {
         fail_point::reach("decided.before_follow");
+        let patience = self.patience();
         for (uid, committables) in std::mem::take(&mut self.committables) {
             if let Some(committer) = self.means.committers.get_mut(&uid) {
-                commit(committer.as_mut(), &committables, self.means.checkpoints.timeout.into())
-                    .map_err(|fault| fault.at(&uid))?;
+                commit(committer.as_mut(), &committables, patience).map_err(|fault| fault.at(&uid))?;
                 fail_point::reach("decided.mid_follow");
+            }
+        }
+        for (uid, splits) in &self.reached {
+            if let Some(offsets) = self.offsets.get_mut(uid) {
+                offsets.report(splits);
             }
         }
         fail_point::reach("decided.before_ack");
         Ok(())
+    }
+
+    /// What was decided has been done: notes that, and gets ready for the next checkpoint.
+    fn acknowledge(&mut self) -> Result<(), Fault> {
+        let patience = self.patience();
+        let decisions = &mut self.means.decisions;
+        again("a decision is not in the store's log yet", patience, || decisions.acknowledge())?;
+        again("the next transaction cannot begin yet", patience, || decisions.prepare())
+    }
+
+    fn is_transactional(&self) -> bool {
+        self.means.checkpoints.transactions.is_some()
+    }
+
+    /// How long to try what has to happen.
+    fn patience(&self) -> Duration {
+        self.means.checkpoints.timeout.into()
     }
 }
 
@@ -386,11 +429,16 @@ fn delete(store: &Store, mut files: Vec<StateFile>) {
 
 /// Commits, again and again until `patience` is over.
 pub fn commit(committer: &mut dyn Committer, committables: &[Committable], patience: Duration) -> Result<(), Fault> {
+    again("what a checkpoint covers is not published yet", patience, || committer.commit(committables))
+}
+
+/// Does it until it works or `patience` is over, saying `what` is the matter.
+fn again<T>(what: &str, patience: Duration, mut act: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let (mut pause, mut waited) = (RETRY_FIRST, Duration::ZERO);
     loop {
-        match committer.commit(committables) {
-            Err(fault) if waited < patience => {
-                tracing::warn!("what a checkpoint covers is not published yet: {fault}");
+        match act() {
+            Err(fault) if waited < patience && fault.kind != FaultKind::Superseded => {
+                tracing::warn!("{what}: {fault}");
                 thread::sleep(pause);
                 waited += pause;
                 pause = (pause * 2).min(RETRY_MAX);

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod claim;
 pub mod compatibility;
 pub mod coordinator;
+pub mod decisions;
 pub mod driver;
 pub mod intent;
 pub mod progress;

@@ -13,7 +13,6 @@ use crate::model::time::{Micros, Timestamp};
 use crate::model::type_name::parse_field;
 use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, Window, WindowPlan};
 use crate::state::snapshot::NativeForm;
-use crate::storage::decisions::Decisions;
 use crate::storage::manifest::{
     AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape,
     SlotRecord, StateRecord,
@@ -21,6 +20,7 @@ use crate::storage::manifest::{
 use crate::store::Store;
 
 use super::coordinator::Complete;
+use super::decisions::Decisions;
 
 /// A file of state in the job's store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::dataplane::snapshot::{MemberState, Restored, Watermarks};
+use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::key_group::groups_of;
@@ -13,7 +14,7 @@ use crate::plan::graph::{Node, NodeKind, Plan};
 use crate::plan::location::Location;
 use crate::state::FormerState;
 use crate::storage::decisions;
-use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef, NodeRecord, Shape};
+use crate::storage::manifest::{MANIFEST, Manifest, NodeRecord, Shape};
 use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
 use crate::store::Store;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::checkpoint::CheckpointId;
+use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
-use crate::storage::manifest::{MANIFEST, Manifest, ManifestRef};
+use crate::storage::manifest::{MANIFEST, Manifest};
 use crate::store::Store;
 
 use super::record::{CHECKPOINTS, SAVEPOINTS, StateFile};

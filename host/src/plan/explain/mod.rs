@@ -4,7 +4,7 @@ mod dot;
 mod tree;
 
 use super::connector::{
-    FileFormat, Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat,
+    Delivery, FileFormat, Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat,
     SourceConnector, TimePlan, TimeUnit,
 };
 use super::graph::{AggregatePlan, Exchange, NativeAggregate, Node, NodeKind, PluginRef, WindowPlan};
@@ -144,7 +144,11 @@ fn sink_connector(connector: &SinkConnector) -> String {
                 MessageFormat::Raw => "raw",
             };
             let key = if kafka.key.is_empty() { String::new() } else { format!(", key {}", kafka.key.join(", ")) };
-            format!("kafka {topic} at {}, {value}{key}", kafka.cluster.brokers)
+            let delivery = match kafka.delivery {
+                Delivery::AtLeastOnce => "",
+                Delivery::ExactlyOnce => ", exactly once",
+            };
+            format!("kafka {topic} at {}, {value}{key}{delivery}", kafka.cluster.brokers)
         }
         SinkConnector::File(file) => {
             let format = match &file.format {

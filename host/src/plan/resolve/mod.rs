@@ -13,6 +13,7 @@ mod process;
 mod prune;
 mod sink;
 mod source;
+mod transactions;
 mod window;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use place::Place;
 
 /// `cores` is the parallelism of a job that names none. `None` only when there are errors.
 pub fn resolve(job: &JobSpec, cores: Parallelism, env: &mut dyn Environment, errors: &Errors) -> Option<Plan> {
+    let checkpoints = transactions::checkpoints(job, errors);
     let vertices = graph::build(job, errors)?;
     let default = place::default_parallelism(job, cores);
     let sources: Vec<Option<Place>> = vertices
@@ -69,7 +71,7 @@ pub fn resolve(job: &JobSpec, cores: Parallelism, env: &mut dyn Environment, err
         max_parallelism: job.max_parallelism,
         nodes: nodes.collect(),
         dead_letters: job.dead_letters.clone(),
-        checkpoints: job.checkpoints.clone(),
+        checkpoints,
         restart: job.restart,
         state: job.state.clone(),
         limits: job.limits,

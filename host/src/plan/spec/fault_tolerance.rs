@@ -14,21 +14,25 @@ const MINUTE: Micros = Micros(60_000_000);
 const RETAINED_MAX: u64 = 1_000;
 const ATTEMPTS_MAX: u64 = 1_000_000;
 
-/// `name` is the job's, whose checkpoints stand beside its file unless it says where.
-pub fn read_checkpoints(job: &mut Reader, folder: &Path, name: &str) -> Option<CheckpointPlan> {
+/// `name` is the job's, whose checkpoints stand beside its file unless it says where. With sinks that deliver exactly once
+/// (`is_exactly_once`), `timeout` is shorter, so that transactions are no longer than brokers allow. `transactions` are for
+/// `resolve`.
+pub fn read_checkpoints(job: &mut Reader, folder: &Path, name: &str, is_exactly_once: bool) -> Option<CheckpointPlan> {
     let mut fields = job.table("checkpoints")?;
     let location = match fields.has("url") {
         true => location("url", &mut fields, folder)?.value,
         false => Location::Folder(folder.join(format!("{name}.checkpoints"))),
     };
+    let timeout = Micros(if is_exactly_once { 5 } else { 10 } * MINUTE.0);
     let plan = CheckpointPlan {
         location,
         interval: fields.length("interval").map_or(Micros(10 * SECOND.0), |length| length.value),
         min_pause: fields.duration("min_pause").map_or(Micros(0), |pause| pause.value),
-        timeout: fields.length("timeout").map_or(Micros(10 * MINUTE.0), |length| length.value),
+        timeout: fields.length("timeout").map_or(timeout, |length| length.value),
         tolerated_failures: fields.integer("tolerated_failures", 0, u32::MAX.into()).map_or(0, |n| n.value as u32),
         retained: fields.integer("retained", 1, RETAINED_MAX).map_or(1, |n| n.value as usize),
         is_incremental: fields.boolean("incremental").unwrap_or(true),
+        transactions: None,
     };
     fields.finish(nowhere);
     Some(plan)

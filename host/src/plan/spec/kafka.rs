@@ -9,8 +9,8 @@ use crate::model::schema::{DataType, Field};
 use crate::model::time::{Micros, Timestamp};
 use crate::model::type_name::parse_field;
 use crate::plan::connector::{
-    KafkaCluster, KafkaSink, KafkaSource, KafkaStart, KafkaTopic, MessageFormat, MetadataColumn, MetadataKind,
-    SinkFormat,
+    Delivery, KafkaCluster, KafkaSink, KafkaSource, KafkaStart, KafkaTopic, MessageFormat, MetadataColumn,
+    MetadataKind, SinkFormat,
 };
 use crate::plan::diagnostic::{all, quoted};
 
@@ -42,6 +42,9 @@ const FORMATS: [(&str, MessageFormat); 3] = [
     ("raw", MessageFormat::Raw),
 ];
 
+const DELIVERIES: [(&str, Delivery); 2] =
+    [("at-least-once", Delivery::AtLeastOnce), ("exactly-once", Delivery::ExactlyOnce)];
+
 /// What librdkafka must not be told by the user, and why.
 const OWNED: [(&str, &str); 5] = [
     ("bootstrap.servers", "write `brokers`"),
@@ -67,7 +70,7 @@ const OWNED_OF_SOURCE: [(&str, &str); 14] = [
     ("allow.auto.create.topics", "a source creates no topics"),
 ];
 const OWNED_OF_SINK: [(&str, &str); 11] = [
-    ("transactional.id", "the delivery guarantee is not a property"),
+    ("transactional.id", "write `delivery`"),
     ("enable.idempotence", "it is always on, so that nothing is lost, reordered or sent twice"),
     ("enable.gapless.guarantee", "the order of messages is always kept"),
     ("acks", "it is always `all`, so that nothing is lost"),
@@ -115,6 +118,7 @@ pub fn sink(fields: &mut Reader) -> Option<(KafkaSink, NamedColumns)> {
     let timestamp = fields.text("timestamp");
     columns.extend(timestamp.iter().map(|name| (name.clone(), ColumnRole::Timestamp)));
     let queue_bytes_max = queue_bytes(fields, "queue_bytes_max", QUEUE_BYTES);
+    let delivery = fields.choice("delivery", &DELIVERIES).map_or(Delivery::AtLeastOnce, |delivery| delivery.value);
     let sink = KafkaSink {
         cluster: cluster?,
         topic: topic?,
@@ -124,6 +128,7 @@ pub fn sink(fields: &mut Reader) -> Option<(KafkaSink, NamedColumns)> {
         headers: headers?,
         timestamp: timestamp.map(|name| name.value),
         queue_bytes_max: queue_bytes_max?,
+        delivery,
     };
     Some((sink, columns))
 }

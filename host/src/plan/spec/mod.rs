@@ -98,13 +98,14 @@ fn read_job(mut job: Reader, folder: &Path, errors: &Errors) -> Option<JobSpec> 
     let limits = limits::read(&mut job);
     let dead_letter_limit = job.percent("dead_letter_limit");
     let job_name = name.as_ref().map_or("job", |name| name.value.as_str());
-    let checkpoints = fault_tolerance::read_checkpoints(&mut job, folder, job_name);
-    let restart = fault_tolerance::read_restart(&mut job, checkpoints.is_some());
-    let location = checkpoints.as_ref().map(|checkpoints| &checkpoints.location);
-    let state = state_backend::read(&mut job, folder, job_name, location);
     let sources = nodes(&mut job, "sources", |entry| source::read(entry, folder, max_parallelism, errors));
     let operators = nodes(&mut job, "operators", |entry| operator::read(entry, folder, max_parallelism, errors));
     let sinks = nodes(&mut job, "sinks", |entry| sink::read(entry, folder, max_parallelism, errors));
+    let is_exactly_once = sinks.iter().any(|sink| sink.exactly_once().is_some());
+    let checkpoints = fault_tolerance::read_checkpoints(&mut job, folder, job_name, is_exactly_once);
+    let restart = fault_tolerance::read_restart(&mut job, checkpoints.is_some());
+    let location = checkpoints.as_ref().map(|checkpoints| &checkpoints.location);
+    let state = state_backend::read(&mut job, folder, job_name, location);
     job.finish(nowhere);
 
     let name = name?;

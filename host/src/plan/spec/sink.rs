@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::plan::connector::{Compression, FileFormat, FileSink, ParquetFormat, Roll, SinkConnector, SinkFormat};
+use crate::plan::connector::{
+    Compression, Delivery, FileFormat, FileSink, KafkaSink, ParquetFormat, Roll, SinkConnector, SinkFormat,
+};
 use crate::plan::diagnostic::{Errors, Spanned};
 
 use super::reader::Reader;
@@ -31,6 +33,16 @@ pub enum ColumnRole {
     Timestamp,
 }
 
+impl SinkSpec {
+    /// The topic that it writes to in transactions.
+    pub fn exactly_once(&self) -> Option<&KafkaSink> {
+        match &self.connector {
+            SinkConnector::Kafka(kafka) if kafka.delivery == Delivery::ExactlyOnce => Some(kafka),
+            _ => None,
+        }
+    }
+}
+
 const FORMATS: [(&str, SinkFormat); 2] = [("json", SinkFormat::Json), ("csv", SinkFormat::Csv)];
 const FILE_FORMATS: [(&str, Option<SinkFormat>); 3] =
     [("json", Some(SinkFormat::Json)), ("csv", Some(SinkFormat::Csv)), ("parquet", None)];
@@ -50,8 +62,18 @@ const ROW_GROUP_BYTES_MAX: u64 = 1 << 30;
 
 const CONNECTORS: [(&str, &str); 4] =
     [("file", "file"), ("kafka", "kafka"), ("stdout", "stdout"), ("blackhole", "blackhole")];
-const KAFKA_OPTIONS: [&str; 9] =
-    ["brokers", "topic", "topic_column", "key", "value", "headers", "timestamp", "queue_bytes_max", "properties"];
+const KAFKA_OPTIONS: [&str; 10] = [
+    "brokers",
+    "topic",
+    "topic_column",
+    "key",
+    "value",
+    "headers",
+    "timestamp",
+    "queue_bytes_max",
+    "delivery",
+    "properties",
+];
 
 pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<SinkSpec> {
     let (uid, mut fields) = node("sink", entry, errors)?;

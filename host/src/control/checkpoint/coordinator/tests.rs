@@ -6,6 +6,8 @@ use super::*;
 use crate::control::checkpoint::record::Written;
 use crate::dataplane::snapshot::Watermarks;
 use crate::model::time::Micros;
+use crate::plan::connector::KafkaCluster;
+use crate::plan::fault_tolerance::TransactionPlan;
 use crate::plan::location::Location;
 
 const TASKS: [TaskId; 2] = [TaskId { slot: Slot(0), task: 0 }, TaskId { slot: Slot(1), task: 0 }];
@@ -27,6 +29,7 @@ fn plan() -> CheckpointPlan {
         tolerated_failures: 0,
         retained: 1,
         is_incremental: true,
+        transactions: None,
     }
 }
 
@@ -184,6 +187,28 @@ fn one_that_is_late_fails_and_its_committables_are_part_of_the_next() {
     assert_eq!(complete.committables[&Uid::from("op")], [json!("1-0"), json!("1-1"), json!("2-0"), json!("2-1")]);
     assert_eq!(bench.coordinator.failed_count(), 1);
     bench.nothing();
+}
+
+#[test]
+fn where_sinks_write_in_transactions_no_checkpoint_is_given_up() {
+    let cluster = KafkaCluster { brokers: String::new(), properties: BTreeMap::new() };
+    let transactions = Some(TransactionPlan { cluster, timeout: Micros(1_000), queue_bytes_max: 1 });
+    let plan = || CheckpointPlan { tolerated_failures: 9, transactions: transactions.clone(), ..plan() };
+    let mut late = Bench::new(plan());
+    late.wait();
+    late.injected();
+    late.wait();
+    assert!(matches!(late.next(), Action::Fail(fault) if fault.message.contains("`timeout`")));
+
+    let mut unwritten = Bench::new(plan());
+    unwritten.tell(Event::Savepoint(savepoint(1, Then::GoOn)));
+    assert_eq!(unwritten.next(), Action::Assign(CheckpointId(1), savepoint(1, Then::GoOn)));
+    let barrier = unwritten.injected();
+    unwritten.write(barrier);
+    let Action::Decide(complete) = unwritten.next() else { panic!() };
+    unwritten.tell(Event::Decided(complete.checkpoint, Err(Fault::unavailable("the disk is full"))));
+    assert!(matches!(unwritten.next(), Action::Refuse(..)));
+    assert!(matches!(unwritten.next(), Action::Fail(_)));
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! What decides which checkpoint of a job counts: records of its starts and of its complete checkpoints, as `storage/` and
+//! `connectors/` keep them.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::fault::Fault;
+
+/// What this program writes, and all that it reads.
+const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    format: u32,
+    pub job_id: Uuid,
+    /// Counts the starts of the job.
+    pub incarnation: u64,
+    /// Under which this start of the job writes to Kafka: then it is Kafka that has the last decision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transactional_ids: Vec<String>,
+    pub decision: Decision,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// The job starts, from this checkpoint or from nothing.
+    Claim { start: Option<ManifestRef> },
+    /// The checkpoint is complete: what it covers has happened.
+    Complete { manifest: ManifestRef },
+}
+
+impl Decision {
+    /// What the job goes on from after this.
+    pub fn state(&self) -> Option<&ManifestRef> {
+        match self {
+            Self::Claim { start } => start.as_ref(),
+            Self::Complete { manifest } => Some(manifest),
+        }
+    }
+}
+
+impl Record {
+    pub fn new(job_id: Uuid, incarnation: u64, transactional_ids: &[String], decision: Decision) -> Self {
+        Self { format: FORMAT, job_id, incarnation, transactional_ids: transactional_ids.to_vec(), decision }
+    }
+
+    /// As JSON, for people too.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Fault> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|error| Fault::internal(format!("a decision cannot be written as JSON: {error}")))
+    }
+
+    /// The error says what is wrong with the bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        match record.format {
+            FORMAT => Ok(record),
+            other => Err(format!("it is of format {other}, and this wasmill reads format {FORMAT}")),
+        }
+    }
+}
+
+/// Which manifest, to the byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestRef {
+    /// Within the job's place in the store; absolute, or a URL, where it is elsewhere.
+    pub path: String,
+    /// Hexadecimal.
+    pub sha256: String,
+}
+
+impl ManifestRef {
+    pub fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The key of a file that the manifest names.
+    pub fn resolve(&self, file: &str) -> String {
+        let mut parts: Vec<&str> = self.folder().split('/').filter(|part| !part.is_empty()).collect();
+        for part in file.split('/') {
+            match part {
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        parts.join("/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_stand_beside_their_manifest_or_beside_another() {
+        let reference = ManifestRef { path: "checkpoints/2-7/manifest.json".to_owned(), sha256: String::new() };
+        assert_eq!(reference.resolve("a.0.state"), "checkpoints/2-7/a.0.state");
+        assert_eq!(reference.resolve("../2-6/a.0.state"), "checkpoints/2-6/a.0.state");
+    }
+
+    #[test]
+    fn records_are_read_as_they_are_written_and_those_of_older_programs_too() {
+        let record = Record::new(Uuid::nil(), 7, &["a".to_owned()], Decision::Claim { start: None });
+        assert_eq!(Record::parse(&record.to_bytes().unwrap()), Ok(record));
+        let old = br#"{"format":1,"job_id":"00000000-0000-0000-0000-000000000000","incarnation":2,
+            "decision":{"complete":{"manifest":{"path":"a","sha256":"b"}}}}"#;
+        assert_eq!(Record::parse(old).unwrap().transactional_ids, [String::new(); 0]);
+        let newer = String::from_utf8_lossy(old).replace("\"format\":1", "\"format\":2");
+        assert!(Record::parse(newer.as_bytes()).unwrap_err().contains("format 2"));
+    }
+}
