@@ -1,6 +1,6 @@
-//! A short run of the chaos test: each of the named places, one host that sleeps, and all that may go wrong around them.
+//! A short run of the chaos test: some of the named places, a host that sleeps, and all that may go wrong around them.
 
-use wasmill_chaos::{KILLS_MIN, Options, Store};
+use wasmill_chaos::{Options, Store};
 
 use crate::harness::{repository, wasmill};
 
@@ -8,8 +8,8 @@ use crate::harness::{repository, wasmill};
 fn whatever_dies_nothing_is_lost_and_nothing_comes_twice() {
     let options = Options {
         seed: 1,
-        kills: KILLS_MIN,
-        events: 60_000,
+        kills: 10,
+        events: 30_000,
         events_per_second: 6_000,
         store: Store::S3,
         program: wasmill().get_program().into(),

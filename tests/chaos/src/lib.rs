@@ -31,7 +31,7 @@ use feed::Gate;
 use host::Setup;
 use killer::Killer;
 use network::Network;
-use oracle::{Delivery, Expected};
+use oracle::Expected;
 use outputs::Follower;
 use place::{BOOKED, BUCKET, CHECKPOINTS, Place, TURNOVERS};
 
@@ -111,8 +111,8 @@ pub fn run(options: &Options, folder: &Path) -> Result<Report> {
     let brokers = broker.address();
     feed::create_topics(&brokers, &[("booked", PARTITIONS), ("turnovers", PARTITIONS)])?;
     let follow = |topic, tally| Follower::open(&brokers, topic, PARTITIONS, tally);
-    let mut booked = follow("booked", expected.booked(Delivery::AtLeastOnce))?;
-    let mut turnovers = follow("turnovers", expected.turnovers(Delivery::AtLeastOnce))?;
+    let mut booked = follow("booked", expected.booked())?;
+    let mut turnovers = follow("turnovers", expected.turnovers())?;
 
     let (tell, events) = channel();
     let (gate, is_over) = (Gate::default(), AtomicBool::new(false));
@@ -135,8 +135,8 @@ pub fn run(options: &Options, folder: &Path) -> Result<Report> {
     })?;
     booked.finish().context("topic `booked`")?;
     turnovers.finish().context("topic `turnovers`")?;
-    files::check(&place.under(BOOKED), expected.booked(Delivery::ExactlyOnce)).context("files of `booked`")?;
-    files::check(&place.under(TURNOVERS), expected.turnovers(Delivery::ExactlyOnce)).context("files of `turnovers`")?;
+    files::check(&place.under(BOOKED), expected.booked()).context("files of `booked`")?;
+    files::check(&place.under(TURNOVERS), expected.turnovers()).context("files of `turnovers`")?;
     let letters = fs::read_to_string(folder.join("chaos.dead-letters.jsonl")).unwrap_or_default();
     expected.check_dead_letters(&letters)?;
     report.checkpoints = checkpoints::check(&place.under(CHECKPOINTS).under("chaos"))?;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use wasmill_chaos::{Options, Store};
+use wasmill_chaos::{KILLS_MIN, Options, Store};
 
 /// Kill a job and everything around it, as a seed says, and compare what comes out with what must
 #[derive(Debug, Parser)]
@@ -57,6 +57,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options, folder: &Path) -> Result<wasmill_chaos::Report> {
+    let kills = options.kills;
+    ensure!(kills >= KILLS_MIN, "--kills {kills}: each named place wants one, so it is at least {KILLS_MIN}");
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }

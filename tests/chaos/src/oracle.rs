@@ -1,5 +1,6 @@
 //! What must come out: plain code over the same payments. And the tally of what does.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,14 +10,6 @@ use serde::Deserialize;
 use crate::input::{Payment, account_number, accounts};
 
 const WINDOW_MILLIS: i64 = 10_000;
-
-/// How often a row may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    ExactlyOnce,
-    /// An account's rows may begin again from an earlier one, and go on from there.
-    AtLeastOnce,
-}
 
 /// A row of an account. Its rows come in an order: the n-th is at position n.
 trait Row: PartialEq + std::fmt::Debug + Sized {
@@ -129,12 +122,12 @@ impl Expected {
         self.dead_letters.len() as u64
     }
 
-    pub fn booked(&self, delivery: Delivery) -> Tally<'_> {
-        Tally(Box::new(Counted::new(&self.booked, delivery)))
+    pub fn booked(&self) -> Tally<'_> {
+        Tally(Box::new(Counted::new(&self.booked)))
     }
 
-    pub fn turnovers(&self, delivery: Delivery) -> Tally<'_> {
-        Tally(Box::new(Counted::new(&self.turnovers, delivery)))
+    pub fn turnovers(&self) -> Tally<'_> {
+        Tally(Box::new(Counted::new(&self.turnovers)))
     }
 
     /// Each payment that cannot be booked has a letter that says why, and no other has one. A letter is written when the
@@ -174,7 +167,7 @@ impl Tally<'_> {
         self.0.row(json).with_context(|| format!("the row {}", String::from_utf8_lossy(json)))
     }
 
-    /// How many rows have come, one that came again not counted.
+    /// How many rows have come.
     pub fn rows(&self) -> u64 {
         self.0.rows()
     }
@@ -193,15 +186,14 @@ trait Count {
 
 struct Counted<'a, R> {
     expected: &'a [Vec<R>],
-    delivery: Delivery,
     /// By account: the position of the row that comes next.
     next: Vec<usize>,
     rows: u64,
 }
 
 impl<'a, R: Row> Counted<'a, R> {
-    fn new(expected: &'a [Vec<R>], delivery: Delivery) -> Self {
-        Self { expected, delivery, next: vec![0; expected.len()], rows: 0 }
+    fn new(expected: &'a [Vec<R>]) -> Self {
+        Self { expected, next: vec![0; expected.len()], rows: 0 }
     }
 }
 
@@ -212,15 +204,13 @@ impl<R: Row> Count for Counted<'_, R> {
         let position = row.position(expected).filter(|position| expected.get(*position) == Some(&row));
         let position = position.context("is not among those that must come")?;
         let next = &mut self.next[account as usize];
-        if position > *next {
-            bail!("came before the row {:?} of its account", expected[*next]);
+        match position.cmp(next) {
+            Ordering::Greater => bail!("came before the row {:?} of its account", expected[*next]),
+            Ordering::Less => bail!("came twice, or behind a later one: {next} rows of its account were there"),
+            Ordering::Equal => {}
         }
-        if position == *next {
-            *next += 1;
-            self.rows += 1;
-        } else if self.delivery == Delivery::ExactlyOnce {
-            bail!("came twice, or behind a later one: {next} rows of its account were there");
-        }
+        *next += 1;
+        self.rows += 1;
         Ok(())
     }
 
@@ -253,7 +243,9 @@ mod tests {
     fn every_row_once_and_in_order() {
         let expected = expected();
         assert_eq!((expected.booked_rows(), expected.turnover_rows(), expected.dead_letters()), (2, 1, 1));
-        let mut booked = expected.booked(Delivery::ExactlyOnce);
+        let early = expected.booked().row(LATER.as_bytes()).unwrap_err();
+        assert!(format!("{early:#}").contains("came before"), "{early:#}");
+        let mut booked = expected.booked();
         booked.row(FIRST.as_bytes()).unwrap();
         assert!(booked.finish().unwrap_err().to_string().contains("1 rows are missing"));
         booked.row(LATER.as_bytes()).unwrap();
@@ -261,24 +253,11 @@ mod tests {
         let again = booked.row(FIRST.as_bytes()).unwrap_err();
         assert!(format!("{again:#}").contains("came twice"), "{again:#}");
 
-        let mut turnovers = expected.turnovers(Delivery::ExactlyOnce);
+        let mut turnovers = expected.turnovers();
         let row = r#"{"account":"account-7","window_start":"1970-01-01T00:00:10Z","payments":2,"cents":12}"#;
         turnovers.row(row.as_bytes()).unwrap();
         turnovers.finish().unwrap();
         assert!(turnovers.row(row.replace("12}", "13}").as_bytes()).is_err());
-    }
-
-    #[test]
-    fn at_least_once_is_no_other_order() {
-        let expected = expected();
-        let mut booked = expected.booked(Delivery::AtLeastOnce);
-        let early = booked.row(LATER.as_bytes()).unwrap_err();
-        assert!(format!("{early:#}").contains("came before"), "{early:#}");
-        for row in [FIRST, LATER, FIRST, LATER] {
-            booked.row(row.as_bytes()).unwrap();
-        }
-        assert_eq!(booked.rows(), 2);
-        booked.finish().unwrap();
     }
 
     #[test]

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use wasmill::model::fail_point::FAIL_POINTS;
+use wasmill::model::fail_point::{FAIL_POINTS, TRANSACTION_FAIL_POINTS};
 
 use crate::Store;
 use crate::proxy::{Action, Api, Fault};
 
 /// Starts of the broker besides the first.
 pub const BROKER_RESTARTS: usize = 3;
-/// One to begin with, one that sleeps, some around which something happens, and one for each named place.
-pub const KILLS_MIN: usize = FAIL_POINTS.len() + 2 + BROKER_RESTARTS;
+/// The first, one that sleeps, and some around which something happens.
+const LASTING: usize = 2 + BROKER_RESTARTS;
+/// With so many, one is at each named place.
+pub const KILLS_MIN: usize = FAIL_POINTS.len() + TRANSACTION_FAIL_POINTS.len() + LASTING;
 /// In a run of this many lives the broker is away for a minute once.
 const LONG_RUN: usize = 40;
 const A_MINUTE: Duration = Duration::from_secs(60);
@@ -68,18 +70,25 @@ fn request_faults(random: &mut fastrand::Rng) -> Vec<Fault> {
         (Api::Produce, Action::DropRequest),
         (Api::Produce, Action::DropResponse),
         (Api::Produce, delay()),
+        (Api::AddPartitionsToTxn, Action::DropRequest),
+        (Api::AddPartitionsToTxn, Action::DropResponse),
+        (Api::EndTxn, Action::DropRequest),
+        (Api::EndTxn, Action::DropResponse),
+        (Api::EndTxn, Action::ArriveAfter(Api::AddPartitionsToTxn)),
     ];
     let fault = |(api, action)| {
-        // Each host asks for its producers' ids once, when it starts.
-        let skip = if api == Api::InitProducerId { 0 } else { random.u32(..20) };
+        // Those of a transaction come a few times for each checkpoint.
+        let is_of_transactions = matches!(api, Api::InitProducerId | Api::AddPartitionsToTxn | Api::EndTxn);
+        let skip = random.u32(..if is_of_transactions { 4 } else { 20 });
         Fault { api, skip, action }
     };
     actions.into_iter().map(fault).collect()
 }
 
-/// The lives that end before the last one: so many kills, each named place at least once, and each mishap.
+/// The lives that end before the last one: so many kills, each mishap, and each named place at least once where
+/// `KILLS_MIN` allows it; otherwise some of them.
 pub fn lives(seed: u64, kills: usize, store: Store) -> Result<Vec<Life>> {
-    ensure!(kills >= KILLS_MIN, "{kills} kills are too few: the named places want one each, so at least {KILLS_MIN}");
+    ensure!(kills >= LASTING, "{kills} kills are too few for what is to happen: at least {LASTING}");
     let mut random = fastrand::Rng::with_seed(seed);
     let ends = ends(&mut random, kills);
     let parallelism = |random: &mut fastrand::Rng| PARALLELISM[random.usize(..PARALLELISM.len())];
@@ -95,19 +104,26 @@ pub fn lives(seed: u64, kills: usize, store: Store) -> Result<Vec<Life>> {
     Ok(lives)
 }
 
+/// The named places of a job whose sinks write in transactions.
+fn places() -> Vec<&'static str> {
+    FAIL_POINTS.into_iter().chain(TRANSACTION_FAIL_POINTS).collect()
+}
+
 fn ends(random: &mut fastrand::Rng, kills: usize) -> Vec<End> {
     let fail_point = |random: &mut fastrand::Rng, name: &'static str| {
         let is_of_start = OF_STARTS.iter().any(|prefix| name.starts_with(prefix));
         End::FailPoint { name, hits: if is_of_start { 1 } else { random.u32(1..=HITS_MAX) } }
     };
-    let mut ends: Vec<End> = FAIL_POINTS.map(|name| fail_point(random, name)).into();
+    let mut places = places();
+    random.shuffle(&mut places);
+    let mut ends: Vec<End> = places.iter().take(kills - LASTING).map(|name| fail_point(random, name)).collect();
     ends.push(End::Sleeps);
     ends.extend((0..BROKER_RESTARTS).map(|_| End::Killed));
     while ends.len() < kills - 1 {
         ends.push(match random.u32(..10) {
             0..5 => End::Killed,
             5..8 => {
-                let name = FAIL_POINTS[random.usize(..FAIL_POINTS.len())];
+                let name = places[random.usize(..places.len())];
                 fail_point(random, name)
             }
             _ => End::Sleeps,
@@ -145,15 +161,15 @@ mod tests {
         for seed in 0..20 {
             let lives = lives(seed);
             assert_eq!((lives.len(), &lives[0].end), (50, &End::Killed));
-            for place in FAIL_POINTS {
+            for place in places() {
                 let is_it = |life: &Life| matches!(&life.end, End::FailPoint { name, .. } if *name == place);
                 assert!(lives.iter().any(is_it), "{place}");
             }
             assert!(lives.iter().any(|life| life.end == End::Sleeps));
             let mishaps: Vec<&Mishap> = lives.iter().flat_map(|life| &life.mishaps).collect();
             let restarts = mishaps.iter().filter(|mishap| matches!(mishap, Mishap::BrokerRestart(_))).count();
-            assert_eq!((restarts, mishaps.len()), (BROKER_RESTARTS, 18));
+            assert_eq!((restarts, mishaps.len()), (BROKER_RESTARTS, 23));
         }
-        assert!(super::lives(1, 5, Store::Folder).unwrap_err().to_string().contains("too few"));
+        assert!(super::lives(1, 4, Store::Folder).unwrap_err().to_string().contains("too few"));
     }
 }
