@@ -101,6 +101,27 @@ fn the_summary_has_the_operators_own_metrics() {
 }
 
 #[test]
+fn a_report_says_what_a_job_came_to() {
+    let folder = Folder::new();
+    let counts = job("plugin = \"plugins/count.wasm\"\nkey_by = [\"key\"]");
+    let report = |arguments: &[&str]| -> serde_json::Value {
+        let ran = folder.run(&counts, &[&["--report", "report.json"], arguments].concat());
+        assert!(ran.success, "{}", ran.stderr);
+        serde_json::from_str(&folder.lines("report.json").join("\n")).unwrap()
+    };
+    let without = report(&[]);
+    assert_eq!((&without["state"], &without["checkpoints"]["completed_checkpoints"]), (&"finished".into(), &0.into()));
+    let node = |name: &str| without["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == name).unwrap();
+    assert_eq!((&node("events")["records_out_total"], &node("out")["records_in_total"]), (&1000.into(), &1000.into()));
+
+    let with = report(&["--set", "checkpoints.interval=1h"]);
+    let made = &with["checkpoints"]["recent_checkpoints"];
+    assert_eq!((made.as_array().unwrap().len(), &made[0]), (1, &with["checkpoints"]["last_completed_checkpoint"]));
+    let took = |of: &str| made[0][of].as_u64().unwrap();
+    assert!(took("checkpoint_alignment_ms") <= took("checkpoint_duration_ms"), "{made}");
+}
+
+#[test]
 fn explain_shows_the_plan_and_inspect_the_component() {
     let folder = Folder::new();
     folder.write("job.toml", job("plugin = \"plugins/count.wasm\"\nkey_by = [\"key\"]"));

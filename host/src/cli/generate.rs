@@ -30,6 +30,9 @@ pub struct Generate {
     /// Keyed events: how many in a millisecond of event time
     #[arg(long, default_value_t = 1_000)]
     per_milli: u64,
+    /// Keyed events: each key once at first
+    #[arg(long)]
+    fill: bool,
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
     /// The file [default: standard output]
@@ -57,7 +60,7 @@ impl Generate {
         let source = GeneratorSource {
             events: match self.events {
                 Events::Clicks => GeneratedEvents::Clicks { span: micros(self.span) },
-                Events::Keyed => GeneratedEvents::Keyed { keys: self.keys, per_milli: self.per_milli },
+                Events::Keyed => GeneratedEvents::Keyed { keys: self.keys, per_milli: self.per_milli, fill: self.fill },
             },
             count: Some(self.count),
             rate: None,

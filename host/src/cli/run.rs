@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
 use tokio::signal::ctrl_c;
 
@@ -50,6 +51,9 @@ pub struct Run {
     /// $XDG_RUNTIME_DIR/wasmill]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// When the job is over, write what it came to into this file: JSON, as `wasmill status --json` prints it
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// No progress, only warnings and errors
     #[arg(long, short)]
     quiet: bool,
@@ -75,7 +79,7 @@ impl Run {
         let every = if terminal { REDRAW } else { LOG_EVERY };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let restarts = Restarts::new(plan.restart);
-        let attempts = Attempts { plan, options, view, every, restarts, stopping: false };
+        let attempts = Attempts { plan, options, view, every, restarts, stopping: false, report: self.report };
         runtime.block_on(attempts.run(self.state_dir))
     }
 }
@@ -88,6 +92,7 @@ struct Attempts {
     every: Duration,
     restarts: Restarts,
     stopping: bool,
+    report: Option<PathBuf>,
 }
 
 impl Attempts {
@@ -200,6 +205,12 @@ impl Attempts {
             }
         };
         self.view.finish(totals(job), &operator_metrics(job), started.elapsed(), ended.is_ok());
+        if let Some(report) = &self.report {
+            let state = if ended.is_ok() { JobState::Finished } else { JobState::Failed };
+            let status = status(job, state, started.elapsed(), self.restarts.count());
+            let written = std::fs::write(report, serde_json::to_string_pretty(&status)?);
+            written.with_context(|| format!("cannot write the report {}", report.display()))?;
+        }
         Ok(ended)
     }
 }

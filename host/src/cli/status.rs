@@ -29,6 +29,8 @@ fn print(status: &JobStatus) {
     let state = match status.state {
         JobState::Running => "running",
         JobState::Stopping => "stopping",
+        JobState::Finished => "finished",
+        JobState::Failed => "failed",
     };
     let uptime = humantime::format_duration(std::time::Duration::from_secs(status.uptime_ms / 1_000));
     println!("{} is {state} for {uptime} in process {}", status.job, status.process_id);

@@ -164,6 +164,7 @@ impl Job {
             decisions: claimed.decisions,
             slots: Arc::clone(&self.slots),
             tasks,
+            times: self.times.clone(),
             committers: claimed.committers,
             first: claimed.first,
             kept: claimed.kept,

@@ -190,6 +190,14 @@ impl Keyed {
         Ok(())
     }
 
+    /// How many timers are set.
+    pub fn timers(&self, clock: Clock) -> usize {
+        match clock {
+            Clock::EventTime => self.event_timers.len(),
+            Clock::ProcessingTime => self.processing_timers.len(),
+        }
+    }
+
     /// The timers due at `until`, at most `rows_max` of them.
     pub fn take_due(&mut self, clock: Clock, until: Timestamp, rows_max: usize) -> Due {
         let timers = match clock {

@@ -8,6 +8,7 @@ pub mod event_time;
 pub mod exchange;
 pub mod function;
 pub mod histogram;
+pub mod in_flight;
 pub mod keyed;
 pub mod metrics;
 pub mod operator;

@@ -8,6 +8,9 @@ use crate::model::time::Timestamp;
 use super::dead_letter::DeadLetter;
 use super::snapshot::{MemberState, OperatorSnapshot};
 
+/// Rows of what one watermark sets off that an operator gives out at once, about.
+pub const FIRED_ROWS_MAX: usize = 32 << 10;
+
 /// Order of calls: `restore` at most once; any number of `on_batch`, `on_watermark` (rising), `on_time` (rising) and
 /// `snapshot`; `on_end` once; then only `snapshot`.
 pub trait Operator: Send {
@@ -20,6 +23,12 @@ pub trait Operator: Send {
 
     /// No event at or before `watermark` follows, unless it is late.
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault>;
+
+    /// Whether the last watermark sets off more than one call gives out: then `on_watermark` is called with it again,
+    /// before anything else is called.
+    fn has_more(&self) -> bool {
+        false
+    }
 
     /// It is `now`: called when `wake_at` has come, or later.
     fn on_time(&mut self, _now: Timestamp, _out: &mut Collector) -> Result<(), Fault> {
@@ -71,6 +80,11 @@ impl Collector {
             counts: Vec::new(),
             observations: Vec::new(),
         }
+    }
+
+    /// Of all outputs.
+    pub fn rows(&self) -> usize {
+        self.outputs.iter().map(|(_, batch)| batch.rows()).sum()
     }
 
     /// Empty batches are not worth sending.

@@ -17,10 +17,10 @@ use crate::plan::descriptor::{Clock, Descriptor, OutputPort};
 use super::dead_letter::{DeadEvent, DeadLetter};
 use super::function::{BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step};
 use super::keyed::{Due, Keyed};
-use super::operator::{Collector, Operator};
+use super::operator::{Collector, FIRED_ROWS_MAX, Operator};
 use super::snapshot::{MemberState, OperatorSnapshot};
 
-/// Rounds of timers that set timers which are due at once, before the operator is called broken.
+/// Rounds of timers, beyond those that were set at first, that set timers which are due at once, before the operator is called broken.
 const TIMER_ROUNDS_MAX: usize = 1_000;
 
 /// Timers of one call.
@@ -36,6 +36,8 @@ pub struct ProcessOperator {
     ports: Vec<Port>,
     keyed: Option<Keyed>,
     watermark: Timestamp,
+    /// Of the timers that are being fired.
+    rounds_left: Option<usize>,
 }
 
 /// How the batches of an output port are put together.
@@ -69,7 +71,7 @@ impl ProcessOperator {
             }
         };
         let ports = descriptor.outputs.iter().enumerate().map(port).collect();
-        Self { uid, function, ports, keyed, watermark: Timestamp::MIN, descriptor }
+        Self { uid, function, ports, keyed, watermark: Timestamp::MIN, rounds_left: None, descriptor }
     }
 
     /// One call for these rows or, where it fails, for each half of them, down to the row that makes it fail.
@@ -147,22 +149,31 @@ impl ProcessOperator {
         Ok(Ok(consumed))
     }
 
-    /// Fires what is due on `clock`, round by round: a timer that sets one due at once fires it in the next.
-    fn fire(&mut self, clock: Clock, until: Timestamp, out: &mut Collector) -> Result<(), Fault> {
-        for _ in 0..TIMER_ROUNDS_MAX {
-            let Some(keyed) = &mut self.keyed else { return Ok(()) };
+    /// Fires what is due on `clock`, round by round, until there are `rows_max` rows of output, about: a timer that sets
+    /// one due at once fires it in the next round.
+    fn fire(&mut self, clock: Clock, until: Timestamp, rows_max: usize, out: &mut Collector) -> Result<(), Fault> {
+        while let Some(keyed) = &mut self.keyed
+            && out.rows() < rows_max
+        {
+            let set = keyed.timers(clock);
             let due = keyed.take_due(clock, until, DUE_ROWS_MAX);
             if due.is_empty() {
-                return Ok(());
+                self.rounds_left = None;
+                break;
             }
+            let rounds_left = self.rounds_left.get_or_insert(set / DUE_ROWS_MAX + TIMER_ROUNDS_MAX);
+            if *rounds_left == 0 {
+                return Err(Fault::plugin(format!(
+                    "timers set timers that were due at once, {TIMER_ROUNDS_MAX} rounds in a row; the last at {until}"
+                )));
+            }
+            *rounds_left -= 1;
             let (mut start, total) = (0, due.len());
             while start < total {
                 start += self.fire_rows(&due.slice(start, total - start), out)?;
             }
         }
-        Err(Fault::plugin(format!(
-            "timers set timers that were due at once, {TIMER_ROUNDS_MAX} rounds in a row; the last at {until}"
-        )))
+        Ok(())
     }
 
     /// One call for these timers or, where it fails, for half of them, down to the one that makes it fail; returns how
@@ -237,11 +248,15 @@ impl Operator for ProcessOperator {
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault> {
         self.watermark = watermark;
-        self.fire(Clock::EventTime, watermark, out)
+        self.fire(Clock::EventTime, watermark, FIRED_ROWS_MAX, out)
+    }
+
+    fn has_more(&self) -> bool {
+        self.rounds_left.is_some()
     }
 
     fn on_time(&mut self, now: Timestamp, out: &mut Collector) -> Result<(), Fault> {
-        self.fire(Clock::ProcessingTime, now, out)
+        self.fire(Clock::ProcessingTime, now, usize::MAX, out)
     }
 
     fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {

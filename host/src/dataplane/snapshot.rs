@@ -1,8 +1,10 @@
 //! What a task gives to a checkpoint, and what it takes from one.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use crate::model::checkpoint::Barrier;
+use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::time::Timestamp;
@@ -24,6 +26,8 @@ pub struct MemberSnapshot {
     pub state: OperatorSnapshot,
     /// Of a source.
     pub splits: Vec<SourceSplit>,
+    /// Events on its channels that are part of its state.
+    pub in_flight: u64,
 }
 
 /// What a node has said of time.
@@ -44,6 +48,15 @@ pub struct SourceSplit {
     pub latest: Option<i64>,
 }
 
+/// Key groups whose slot was further than the smallest watermark of the node's slots, as it may be when a barrier has
+/// overtaken watermarks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    pub groups: Range<u16>,
+    /// Microseconds since 1970.
+    pub watermark: i64,
+}
+
 /// What an operator remembers; made in no time, because the stream waits.
 #[derive(Default)]
 pub struct OperatorSnapshot {
@@ -51,11 +64,16 @@ pub struct OperatorSnapshot {
     /// What has not changed since the barrier's base is left out.
     pub is_incremental: bool,
     pub committables: Vec<Committable>,
+    /// What it still knows of how far groups were when it was restored.
+    pub ahead: Vec<Ahead>,
 }
 
 /// What a member starts with.
 pub struct MemberState {
+    pub checkpoint: CheckpointId,
     pub progress: Watermarks,
+    /// Of slots that were further than that.
+    pub ahead: Vec<Ahead>,
     pub chunks: Box<dyn ChunkSource>,
     /// The states that the checkpoint's rows hold.
     pub states: Vec<FormerState>,

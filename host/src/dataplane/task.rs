@@ -4,7 +4,7 @@
 //! which a channel has no credit for, or a sink no room, takes no more input: that is back-pressure. It never waits in a
 //! call for other tasks, which may be the same thread's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,6 +24,7 @@ use super::dead_letter::{DeadLetter, DeadLetterWriter};
 use super::dead_letter_limit::{DeadLetterLimit, WINDOW_EVENTS};
 use super::event_time;
 use super::exchange::Router;
+use super::in_flight::Intake;
 use super::metrics::NodeMetrics;
 use super::operator::{Collector, Operator};
 use super::snapshot::TaskSnapshot;
@@ -31,6 +32,8 @@ use super::source::{Polled, Signal, Source};
 use super::watermark::{BoundedOutOfOrderness, Change, WatermarkMerge};
 
 mod checkpoint;
+
+use checkpoint::Overtaking;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +48,12 @@ pub enum Progress {
 
 pub struct Task {
     members: Vec<Member>,
+    /// Members that have more to give out. Nothing is read until they have done so.
+    unfinished: BTreeMap<usize, Unfinished>,
     inlets: Vec<TaskInlet>,
+    /// Read from inlets or restored, and not yet delivered; comes before what inlets hold. At most what the channels hold
+    /// and their writers make in a step.
+    held: VecDeque<Delivery>,
     /// The inlet that is asked next.
     turn: usize,
     sources_first: bool,
@@ -54,6 +62,8 @@ pub struct Task {
     barrier: Option<Barrier>,
     /// The last checkpoint whose barrier has passed.
     passed: Option<CheckpointId>,
+    /// A snapshot that wants what comes before the barrier on channels where it has not come.
+    overtaking: Option<Overtaking>,
     /// To be taken.
     snapshot: Option<TaskSnapshot>,
     /// The last barrier was one after which nothing follows.
@@ -75,7 +85,7 @@ pub struct Member {
 
 pub enum Work {
     Source(Box<Source>),
-    Operator(Running),
+    Operator(Box<Running>),
 }
 
 /// An operator, its inputs' watermarks, and the times that it gives its main output.
@@ -83,6 +93,7 @@ pub struct Running {
     pub operator: Box<dyn Operator>,
     pub merge: WatermarkMerge,
     pub assigner: Option<TimeAssigner>,
+    pub intake: Intake,
 }
 
 /// Where the rows of a port go.
@@ -110,9 +121,19 @@ struct TaskInlet {
     inlet: Box<dyn Inlet>,
     member: usize,
     gate: usize,
-    ended: bool,
+    state: InletState,
+    /// Its messages may become part of a checkpoint.
+    may_be_overtaken: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InletState {
+    Open,
     /// Its barrier has come: what follows waits for those of the others.
-    aligned: bool,
+    Aligned,
+    /// The snapshot did not wait for its barrier: what comes before that is kept.
+    Overtaken,
+    Ended,
 }
 
 /// Gives rows their times where an operator's output has a time of its own.
@@ -181,6 +202,13 @@ impl TimeAssigner {
     }
 }
 
+/// What a member is still busy with, and what has come for it since, which is what those before it in the chain gave out
+/// at once.
+struct Unfinished {
+    change: Change,
+    waiting: VecDeque<(usize, Message)>,
+}
+
 /// Something for a member.
 struct Delivery {
     member: usize,
@@ -193,20 +221,25 @@ impl Task {
     pub fn new(members: Vec<Member>, dead_letters: Box<dyn DeadLetterWriter>) -> Self {
         Self {
             members,
+            unfinished: BTreeMap::new(),
             inlets: Vec::new(),
+            held: VecDeque::new(),
             turn: 0,
             sources_first: false,
             dead_letters,
             barrier: None,
             passed: None,
+            overtaking: None,
             snapshot: None,
             stopped: false,
             done: false,
         }
     }
 
-    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize) {
-        self.inlets.push(TaskInlet { inlet, member, gate, ended: false, aligned: false });
+    /// `may_be_overtaken` = a checkpoint may keep what is on its way there.
+    pub fn add_inlet(&mut self, inlet: Box<dyn Inlet>, member: usize, gate: usize, may_be_overtaken: bool) {
+        let state = InletState::Open;
+        self.inlets.push(TaskInlet { inlet, member, gate, state, may_be_overtaken });
     }
 
     pub fn members(&self) -> &[Member] {
@@ -224,6 +257,7 @@ impl Task {
 
     /// Takes up to `budget` batches of input.
     pub fn step(&mut self, now: Timestamp, budget: usize) -> Result<Progress, Fault> {
+        self.overtake(now)?;
         if !self.flush() {
             return Ok(Progress::Blocked);
         }
@@ -233,11 +267,15 @@ impl Task {
         if !self.is_ready()? {
             return Ok(Progress::Blocked);
         }
-        let mut worked = !self.stopped && self.fire_clocks(now)?;
+        let mut worked = !self.stopped && self.unfinished.is_empty() && self.fire_clocks(now)?;
         let mut wait = Timestamp::MAX;
         for _ in 0..budget {
             if !self.flush() || !self.is_ready()? {
                 break;
+            }
+            if self.go_on(now)? {
+                worked = true;
+                continue;
             }
             match self.take_input(now)? {
                 None => {
@@ -267,7 +305,8 @@ impl Task {
             Work::Operator(running) => running.operator.wake_at(),
             Work::Source(_) => None,
         });
-        operators.min().unwrap_or(Timestamp::MAX)
+        let barrier = self.barrier.and_then(|barrier| barrier.overtakes_at);
+        operators.chain(barrier).min().unwrap_or(Timestamp::MAX)
     }
 
     /// Whether every operator takes more input.
@@ -310,6 +349,11 @@ impl Task {
             // Only another barrier can come.
             return Ok(if self.receive(now)? { None } else { Some(Timestamp::MAX) });
         }
+        if let Some(delivery) = self.held.pop_front() {
+            self.deliver(delivery, now)?;
+            self.align()?;
+            return Ok(None);
+        }
         self.sources_first = !self.sources_first;
         if self.sources_first {
             match self.poll_sources(now)? {
@@ -339,15 +383,17 @@ impl Task {
         for _ in 0..self.inlets.len() {
             self.turn = (self.turn + 1) % self.inlets.len();
             let inlet = &mut self.inlets[self.turn];
-            if let Some(message) = if inlet.ended || inlet.aligned { None } else { inlet.inlet.receive() } {
+            if let Some(message) = if inlet.state == InletState::Open { inlet.inlet.receive() } else { None } {
                 let (member, gate) = (inlet.member, inlet.gate);
                 match message {
                     Message::Barrier(barrier) => {
-                        inlet.aligned = true;
+                        inlet.state = InletState::Aligned;
                         self.begin_checkpoint(barrier)?;
                     }
                     message => {
-                        inlet.ended = matches!(message, Message::End);
+                        if matches!(message, Message::End) {
+                            inlet.state = InletState::Ended;
+                        }
                         self.deliver(Delivery { member, gate, message }, now)?;
                         self.align()?;
                     }
@@ -385,6 +431,10 @@ impl Task {
     /// Delivers a message and everything that follows from it.
     fn deliver(&mut self, delivery: Delivery, now: Timestamp) -> Result<(), Fault> {
         let Delivery { member: i, gate, message } = delivery;
+        if let Some(unfinished) = self.unfinished.get_mut(&i) {
+            unfinished.waiting.push_back((gate, message));
+            return Ok(());
+        }
         let Work::Operator(running) = &mut self.members[i].work else { unreachable!("sources have no input") };
         let change = match message {
             Message::Batch(batch) => {
@@ -401,24 +451,53 @@ impl Task {
         match change {
             None => Ok(()),
             Some(Change::Idle) => self.announce(i, Message::Idle, now),
-            Some(Change::Watermark(watermark)) => {
-                self.operate(i, now, |operator, out| operator.on_watermark(watermark, out))?;
-                self.forward_watermark(i, watermark, now)
-            }
-            Some(Change::End) => {
-                self.operate(i, now, |operator, out| {
-                    operator.on_watermark(Timestamp::MAX, out)?;
-                    operator.on_end(out)
-                })?;
-                self.announce(i, Message::End, now)
+            Some(change) => {
+                if self.advance(i, change, now)? {
+                    self.unfinished.insert(i, Unfinished { change, waiting: VecDeque::new() });
+                }
+                Ok(())
             }
         }
+    }
+
+    /// Tells an operator how far time has come, and its readers when it has given out what follows from it; whether it
+    /// has more to give out.
+    fn advance(&mut self, i: usize, change: Change, now: Timestamp) -> Result<bool, Fault> {
+        let ends = change == Change::End;
+        let watermark = if let Change::Watermark(watermark) = change { watermark } else { Timestamp::MAX };
+        let mut has_more = false;
+        self.operate(i, now, |operator, out| {
+            operator.on_watermark(watermark, out)?;
+            has_more = operator.has_more();
+            if ends && !has_more { operator.on_end(out) } else { Ok(()) }
+        })?;
+        match (has_more, ends) {
+            (true, _) => {}
+            (false, true) => self.announce(i, Message::End, now)?,
+            (false, false) => self.forward_watermark(i, watermark, now)?,
+        }
+        Ok(has_more)
+    }
+
+    /// Lets the last member that has more give out some of it: its readers stand behind it. `false` = there is none.
+    fn go_on(&mut self, now: Timestamp) -> Result<bool, Fault> {
+        let Some((i, unfinished)) = self.unfinished.last_key_value() else { return Ok(false) };
+        let i = *i;
+        if !self.advance(i, unfinished.change, now)?
+            && let Some(unfinished) = self.unfinished.remove(&i)
+        {
+            for (gate, message) in unfinished.waiting {
+                self.deliver(Delivery { member: i, gate, message }, now)?;
+            }
+            self.align()?;
+        }
+        Ok(true)
     }
 
     /// An operator that gives its output times of its own makes its own watermarks too.
     fn forward_watermark(&mut self, i: usize, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
         match &self.members[i].work {
-            Work::Operator(Running { assigner: Some(_), .. }) => {
+            Work::Operator(running) if running.assigner.is_some() => {
                 self.members[i].metrics.set_watermark(watermark);
                 Ok(())
             }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::time::Timestamp;
+
 /// Checkpoints of a job are numbered from 1, savepoints among them, and a number is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckpointId(pub u64);
@@ -30,6 +32,9 @@ pub struct Barrier {
     pub checkpoint: CheckpointId,
     /// State that has not changed since this checkpoint's barrier need not be written again; `None` = write all of it.
     pub base: Option<CheckpointId>,
+    /// From then on a task does not wait for the barrier on every channel: what is in flight there becomes part of the
+    /// checkpoint. `None` = it always waits.
+    pub overtakes_at: Option<Timestamp>,
     /// Nothing follows the barrier: the job stops when the checkpoint is complete.
     pub stops: bool,
 }

@@ -109,8 +109,9 @@ pub enum GeneratedEvents {
     /// spread over `span` of event time. Written as JSON lines they are the same bytes.
     Clicks { span: Micros },
     /// The events of `tests/peers/flink/src/bench/Gen.java`: key (16 hex digits), value, payload (100 bytes), with
-    /// `per_milli` events in each millisecond of event time.
-    Keyed { keys: u64, per_milli: u64 },
+    /// `per_milli` events in each millisecond of event time. With `fill`, the first events have each key once, one after
+    /// the other, and are not held to the rate.
+    Keyed { keys: u64, per_milli: u64, fill: bool },
 }
 
 /// How to reach a Kafka cluster.

@@ -17,6 +17,8 @@ pub struct CheckpointPlan {
     pub min_pause: Micros,
     /// A checkpoint that is not complete after this has failed.
     pub timeout: Micros,
+    /// A barrier that a task has waited for so long goes on before the events that are in flight.
+    pub unaligned_after: Option<Micros>,
     /// So many checkpoints in a row may fail; one more fails the job.
     pub tolerated_failures: u32,
     /// Complete checkpoints that are kept.

@@ -10,7 +10,7 @@ pub enum StateBackend {
     RocksDb(RocksDbPlan),
 }
 
-/// State larger than memory. Timers and windows stay in memory.
+/// State larger than memory. Timers stay in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RocksDbPlan {
     /// A folder on a local disk for the time that the job runs: what lasts is in checkpoints.
@@ -19,7 +19,8 @@ pub struct RocksDbPlan {
     pub block_cache_bytes_max: usize,
     /// Writes that are not in files yet; of the process.
     pub write_buffer_bytes_max: usize,
-    /// Rows that need no access to RocksDB, and wait there to be written; of each operator and slot.
+    /// Rows that need no access to RocksDB, and wait there to be written, or panes of a window; of each operator and
+    /// slot.
     pub cache_bytes_max: usize,
 }
 

@@ -101,12 +101,7 @@ impl KeyedState for MemoryState {
     }
 
     fn restore(&mut self, chunks: &mut dyn ChunkSource, former: &[FormerState]) -> Result<(), Fault> {
-        if !chunks.native().is_empty() {
-            return Err(Fault::invalid(
-                "the checkpoint holds state in RocksDB's own files, which the memory backend cannot read: set `backend` \
-                 of `[state]` to \"rocksdb\", or start from a checkpoint that was made with `incremental = false`",
-            ));
-        }
+        snapshot::refuse_native(chunks)?;
         let transposition = self.layout.transposition(former);
         chunks.read(Content::Rows, &mut |id, payload| {
             for entry in snapshot::entries(payload) {

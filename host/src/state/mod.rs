@@ -6,6 +6,7 @@ mod index;
 pub mod memory;
 pub mod row;
 pub mod snapshot;
+pub mod spill;
 pub mod table;
 pub mod timers;
 

@@ -20,11 +20,13 @@ pub enum Content {
     Panes = 4,
     /// Entries of lists and maps, by key and place.
     Entries = 5,
+    /// Events that had not reached an operator, by the number of the checkpoint.
+    InFlight = 6,
 }
 
 impl Content {
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Rows, Self::EventTimers, Self::ProcessingTimers, Self::Panes, Self::Entries]
+        [Self::Rows, Self::EventTimers, Self::ProcessingTimers, Self::Panes, Self::Entries, Self::InFlight]
             .into_iter()
             .find(|content| *content as u8 == code)
     }
@@ -70,7 +72,7 @@ pub struct NativeSnapshot<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NativeForm {
-    /// An instance of RocksDB with rows in it as `storage/rocksdb` lays them out.
+    /// An instance of RocksDB with rows or panes in it as `storage/rocksdb` lays them out.
     RocksDb1,
 }
 
@@ -105,6 +107,17 @@ pub trait ChunkSource: Send {
     fn native(&self) -> Vec<&dyn NativeFiles> {
         Vec::new()
     }
+}
+
+/// Memory cannot take over files of another backend.
+pub fn refuse_native(chunks: &dyn ChunkSource) -> Result<(), Fault> {
+    if chunks.native().is_empty() {
+        return Ok(());
+    }
+    Err(Fault::invalid(
+        "the checkpoint holds state in RocksDB's own files, which the memory backend cannot read: set `backend` of \
+         `[state]` to \"rocksdb\", or start from a checkpoint that was made with `incremental = false`",
+    ))
 }
 
 /// What is done with each chunk.

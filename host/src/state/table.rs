@@ -226,7 +226,7 @@ mod tests {
         ) {
             let (mut table, mut model) = (Table::default(), BTreeMap::new());
             let (mut snapshots, mut last, mut since) = (Vec::new(), 0, Pages::new());
-            let barrier = |checkpoint, base| Barrier { checkpoint: CheckpointId(checkpoint), base, stops: false };
+            let barrier = |checkpoint, base| Barrier { checkpoint: CheckpointId(checkpoint), base, overtakes_at: None, stops: false };
             for (key, value, snapshot) in steps {
                 let key = key.to_be_bytes();
                 let hash = KeyHash::of(&key);

@@ -276,11 +276,11 @@ mod tests {
                     10 => {
                         let base = (checkpoint > 0).then_some(CheckpointId(checkpoint));
                         checkpoint += 1;
-                        let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base, stops: false };
+                        let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base, overtakes_at: None, stops: false };
                         timers.snapshot(&barrier).write(&mut chunks).unwrap();
                     }
                     _ => {
-                        let barrier = Barrier { checkpoint: CheckpointId(checkpoint + 1), base: (checkpoint > 0).then_some(CheckpointId(checkpoint)), stops: false };
+                        let barrier = Barrier { checkpoint: CheckpointId(checkpoint + 1), base: (checkpoint > 0).then_some(CheckpointId(checkpoint)), overtakes_at: None, stops: false };
                         timers.snapshot(&barrier).write(&mut chunks).unwrap();
                         (timers, checkpoint) = (new(), 0);
                         timers.restore(&mut chunks, &[Some(0), Some(1), Some(2)]).unwrap();

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::dataplane::sink_writer::Committable;
-use crate::dataplane::snapshot::SourceSplit;
+use crate::dataplane::snapshot::{Ahead, SourceSplit};
 use crate::model::checkpoint::CheckpointId;
 use crate::model::decision::ManifestRef;
 use crate::model::fail_point;
@@ -70,16 +70,29 @@ pub struct NodeRecord {
     /// Microseconds since 1970; the smallest of the slots. Absent: nothing was said yet, or the node has no input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<i64>,
+    /// Key groups that were further than `watermark`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<Ahead>,
     /// The largest time of its output, where the node gives that times of its own; the smallest of the slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest: Option<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splits: Vec<SourceSplit>,
+    /// Absent: the barrier had waited for all that came before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<InFlightRecord>,
     /// By slot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<SlotRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub committables: Vec<Committable>,
+}
+
+/// Events that had left for a node and not reached it, in its slots' files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlightRecord {
+    pub events: u64,
+    pub columns: Vec<FieldRecord>,
 }
 
 /// What a node is, as far as its state depends on it.

@@ -1,5 +1,6 @@
 //! Where the operators of a job keep their state.
 
+use crate::dataplane::window::WindowOperator;
 use crate::model::fault::Fault;
 use crate::model::id::Slot;
 use crate::model::key_group::groups_of;
@@ -35,11 +36,23 @@ impl Backend {
         match self {
             Self::RocksDb(rocksdb) if !widths.is_empty() => {
                 let groups = groups_of(slot, node.parallelism, plan.max_parallelism);
-                let is_native = plan.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_incremental);
+                let is_native = is_native(plan);
                 let scope = Scope { widths, groups, max_parallelism: plan.max_parallelism, is_native };
                 Ok(Box::new(rocksdb.open(&node.uid, slot, scope).map_err(|fault| fault.at(&node.uid))?))
             }
             _ => Ok(Box::new(MemoryState::new(plan.max_parallelism, widths))),
         }
     }
+    /// The same with room for panes that do not fit into memory, if the backend has it.
+    pub fn with_spill(&self, plan: &Plan, node: &Node, slot: Slot, window: WindowOperator) -> WindowOperator {
+        let Self::RocksDb(rocksdb) = self else { return window };
+        let groups = groups_of(slot, node.parallelism, plan.max_parallelism);
+        let spill = rocksdb.spill(&node.uid, slot, groups, plan.max_parallelism, is_native(plan));
+        window.with_spill(Box::new(spill), rocksdb.cache_bytes_max())
+    }
+}
+
+/// Whether checkpoints take over a backend's own files.
+fn is_native(plan: &Plan) -> bool {
+    plan.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_incremental)
 }

@@ -2,6 +2,7 @@
 
 use crate::connectors::{self, SinkId, Transactions};
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};
+use crate::dataplane::in_flight::Intake;
 use crate::dataplane::keyed::Keyed;
 use crate::dataplane::operator::Operator;
 use crate::dataplane::process::ProcessOperator;
@@ -50,7 +51,10 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
         NodeKind::Process(process) => {
             (Box::new(start_process(start, backend, node, slot, process)?), process.time.clone())
         }
-        NodeKind::Window(window) => (Box::new(start_window(plan, node, window)?), None),
+        NodeKind::Window(window) => {
+            let window = start_window(plan, node, window)?;
+            (Box::new(backend.with_spill(plan, node, slot, window)), None)
+        }
         NodeKind::Sink(sink) => {
             let Start { incarnation, transactions, .. } = *start;
             let of = incarnation.map(|incarnation| SinkId { job: &plan.name, node: &node.uid, incarnation });
@@ -59,7 +63,9 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
         }
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));
-    Ok(Work::Operator(Running { operator, merge: WatermarkMerge::new(gates), assigner }))
+    let intake = Intake::new(node, slot, plan.max_parallelism);
+    let merge = WatermarkMerge::new(gates);
+    Ok(Work::Operator(Box::new(Running { operator, merge, assigner, intake })))
 }
 
 fn start_process(

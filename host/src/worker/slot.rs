@@ -51,6 +51,20 @@ pub trait Reports: Send {
 pub struct TaskTime {
     pub busy: AtomicU64,
     pub backpressured: AtomicU64,
+    /// Since somebody took it last. A barrier's snapshot is part of a step.
+    longest_step: AtomicU64,
+}
+
+impl TaskTime {
+    fn worked(&self, nanos: u64) {
+        self.busy.fetch_add(nanos, Relaxed);
+        self.longest_step.fetch_max(nanos, Relaxed);
+    }
+
+    /// The longest time that one step kept the task from the next, since this was asked last.
+    pub fn take_longest_step(&self) -> Duration {
+        Duration::from_nanos(self.longest_step.swap(0, Relaxed))
+    }
 }
 
 pub struct SlotTask {
@@ -141,7 +155,8 @@ impl<R: Reports> SlotLoop<R> {
             match slot.step(clock.now(), BUDGET)? {
                 Progress::Worked => {
                     round.worked = true;
-                    slot.time.busy.fetch_add(clock.lap(), Relaxed);
+                    // With what was obeyed before it: a barrier begins there.
+                    slot.time.worked(clock.lap());
                 }
                 Progress::Waiting(until) => round.wake_at = round.wake_at.min(until),
                 Progress::Blocked | Progress::Done => {}

@@ -149,7 +149,7 @@ impl Wiring<'_> {
             self.times[node.0].push(Arc::clone(&time));
             for (edge, gate, writer) in self.channel_gates(*node) {
                 let inlet = self.inlets.remove(&(edge, writer, slot)).expect("a channel has one reader");
-                task.add_inlet(inlet, member, gate);
+                task.add_inlet(inlet, member, gate, self.may_be_overtaken(edge));
             }
         }
         Ok(SlotTask::new(task, time))
@@ -198,6 +198,14 @@ impl Wiring<'_> {
             Destination::Channels(Router::new(input.exchange.clone(), outlets, self.plan.max_parallelism))
         };
         Edge { projection, to }
+    }
+
+    /// What is broadcast reaches several slots, and belongs to none of them. A window that may fire again for late rows
+    /// would not know for which of its keys it has.
+    fn may_be_overtaken(&self, (reader, input): EdgeId) -> bool {
+        let node = self.node(reader);
+        let fires_again = matches!(&node.kind, NodeKind::Window(window) if window.allowed_lateness.0 > 0);
+        node.inputs[input].exchange != Exchange::Broadcast && !fires_again
     }
 
     /// How many gates of its reader an edge has.

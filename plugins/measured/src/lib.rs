@@ -66,7 +66,45 @@ impl Process for MapKeyed {
     }
 }
 
-export!(process: WeighClick, MapKeyed);
+#[derive(Record)]
+pub struct Update<'a> {
+    pub payload: &'a [u8],
+}
+
+#[derive(Record, Debug, PartialEq)]
+pub struct Replaced {
+    /// of the payload before
+    pub bytes: u64,
+}
+
+/// State of a known size, for checkpoints. What it emits tells of state that was there.
+pub struct KeepLast {
+    last: Value<Vec<u8>>,
+}
+
+impl Process for KeepLast {
+    const SUMMARY: &'static str = "keeps the last payload of each key: a row for each that it replaces";
+    const READS_TIMES: bool = false;
+    type Key<'a> = Key<'a>;
+    type In<'a> = Update<'a>;
+    type Out<'a> = Replaced;
+    type Timer = NoTimers;
+
+    fn open(cx: &mut Open<'_>) -> Result<Self, Error> {
+        Ok(Self { last: cx.value("last") })
+    }
+
+    fn on_event(&self, update: Update<'_>, cx: &mut Keyed<'_, Self>) -> Outcome {
+        let before = self.last.get(cx);
+        self.last.set(cx, update.payload.to_vec());
+        if let Some(before) = before {
+            cx.emit(Replaced { bytes: before.len() as u64 });
+        }
+        Ok(())
+    }
+}
+
+export!(process: WeighClick, MapKeyed, KeepLast);
 
 #[cfg(test)]
 mod tests {
@@ -91,5 +129,19 @@ mod tests {
         let mut map = Drive::<MapKeyed>::over::<Event<'_>>("");
         map.event(Timestamp(0), Event { key: "a", value: 4 });
         assert_eq!(map.outputs(), [Extend(Number { value: 5 })]);
+    }
+
+    #[derive(Record)]
+    struct Kept<'a> {
+        key: &'a str,
+        payload: &'a [u8],
+    }
+
+    #[test]
+    fn the_last_payload_is_kept() {
+        let mut keep = Drive::<KeepLast>::over::<Kept<'_>>("");
+        let events = [("a", &[1, 2][..]), ("b", &[3]), ("a", &[])];
+        keep.batch(events.map(|(key, payload)| (Timestamp(0), Kept { key, payload })));
+        assert_eq!(keep.outputs(), [Replaced { bytes: 2 }]);
     }
 }

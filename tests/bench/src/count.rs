@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, UInt64Array};
 use wasmill::control::environment::HostEnvironment;
 use wasmill::control::job::{Job, Options};
+use wasmill::control::progress::totals;
 use wasmill::dataplane::function::{BatchCall, CallFailure, DueCall, PortRows, ProcessFunction, Step};
 use wasmill::model::id::Parallelism;
 use wasmill::model::value::{Layout, Values};
@@ -20,6 +21,9 @@ pub fn run(job: &Path, set: &[String]) -> Result<()> {
     let plan = load(job, &text, set, Parallelism::ONE, &mut HostEnvironment)?;
     let mut job = Job::start(Arc::new(plan), &Options { make: |_, _, _| Ok(Box::new(Count)), ..Options::default() })?;
     tokio::runtime::Builder::new_current_thread().build()?.block_on(job.end())?;
+    let totals = totals(&job);
+    let lost = totals.late_records + totals.dead_letters;
+    ensure!(lost == 0 && totals.rows_out == totals.events_in, "a row for each event, and none lost: {totals:?}");
     Ok(())
 }
 

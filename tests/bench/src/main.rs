@@ -5,6 +5,7 @@ mod clock;
 mod count;
 mod events;
 mod operators;
+mod topics;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,13 @@ enum Arguments {
         #[arg(long)]
         set: Vec<String>,
     },
+    /// Topics of Apache Kafka, by a client that is not Wasmill's
+    Topics {
+        /// Such as `127.0.0.1:9092`
+        brokers: String,
+        #[command(subcommand)]
+        what: topics::Topics,
+    },
 }
 
 fn main() -> Result<()> {
@@ -41,5 +49,9 @@ fn main() -> Result<()> {
             Ok(())
         }
         Arguments::Count { job, set } => count::run(&job, &set),
+        Arguments::Topics { brokers, what } => {
+            println!("{}", what.run(&brokers)?);
+            Ok(())
+        }
     }
 }

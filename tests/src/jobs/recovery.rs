@@ -3,12 +3,14 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::OnceLock;
 
 use wasmill::model::fail_point::FAIL_POINTS;
 
 use crate::harness::{Folder, Ran};
 
-/// It runs long enough for several checkpoints.
+/// Paced, so that a host that is to die at one of its checkpoints does not come to the end before, however slow the
+/// machine; `finish` sets the rate to `FAST`.
 const JOB: &str = r#"
     name = "job"
     parallelism = 2
@@ -18,9 +20,9 @@ const JOB: &str = r#"
     connector = "generator"
     events = "keyed"
     keys = 500
-    count = 60000
+    count = 1800000
     rate = 200000
-    per_milli = 1
+    per_milli = 30
     splits = 4
     out_of_orderness = "200ms"
     event_time = { column = "timestamp", unit = "ms" }
@@ -59,13 +61,21 @@ fn rows(folder: &Folder) -> Vec<String> {
     [folder.lines("out"), folder.lines("sums")].concat().into_iter().filter(|line| !line.starts_with("key,")).collect()
 }
 
-fn straight() -> Vec<String> {
+const FAST: &str = "sources.events.rate=1000000000";
+
+/// What a job shows when nothing happens to it.
+fn straight_of(job: &str) -> Vec<String> {
     let folder = Folder::new();
-    let ran = folder.run(&JOB.replace("rate = 200000", "").replace("\"25ms\"", "\"1h\""), &[]);
+    let ran = folder.run(&job.replace("\"25ms\"", "\"1h\""), &["--set", FAST]);
     assert!(ran.success, "{}", ran.stderr);
     let rows = rows(&folder);
     assert!(rows.len() > 5_000, "{}", rows.len());
     rows
+}
+
+fn straight() -> &'static [String] {
+    static ROWS: OnceLock<Vec<String>> = OnceLock::new();
+    ROWS.get_or_init(|| straight_of(JOB))
 }
 
 /// Runs the job until it dies at this place for the n-th time.
@@ -81,6 +91,10 @@ pub fn finish(folder: &Folder, arguments: &[&str]) {
     assert!(ran.success, "{}", ran.stderr);
 }
 
+fn finish_fast(folder: &Folder, arguments: &[&str]) {
+    finish(folder, &[&["--set", FAST], arguments].concat());
+}
+
 #[test]
 fn wherever_it_dies_it_goes_on_as_if_nothing_had_happened() {
     let expected = straight();
@@ -91,7 +105,7 @@ fn wherever_it_dies_it_goes_on_as_if_nothing_had_happened() {
         die_at(&folder, "decided.before_follow", 1, &[]);
         let is_of_starts = ["claim.before", "claim.after", "followers.replay", "restore.middle"].contains(&place);
         die_at(&folder, place, if is_of_starts { 1 } else { 2 }, &[]);
-        finish(&folder, &[]);
+        finish_fast(&folder, &[]);
         let rows = rows(&folder);
         assert!(rows == expected, "`{place}`: {} rows, not {}", rows.len(), expected.len());
     }
@@ -101,6 +115,7 @@ fn wherever_it_dies_it_goes_on_as_if_nothing_had_happened() {
 fn a_job_that_fails_starts_again_in_the_same_process() {
     let expected = straight();
     let job = JOB.replace("strategy = \"none\"", "strategy = \"fixed-delay\"\nattempts = 1\ndelay = \"1ms\"");
+    let job = job.replace("rate = 200000", "rate = 800000");
     for place in ["barrier.first_slot", "upload.middle", "manifest.after", "decided.before_follow", "gc.middle"] {
         let folder = Folder::new();
         folder.write("job.toml", &job);
@@ -124,9 +139,79 @@ fn the_number_of_slots_may_change_from_start_to_start() {
     folder.write("job.toml", JOB);
     die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=1"]);
     die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=4"]);
-    finish(&folder, &["--set", "parallelism=2"]);
+    finish_fast(&folder, &["--set", "parallelism=2"]);
     let rows = rows(&folder);
     assert!(rows == expected, "{} rows, not {}", rows.len(), expected.len());
+}
+
+/// The sources are faster than what follows, so that channels are full when a barrier comes.
+#[test]
+fn events_that_a_barrier_has_overtaken_are_not_lost() {
+    let expected = straight();
+    let job = JOB.replace("interval = \"25ms\"", "interval = \"25ms\"\n    unaligned_after = \"0s\"");
+    let job = job.replace(
+        "[checkpoints]",
+        "[limits]\n    batch_rows_max = 100\n    channel_bytes_max = \"20KiB\"\n    [checkpoints]",
+    );
+    let mut in_flight = false;
+    for n in 1..3 {
+        let folder = Folder::new();
+        folder.write("job.toml", &job);
+        die_at(&folder, "decided.before_follow", 1, &["--set", "parallelism=4", "--set", FAST]);
+        let inspected = folder.call(&["checkpoint", "inspect", "job.toml"]);
+        in_flight |= inspected.stdout.contains("events in flight");
+        die_at(&folder, "decided.before_ack", n, &["--set", "parallelism=3", "--set", FAST]);
+        finish_fast(&folder, &["--set", "parallelism=1"]);
+        let rows = rows(&folder);
+        assert!(rows == expected, "{n}: {} rows, not {}", rows.len(), expected.len());
+    }
+    assert!(in_flight, "nothing was in flight");
+}
+
+/// A part of the events in the same time.
+fn smaller(job: &str) -> String {
+    job.replace("1800000", "180000").replace("per_milli = 30", "per_milli = 3").replace("rate = 200000", "rate = 20000")
+}
+
+/// The same job with so little memory that nearly all of its state is in RocksDB.
+fn on_rocksdb(incremental: bool) -> String {
+    let state = r#"[state]
+    backend = "rocksdb"
+    cache_bytes_max = "4KiB"
+    write_buffer_bytes_max = "256KiB"
+    block_cache_bytes_max = "256KiB"
+    [checkpoints]
+    incremental = "#;
+    smaller(JOB).replace("[checkpoints]", &format!("{state}{incremental}"))
+}
+
+#[test]
+fn windows_larger_than_memory_go_on_with_other_slots() {
+    let expected = straight_of(&smaller(JOB));
+    for incremental in [true, false] {
+        let folder = Folder::new();
+        folder.write("job.toml", on_rocksdb(incremental));
+        // The first barrier after a start comes while there is input, however busy the machine is.
+        for parallelism in ["parallelism=1", "parallelism=1", "parallelism=4"] {
+            die_at(&folder, "decided.before_ack", 1, &["--set", parallelism]);
+        }
+        finish_fast(&folder, &["--set", "parallelism=2"]);
+        let rows = rows(&folder);
+        assert!(rows == expected, "incremental = {incremental}: {} rows, not {}", rows.len(), expected.len());
+    }
+}
+
+#[test]
+fn windows_go_from_one_backend_to_the_other() {
+    let expected = straight_of(&smaller(JOB));
+    let folder = Folder::new();
+    let memory = smaller(JOB).replace("[checkpoints]", "[checkpoints]\n    incremental = false");
+    for job in [&memory, &on_rocksdb(false), &memory, &on_rocksdb(false)] {
+        folder.write("job.toml", job);
+        die_at(&folder, "decided.before_ack", 1, &[]);
+    }
+    finish_fast(&folder, &[]);
+    assert!(rows(&folder) == expected);
 }
 
 #[test]
@@ -134,7 +219,13 @@ fn of_two_hosts_that_run_a_job_one_stops_and_says_so() {
     let expected = straight();
     let folder = Folder::new();
     folder.write("job.toml", JOB);
-    let start = || folder.command(&["run", "job.toml"]).stderr(Stdio::piped()).spawn().unwrap();
+    let start = || {
+        folder
+            .command(&["run", "job.toml", "--set", "sources.events.rate=900000"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
     let hosts = [start(), start()];
     let ran = hosts.map(|host| Ran::from(host.wait_with_output().unwrap()));
     assert!(ran.iter().any(|ran| ran.success), "{} {}", ran[0].stderr, ran[1].stderr);
@@ -172,7 +263,11 @@ fn a_job_that_lost_its_state_would_be_noticed() {
 /// for ever: made by `KEEP=<folder> cargo xtask test a_checkpoint_of_format_1`, it is never made again.
 #[test]
 fn a_checkpoint_of_format_1_loads() {
-    let job = JOB.replace("keys = 500", "keys = 5").replace("60000", "3000").replace("200000", "2000");
+    let job = JOB
+        .replace("keys = 500", "keys = 5")
+        .replace("1800000", "3000")
+        .replace("per_milli = 30", "per_milli = 1")
+        .replace("200000", "2000");
     let folder = Folder::new();
     folder.write("job.toml", &job);
     if let Ok(keep) = std::env::var("KEEP") {

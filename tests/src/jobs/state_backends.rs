@@ -125,6 +125,36 @@ fn the_backend_is_changed_through_whole_checkpoints() {
     assert!(folder.lines("out") == expected);
 }
 
+/// A window of many times the memory that it may take, whose rows go through a channel that holds few of them.
+#[test]
+fn a_window_larger_than_memory_gives_what_memory_gives() {
+    let operators = r#"
+    [operators.per_key]
+    inputs = ["events"]
+    key_by = ["key"]
+    window = { tumbling = "1d" }
+    aggregate = { n = "count()", total = "sum(value)", last = "max(timestamp)" }
+    [operators.per_count]
+    inputs = ["per_key"]
+    key_by = ["n"]
+    window = { tumbling = "1d" }
+    aggregate = { keys = "count()", total = "sum(total)", last = "max(last)" }
+    [sinks.out]
+    inputs = ["per_count"]"#;
+    let start = JOB.find("    [operators.count]").unwrap();
+    let end = JOB.find("    connector = \"file\"").unwrap();
+    let job = [&JOB[..start], operators, "\n", &JOB[end..]].concat();
+    let job = job.replace("keys = 5000", "keys = 200000").replace("count = 100000", "count = 400000");
+    let job = job.replace("batch_rows_max = 200", "batch_rows_max = 2000\n    channel_bytes_max = \"64KiB\"");
+    let rocksdb = job.replace("    backend = \"memory\"\n", ROCKSDB).replace("\"8KiB\"", "\"1MiB\"");
+    let folder = Folder::new();
+    let expected = folder.rows(&job, &["-p", "1"]);
+    assert!(expected.len() > 5, "{expected:?}");
+    for parallelism in ["1", "2"] {
+        assert!(folder.rows(&rocksdb, &["-p", parallelism]) == expected, "at parallelism {parallelism}");
+    }
+}
+
 #[test]
 fn memory_refuses_rocksdbs_own_files() {
     let folder = Folder::new();

@@ -54,6 +54,8 @@ pub struct Host {
     driver: Driver<ToQueue>,
     notices: Shared<Notice>,
     unwritten: Shared<(TaskId, TaskSnapshot, Place)>,
+    /// Events that barriers have overtaken.
+    pub overtaken: u64,
 }
 
 impl Host {
@@ -83,12 +85,13 @@ impl Host {
             decisions: claimed.decisions,
             slots: Arc::new(mailboxes),
             tasks,
+            times: wired.times,
             committers: claimed.committers,
             first: claimed.first,
             kept: claimed.kept,
         };
         let driver = Driver::new(means, ToQueue(Arc::clone(&unwritten)), now);
-        Ok(Self { writer: Writer::default(), slots, driver, notices, unwritten })
+        Ok(Self { writer: Writer::default(), slots, driver, notices, unwritten, overtaken: 0 })
     }
 
     pub fn slots(&self) -> usize {
@@ -139,6 +142,7 @@ impl Host {
         let which = which % unwritten.len();
         let Some((task, snapshot, place)) = unwritten.remove(which) else { return false };
         drop(unwritten);
+        self.overtaken += snapshot.members.iter().map(|member| member.in_flight).sum::<u64>();
         let notice = self.writer.write(task, snapshot, &place);
         self.notices.lock().unwrap().push_back(notice);
         true

@@ -117,6 +117,10 @@ struct World {
     deaths: usize,
     /// It dies no more often than this.
     deaths_left: usize,
+    /// `unaligned_after` of the job.
+    unaligned_after: &'static str,
+    /// Events that barriers have overtaken.
+    overtaken: u64,
     store: FaultyStore,
     now: i64,
     trace: std::hash::DefaultHasher,
@@ -134,8 +138,19 @@ impl World {
         let mut random = Random(seed);
         let store = FaultyStore::new(random.below(usize::MAX) as u64);
         let deaths = [100, 400, 1_500, usize::MAX][random.below(4)];
+        let unaligned_after = ["1h", "20ms", "0s"][random.below(3)];
         let folder = Folder::in_memory();
-        Self { folder, random, deaths, deaths_left: 12, store, now: 1_000_000_000, trace: Default::default() }
+        Self {
+            folder,
+            random,
+            deaths,
+            deaths_left: 12,
+            unaligned_after,
+            overtaken: 0,
+            store,
+            now: 1_000_000_000,
+            trace: Default::default(),
+        }
     }
 
     fn note(&mut self, what: u64) {
@@ -143,7 +158,8 @@ impl World {
     }
 
     fn plan(&self, parallelism: usize) -> Arc<Plan> {
-        let set = [format!("parallelism={parallelism}")];
+        let unaligned_after = format!("checkpoints.unaligned_after='{}'", self.unaligned_after);
+        let set = [format!("parallelism={parallelism}"), unaligned_after];
         let path = self.folder.path().join("job.toml");
         let plan = load(&path, JOB, &set, Parallelism::ONE, &mut HostEnvironment);
         Arc::new(plan.unwrap_or_else(|errors| panic!("{errors}")))
@@ -167,7 +183,9 @@ impl World {
                     continue;
                 }
             };
-            match self.live(&mut host, &mut asleep, &mut steps) {
+            let ending = self.live(&mut host, &mut asleep, &mut steps);
+            self.overtaken += host.overtaken;
+            match ending {
                 Ending::Over if self.is_finished(&store) => {
                     return [self.folder.lines("out"), self.folder.lines("sums")].concat();
                 }
@@ -265,14 +283,14 @@ fn expected() -> &'static [String] {
     })
 }
 
-/// Returns the hash of everything that was done.
-fn simulate(seed: u64) -> u64 {
+/// Returns the hash of everything that was done, and how many events barriers have overtaken.
+fn simulate(seed: u64) -> (u64, u64) {
     let mut world = World::new(seed);
     let faults = [0, 0, 5, 40][world.random.below(4)];
     let rows = world.run(faults);
     let expected = expected();
     assert!(rows == expected, "{} rows, not {}: {:?}", rows.len(), expected.len(), difference(&rows, expected));
-    world.trace.finish()
+    (world.trace.finish(), world.overtaken)
 }
 
 /// Some rows that are too many, and some that are missing.
@@ -301,12 +319,15 @@ fn whatever_fails_nothing_is_lost_and_nothing_comes_twice() {
         Some(seed) => seed..seed + 1,
         None => 1..1 + from_environment("WASMILL_SEEDS").unwrap_or(SEEDS),
     };
+    let is_alone = seeds.end - seeds.start == 1;
+    let mut overtaken = 0;
     for seed in seeds {
-        let simulated = std::panic::catch_unwind(|| simulate(seed));
-        if simulated.is_err() {
-            panic!("seed {seed} fails; alone: WASMILL_SEED={seed} cargo xtask test simulation");
+        match std::panic::catch_unwind(|| simulate(seed)) {
+            Ok((_, events)) => overtaken += events,
+            Err(_) => panic!("seed {seed} fails; alone: WASMILL_SEED={seed} cargo xtask test simulation"),
         }
     }
+    assert!(overtaken > 0 || is_alone, "no checkpoint was unaligned");
 }
 
 #[test]

@@ -28,6 +28,12 @@ pub fn release_folder() -> PathBuf {
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.args(arguments).current_dir(root());
+    // What cargo says of this program to it, some build scripts take for what it says to them: they would run again, and
+    // half of the workspace with them.
+    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
+        cargo.env_remove(name);
+    }
     cargo
 }
 

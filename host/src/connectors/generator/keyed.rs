@@ -27,12 +27,20 @@ pub struct Keyed {
     seed: u64,
     keys: u64,
     per_milli: u64,
+    /// Events before this have the key of their own number.
+    in_order: u64,
     out_of_orderness: u64,
     hashes: Vec<u64>,
 }
 
 impl Keyed {
-    pub fn new(source: &GeneratorSource, keys: u64, per_milli: u64, names: &[&str]) -> Result<Self, String> {
+    pub fn new(
+        source: &GeneratorSource,
+        keys: u64,
+        per_milli: u64,
+        fill: bool,
+        names: &[&str],
+    ) -> Result<Self, String> {
         let column = |name: &&str| match *name {
             "key" => KeyedColumn::Key,
             "timestamp" => KeyedColumn::Timestamp,
@@ -51,7 +59,8 @@ impl Keyed {
             return Err(format!("`out_of_orderness` is {}, at most 49 days can be made", source.out_of_orderness));
         }
         let columns = names.iter().map(column).collect();
-        Ok(Self { columns, seed: source.seed, keys, per_milli, out_of_orderness, hashes: Vec::new() })
+        let in_order = if fill { keys } else { 0 };
+        Ok(Self { columns, seed: source.seed, keys, per_milli, in_order, out_of_orderness, hashes: Vec::new() })
     }
 
     pub fn make(&mut self, numbers: Numbers) -> Vec<ArrayRef> {
@@ -65,8 +74,9 @@ impl Keyed {
         match column {
             KeyedColumn::Key => {
                 let mut data = vec![0; rows * KEY_BYTES];
-                for (out, h) in data.as_chunks_mut::<KEY_BYTES>().0.iter_mut().zip(&self.hashes) {
-                    *out = hexadecimal(self.key(*h));
+                let events = numbers.iter().zip(&self.hashes);
+                for (out, (i, h)) in data.as_chunks_mut::<KEY_BYTES>().0.iter_mut().zip(events) {
+                    *out = hexadecimal(self.key(i, *h));
                 }
                 let offsets = OffsetBuffer::from_repeated_length(KEY_BYTES, rows);
                 Arc::new(StringArray::new(offsets, data.into(), None))
@@ -90,8 +100,9 @@ impl Keyed {
     }
 
     #[inline]
-    fn key(&self, h: u64) -> u64 {
-        mix((((h >> 32) * self.keys) >> 32).wrapping_add(0x0123_4567))
+    fn key(&self, i: u64, h: u64) -> u64 {
+        let number = if i < self.in_order { i } else { ((h >> 32) * self.keys) >> 32 };
+        mix(number.wrapping_add(0x0123_4567))
     }
 
     #[inline]

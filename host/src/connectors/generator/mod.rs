@@ -87,7 +87,9 @@ impl Maker {
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name.as_str()).collect();
         match source.events {
             GeneratedEvents::Clicks { span } => Clicks::new(source, span, &names).map(Self::Clicks),
-            GeneratedEvents::Keyed { keys, per_milli } => Keyed::new(source, keys, per_milli, &names).map(Self::Keyed),
+            GeneratedEvents::Keyed { keys, per_milli, fill } => {
+                Keyed::new(source, keys, per_milli, fill, &names).map(Self::Keyed)
+            }
         }
         .map_err(Fault::invalid)
     }

@@ -9,7 +9,7 @@ use crate::model::batch::Offsets;
 use crate::model::fault::Fault;
 use crate::model::id::SplitName;
 use crate::model::schema::Schema;
-use crate::plan::connector::GeneratorSource;
+use crate::plan::connector::{GeneratedEvents, GeneratorSource};
 
 use super::{Maker, Numbers};
 
@@ -28,6 +28,8 @@ pub struct GeneratedSplit {
 /// Events per second of this split.
 struct Pace {
     rate: f64,
+    /// The number of the first event that it is for.
+    from: u64,
     made: u64,
     started: Option<Instant>,
 }
@@ -37,6 +39,10 @@ impl GeneratedSplit {
         let (first, step) = (u64::from(k), u64::from(source.splits.max(1)));
         let left = source.count.map_or(u64::MAX, |count| count.saturating_sub(first).div_ceil(step));
         let rate = source.rate.map(|rate| rate as f64 / step as f64);
+        let from = match source.events {
+            GeneratedEvents::Keyed { keys, fill: true, .. } => keys,
+            _ => 0,
+        };
         Self {
             name: SplitName::from(format!("generator@{k}").as_str()),
             schema: schema.clone(),
@@ -44,7 +50,7 @@ impl GeneratedSplit {
             next: first,
             step,
             left,
-            pace: rate.map(|rate| Pace { rate, made: 0, started: None }),
+            pace: rate.map(|rate| Pace { rate, from, made: 0, started: None }),
         }
     }
 
@@ -101,18 +107,19 @@ impl SplitReader for GeneratedSplit {
         if self.left == 0 {
             return Ok(Read::End);
         }
-        let due = self.pace.as_mut().map_or(u64::MAX, Pace::due);
+        let mut pace = self.pace.as_mut().filter(|pace| self.next >= pace.from);
+        let due = pace.as_mut().map_or(u64::MAX, |pace| pace.due());
         let fitting = limits.rows_max.min(limits.bytes_max / self.maker.event_bytes()).max(1) as u64;
         let count = fitting.min(due).min(self.left);
         if count == 0 {
             return Ok(Read::Pending);
         }
+        if let Some(pace) = pace {
+            pace.made += count;
+        }
         let rows = self.make(count as usize);
         self.next += count * self.step;
         self.left -= count;
-        if let Some(pace) = &mut self.pace {
-            pace.made += count;
-        }
         Ok(Read::Rows(rows))
     }
 }

@@ -17,7 +17,7 @@ fn clicks() -> GeneratedEvents {
 }
 
 fn keyed() -> GeneratedEvents {
-    GeneratedEvents::Keyed { keys: 1000, per_milli: 1000 }
+    GeneratedEvents::Keyed { keys: 1000, per_milli: 1000, fill: false }
 }
 
 /// The line of `gen_clicks.rs` for event `i` of `n`, as it stands there.
@@ -158,6 +158,27 @@ fn a_rate_is_kept() {
 }
 
 #[test]
+fn each_key_comes_once_before_the_rate_is_kept() {
+    let events = GeneratedEvents::Keyed { keys: 1000, per_milli: 1000, fill: true };
+    let source = GeneratorSource { rate: Some(1), splits: 2, ..source(events, 5000) };
+    let schema = Schema::new([Field::new("key", DataType::Text)]);
+    let limits = ReadLimits { rows_max: 100, bytes_max: 1 << 20 };
+    let mut keys = Vec::new();
+    for mut split in open(&source, &schema, Slot(0), Parallelism::ONE).unwrap().discover().unwrap() {
+        while split.position().as_u64() < Some(1000) {
+            let Ok(Read::Rows(rows)) = split.read(limits) else { panic!("{} keys and no more", keys.len()) };
+            keys.extend(rows.records.column(0).as_string::<i32>().iter().map(|key| key.unwrap().to_owned()));
+        }
+        // The first of those that are paced is due at once, the next one is not.
+        assert!(matches!(split.read(limits), Ok(Read::Rows(rows)) if rows.records.num_rows() == 1));
+        assert!(matches!(split.read(limits), Ok(Read::Pending)));
+    }
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 1000);
+}
+
+#[test]
 fn schemas_that_cannot_be_made_are_refused() {
     let error = |events, field| {
         let schema = Schema::new([field]);
@@ -165,6 +186,6 @@ fn schemas_that_cannot_be_made_are_refused() {
     };
     assert!(error(clicks(), Field::new("cents", DataType::I64)).contains("makes no column `cents`"));
     assert!(error(keyed(), Field::new("value", DataType::Text)).contains("makes `value: i64`"));
-    let none = GeneratedEvents::Keyed { keys: 0, per_milli: 1 };
+    let none = GeneratedEvents::Keyed { keys: 0, per_milli: 1, fill: false };
     assert!(error(none, Field::new("value", DataType::I64)).contains("`keys` is 0"));
 }

@@ -73,6 +73,8 @@ impl ClientContext for Context {
             RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug | RDKafkaLogLevel::Notice => {
                 tracing::debug!("librdkafka: {facility}: {message}");
             }
+            // The last transaction of this id is being finished: the next one waits for it.
+            RDKafkaLogLevel::Warning if facility == "GETPID" => tracing::debug!("librdkafka: {facility}: {message}"),
             _ => {
                 tracing::warn!("librdkafka: {facility}: {message}");
                 self.note(message.to_owned());

@@ -26,6 +26,7 @@ struct State {
     writers: usize,
     /// That have passed the barrier behind `epoch`.
     passed: usize,
+    is_over: bool,
 }
 
 impl Epochs {
@@ -71,9 +72,15 @@ impl Epochs {
         self.state().standby = Some(standby);
     }
 
+    /// Nothing that is written counts any more.
+    pub fn is_over(&self) -> bool {
+        self.state().is_over
+    }
+
     /// Those that are open; nothing more can be written.
     pub fn end(&self) -> impl Iterator<Item = Arc<Transaction>> + use<> {
         let mut state = self.state();
+        state.is_over = true;
         state.standby = None;
         [state.active.take(), state.closed.take()].into_iter().flatten()
     }

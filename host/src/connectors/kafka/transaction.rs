@@ -18,6 +18,8 @@ use super::client::ANSWER;
 use super::producer::Producer;
 use super::record::Record;
 
+/// How long brokers may take at first to make an id ready; each time twice as long.
+const READY: Duration = Duration::from_millis(100);
 /// Between tries.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Calls of librdkafka have been seen to hang: one that takes longer than it was told to, by this, is left behind.
@@ -42,28 +44,21 @@ impl Transaction {
             ("transaction.timeout.ms", timeout.as_str()),
             ("socket.timeout.ms", SOCKET_MILLIS),
         ];
+        let mut limit = READY;
         loop {
             let producer = Producer::open(&plan.cluster, plan.queue_bytes_max, &own)?;
             let transaction = Arc::new(Self { producer, id: id.to_owned(), is_ending: AtomicBool::new(false) });
-            match transaction.init(deadline) {
+            match transaction.call(limit, move |client| client.init_transactions(limit)) {
                 Ok(()) => return Ok(transaction),
-                // Another start of the job may fence at the same time; a new producer is the way on.
+                // Another start of the job fences at the same time, or the last transaction is still being finished:
+                // librdkafka would wait for half a second until it asks again, a new producer asks at once.
                 Err(error) if Instant::now() < deadline && !is_final(&error) => {
                     tracing::debug!("transactional id `{id}` is not ready yet: {error}");
                     transaction.let_go();
                     thread::sleep(PAUSE);
+                    limit = (limit * 2).min(ANSWER);
                 }
                 Err(error) => return Err(transaction.fault(&error)),
-            }
-        }
-    }
-
-    fn init(self: &Arc<Self>, deadline: Instant) -> Result<(), KafkaError> {
-        loop {
-            let limit = ANSWER.min(deadline.saturating_duration_since(Instant::now())).max(PAUSE);
-            match self.call(limit, move |client| client.init_transactions(limit)) {
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
-                result => return result,
             }
         }
     }

@@ -50,14 +50,8 @@ impl TransactionalWriter {
         self.waiting.bytes = 0;
         Ok(true)
     }
-}
 
-impl SinkWriter for TransactionalWriter {
-    fn is_ready(&mut self) -> Result<bool, Fault> {
-        Ok(self.waiting.bytes < self.waiting.bytes_max || self.catch_up()?)
-    }
-
-    fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
+    fn take(&mut self, batch: &Batch) -> Result<(), Fault> {
         self.catch_up()?;
         match &self.transaction {
             Some(transaction) => self.encoder.encode(batch, |record| transaction.send(record)),
@@ -69,13 +63,38 @@ impl SinkWriter for TransactionalWriter {
         }
     }
 
+    /// Where the job has ended, why nothing can be written is not the news.
+    fn unless_over<T: Default>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
+        match result {
+            Err(_) if self.epochs.is_over() => Ok(T::default()),
+            result => result,
+        }
+    }
+}
+
+impl SinkWriter for TransactionalWriter {
+    fn is_ready(&mut self) -> Result<bool, Fault> {
+        if self.waiting.bytes < self.waiting.bytes_max {
+            return Ok(true);
+        }
+        let caught_up = self.catch_up();
+        self.unless_over(caught_up)
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
+        let taken = self.take(batch);
+        self.unless_over(taken)
+    }
+
     /// Nobody sees it before the commit; but the sooner the brokers have it, the sooner that is.
     fn flush(&mut self) -> Result<(), Fault> {
-        self.catch_up().map(drop)
+        let caught_up = self.catch_up().map(drop);
+        self.unless_over(caught_up)
     }
 
     fn prepare(&mut self, checkpoint: CheckpointId) -> Result<Vec<Committable>, Fault> {
-        if !self.catch_up()? {
+        let caught_up = self.catch_up();
+        if !self.unless_over(caught_up)? && !self.epochs.is_over() {
             return Err(Fault::internal(format!(
                 "the barrier of checkpoint {checkpoint} came before the transaction of the one before was committed"
             )));

@@ -8,7 +8,7 @@ use crate::dataplane::snapshot::SourceSplit;
 use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
 use crate::plan::location::Location;
-use crate::state::snapshot::Content;
+use crate::state::snapshot::{ChunkId, Content};
 use crate::storage::decisions;
 use crate::storage::manifest::{FieldRecord, Kind, MANIFEST, Manifest, NodeRecord, Shape};
 use crate::store::Store;
@@ -167,7 +167,7 @@ fn node_contents(origin: &Origin, node: &NodeRecord) -> Result<NodeContents, Fau
     };
     let mut sizes: BTreeMap<Content, (BTreeSet<u16>, u64, u64)> = BTreeMap::new();
     for slot in &origin.chunks(node, 0..origin.manifest.max_parallelism)?.chunks {
-        for placed in slot.placed() {
+        for placed in slot.placed().filter(|placed| is_current(&placed.id, &origin.manifest)) {
             let (groups, entries, bytes) = sizes.entry(placed.id.content).or_default();
             groups.insert(placed.id.group.0);
             *entries += u64::from(placed.entries);
@@ -192,6 +192,11 @@ fn node_contents(origin: &Origin, node: &NodeRecord) -> Result<NodeContents, Fau
     })
 }
 
+/// Events that were in flight at an older checkpoint have been processed since.
+fn is_current(id: &ChunkId, manifest: &Manifest) -> bool {
+    id.content != Content::InFlight || id.number == manifest.checkpoint
+}
+
 fn describe(content: Content) -> &'static str {
     match content {
         Content::Rows => "values",
@@ -199,11 +204,13 @@ fn describe(content: Content) -> &'static str {
         Content::ProcessingTimers => "processing-time timers",
         Content::Panes => "panes",
         Content::Entries => "entries",
+        Content::InFlight => "events in flight",
     }
 }
 
 fn names(shape: &Shape, content: Content) -> Vec<String> {
     match (shape, content) {
+        (_, Content::InFlight) => Vec::new(),
         (Shape::Window { aggregates, .. }, _) => {
             let functions = aggregates.iter().map(|aggregate| format!("{} = {}", aggregate.name, aggregate.function));
             [WINDOWS.to_owned()].into_iter().chain(functions).collect()

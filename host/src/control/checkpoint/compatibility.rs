@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::model::id::Uid;
 use crate::plan::graph::Plan;
-use crate::storage::manifest::{FieldRecord, Manifest, NodeRecord, Shape, StateRecord};
+use crate::storage::manifest::{FieldRecord, InFlightRecord, Manifest, NodeRecord, Shape, StateRecord};
 
-use super::record::shape;
+use super::record::{intake, shape};
 
 /// What becomes of a part of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,11 +63,17 @@ pub fn compare(plan: &Plan, manifest: &Manifest) -> Vec<Finding> {
         let now = shape(node);
         match manifest.node(&node.uid) {
             None => findings.extend(parts(&now).map(|what| finding(&node.uid, what, Verdict::New))),
-            Some(then) => compare_node(&node.uid, then, &now, &mut findings),
+            Some(then) => {
+                compare_node(&node.uid, then, &now, &mut findings);
+                findings.extend(then.in_flight.iter().map(|in_flight| {
+                    finding(&node.uid, describe_in_flight(in_flight), compare_in_flight(in_flight, &intake(node)))
+                }));
+            }
         }
     }
     for then in manifest.nodes.iter().filter(|then| plan.nodes.iter().all(|node| node.uid != then.uid)) {
-        findings.extend(parts(&then.shape).map(|what| finding(&then.uid, what, Verdict::Dropped)));
+        let in_flight = then.in_flight.iter().map(describe_in_flight);
+        findings.extend(parts(&then.shape).chain(in_flight).map(|what| finding(&then.uid, what, Verdict::Dropped)));
     }
     if plan.max_parallelism != manifest.max_parallelism {
         let why = format!(
@@ -146,6 +152,18 @@ fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Fi
             parts(then).for_each(|what| add(what, Verdict::Incompatible(why.clone())));
         }
     }
+}
+
+fn describe_in_flight(in_flight: &InFlightRecord) -> String {
+    format!("{} events in flight", in_flight.events)
+}
+
+fn compare_in_flight(in_flight: &InFlightRecord, now: &[FieldRecord]) -> Verdict {
+    if in_flight.columns == now {
+        return Verdict::Compatible;
+    }
+    let (then, now) = (columns(&in_flight.columns), columns(now));
+    Verdict::Incompatible(format!("their columns were ({then}), and are ({now}); a savepoint has no events in flight"))
 }
 
 fn columns(key: &[FieldRecord]) -> String {

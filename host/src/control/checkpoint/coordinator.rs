@@ -257,7 +257,10 @@ impl Coordinator {
         let checkpoint = self.next;
         self.next = CheckpointId(checkpoint.0 + 1);
         let base = if savepoint.is_some() { None } else { self.base() };
-        let barrier = Barrier { checkpoint, base, stops: is_last };
+        // Whoever moves a savepoint or changes the job wants no events of its inside.
+        let may_overtake = savepoint.is_none() && !is_last;
+        let overtakes_at = self.plan.unaligned_after.filter(|_| may_overtake).map(|after| now + after);
+        let barrier = Barrier { checkpoint, base, overtakes_at, stops: is_last };
         self.due = now + self.plan.interval;
         self.current = Some(Current {
             barrier,

@@ -24,7 +24,7 @@ use crate::plan::graph::{NodeKind, Plan};
 use crate::storage::manifest::{Kind, MANIFEST};
 use crate::store::Store;
 use crate::worker::channel::Waker;
-use crate::worker::slot::{Order, TaskId};
+use crate::worker::slot::{Order, TaskId, TaskTime};
 
 use super::coordinator::{Action, Complete, Coordinator, Event, Then};
 use super::decisions::Decisions;
@@ -87,6 +87,8 @@ pub struct Means {
     pub decisions: Decisions,
     pub slots: Arc<Vec<Mailbox>>,
     pub tasks: BTreeSet<TaskId>,
+    /// By node, then by slot.
+    pub times: Vec<Vec<Arc<TaskTime>>>,
     pub committers: BTreeMap<Uid, Box<dyn Committer>>,
     /// The number of the first checkpoint.
     pub first: CheckpointId,
@@ -232,6 +234,9 @@ impl<W: Writers> Driver<W> {
             Notice::Snapshot(task, snapshot) => {
                 let checkpoint = snapshot.barrier.checkpoint;
                 let place = self.place(checkpoint);
+                if let Some(begun) = &mut self.begun {
+                    begun.passed_at = now;
+                }
                 self.writers.write(task, snapshot, place);
                 Event::Passed(task, checkpoint)
             }
@@ -282,7 +287,8 @@ impl<W: Writers> Driver<W> {
                 Action::Assign(checkpoint, savepoint) => self.savepoints.assign(checkpoint, savepoint),
                 Action::Inject(barrier) => {
                     let checkpoint = barrier.checkpoint;
-                    self.begun = Some(Begun { checkpoint, at: now, written_bytes: 0, full_bytes: 0 });
+                    self.begun = Some(Begun::new(checkpoint, now));
+                    self.take_longest_pause();
                     for slot in self.means.slots.iter() {
                         slot.send(Order::Checkpoint(barrier));
                         fail_point::reach("barrier.first_slot");
@@ -318,6 +324,12 @@ impl<W: Writers> Driver<W> {
         Ok(())
     }
 
+    /// Of all slots, since it was taken last.
+    fn take_longest_pause(&self) -> Duration {
+        let times = self.means.times.iter().flatten();
+        times.map(|time| time.take_longest_step()).max().unwrap_or_default()
+    }
+
     /// Says how checkpoints are getting on, if that has changed.
     fn report(&self) {
         let failed = self.coordinator.failed_count();
@@ -331,16 +343,19 @@ impl<W: Writers> Driver<W> {
 
     fn report_complete(&mut self, checkpoint: CheckpointId, now: Timestamp) {
         let Some(begun) = self.begun.take_if(|begun| begun.checkpoint == checkpoint) else { return };
-        let duration = Micros(now.0.saturating_sub(begun.at.0).max(0));
+        let since_begun = |at: Timestamp| Micros(at.0.saturating_sub(begun.at.0).max(0));
+        let (duration, alignment) = (since_begun(now), since_begun(begun.passed_at));
+        let longest_pause = self.take_longest_pause();
         let is_savepoint = self.savepoints.place(checkpoint).is_some();
         self.savepoints.complete(checkpoint, begun.full_bytes, duration);
         self.progress.send_modify(|progress| {
-            progress.completed_checkpoints += 1;
-            progress.last_completed_checkpoint = Some(CompletedCheckpoint {
+            progress.complete(CompletedCheckpoint {
                 checkpoint: checkpoint.0,
                 kind: if is_savepoint { Kind::Savepoint } else { Kind::Checkpoint },
                 completed_at: now.0,
                 checkpoint_duration_ms: duration.0.unsigned_abs() / 1_000,
+                checkpoint_alignment_ms: alignment.0.unsigned_abs() / 1_000,
+                longest_pause_us: longest_pause.as_micros() as u64,
                 checkpoint_size_bytes: begun.written_bytes,
                 full_size_bytes: begun.full_bytes,
             });

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::dataplane::sink_writer::Committable;
-use crate::dataplane::snapshot::{SourceSplit, Watermarks};
+use crate::dataplane::snapshot::{Ahead, SourceSplit, Watermarks};
 use crate::dataplane::window::accumulator::Accumulator;
 use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
+use crate::model::key_group::groups_of;
 use crate::model::time::{Micros, Timestamp};
 use crate::model::type_name::parse_field;
 use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, Window, WindowPlan};
 use crate::state::snapshot::NativeForm;
 use crate::storage::manifest::{
-    AggregateRecord, FieldRecord, FileRecord, Kind, Manifest, NativeFileRecord, NativeRecord, NodeRecord, Shape,
-    SlotRecord, StateRecord,
+    AggregateRecord, FieldRecord, FileRecord, InFlightRecord, Kind, Manifest, NativeFileRecord, NativeRecord,
+    NodeRecord, Shape, SlotRecord, StateRecord,
 };
 use crate::store::Store;
 
@@ -35,7 +36,10 @@ pub struct MemberRecord {
     pub uid: Uid,
     pub slot: Slot,
     pub progress: Watermarks,
+    pub ahead: Vec<Ahead>,
     pub splits: Vec<SourceSplit>,
+    /// Events on its channels that are part of its state.
+    pub in_flight: u64,
     pub committables: Vec<Committable>,
     /// The file holds what has changed since the base.
     pub is_incremental: bool,
@@ -123,11 +127,11 @@ pub fn manifest(plan: &Plan, incarnation: Incarnation, complete: &Complete, fold
     manifest.kind = if complete.savepoint.is_some() { Kind::Savepoint } else { Kind::Checkpoint };
     manifest.is_finished = complete.is_finished;
     manifest.stops = complete.stops;
-    manifest.nodes = plan.nodes.iter().map(|node| node_record(node, complete, folder)).collect();
+    manifest.nodes = plan.nodes.iter().map(|node| node_record(plan, node, complete, folder)).collect();
     manifest
 }
 
-fn node_record(node: &Node, complete: &Complete, folder: &str) -> NodeRecord {
+fn node_record(plan: &Plan, node: &Node, complete: &Complete, folder: &str) -> NodeRecord {
     let members: Vec<&MemberRecord> = complete.members.iter().filter(|member| member.uid == node.uid).collect();
     let watermark = members.iter().map(|member| member.progress.input).min().filter(|at| *at > Timestamp::MIN);
     let latest = members.iter().filter_map(|member| member.progress.latest).min().filter(|at| *at > Timestamp::MIN);
@@ -138,11 +142,34 @@ fn node_record(node: &Node, complete: &Complete, folder: &str) -> NodeRecord {
         uid: node.uid.clone(),
         shape: shape(node),
         watermark: watermark.map(|at| at.0),
+        ahead: ahead(plan, node, &members),
         latest: latest.map(|at| at.0),
         splits: splits.into_values().cloned().collect(),
+        in_flight: in_flight(node, &members),
         slots: chains.map(|((_, slot), chain)| slot_record(*slot, chain, folder)).collect(),
         committables: complete.committables.get(&node.uid).cloned().unwrap_or_default(),
     }
+}
+
+/// Where the slots of a window were not equally far, those that were further than the least.
+fn ahead(plan: &Plan, node: &Node, members: &[&MemberRecord]) -> Vec<Ahead> {
+    let least = members.iter().map(|member| member.progress.input).min();
+    let (NodeKind::Window(_), Some(least)) = (&node.kind, least) else { return Vec::new() };
+    let slots = members.iter().filter(|member| member.progress.input > least).map(|member| Ahead {
+        groups: groups_of(member.slot, node.parallelism, plan.max_parallelism),
+        watermark: member.progress.input.0,
+    });
+    slots.chain(members.iter().flat_map(|member| member.ahead.iter().cloned())).collect()
+}
+
+fn in_flight(node: &Node, members: &[&MemberRecord]) -> Option<InFlightRecord> {
+    let events = members.iter().map(|member| member.in_flight).sum();
+    (events > 0).then(|| InFlightRecord { events, columns: intake(node) })
+}
+
+/// The columns that a node reads.
+pub fn intake(node: &Node) -> Vec<FieldRecord> {
+    node.input_schema.fields().iter().map(FieldRecord::from).collect()
 }
 
 fn slot_record(slot: Slot, chain: &Chain, folder: &str) -> SlotRecord {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::dataplane::snapshot::{MemberState, Restored, Watermarks};
+use crate::model::checkpoint::CheckpointId;
 use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
@@ -181,10 +182,12 @@ impl Restored for SlotOrigin {
         let Some(record) = self.origin.manifest.node(uid) else { return Ok(None) };
         let Some(node) = self.plan.nodes.iter().find(|node| node.uid == *uid) else { return Ok(None) };
         Ok(Some(MemberState {
+            checkpoint: CheckpointId(self.origin.manifest.checkpoint),
             progress: Watermarks {
                 input: record.watermark.map_or(Timestamp::MIN, Timestamp),
                 latest: record.latest.map(Timestamp),
             },
+            ahead: record.ahead.clone(),
             chunks: Box::new(self.chunks(node, record)?),
             states: former_states(node, record)?,
             timers: former_timers(node, record),

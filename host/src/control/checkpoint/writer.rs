@@ -50,8 +50,8 @@ impl Writer {
     }
 
     fn write_member(&mut self, barrier: &Barrier, slot: Slot, member: MemberSnapshot, place: &Place) -> MemberRecord {
-        let MemberSnapshot { uid, progress, state, splits } = member;
-        let OperatorSnapshot { frozen, is_incremental, committables } = state;
+        let MemberSnapshot { uid, progress, state, splits, in_flight } = member;
+        let OperatorSnapshot { frozen, is_incremental, committables, ahead } = state;
         let lasting = self.lasting.entry((uid.clone(), slot)).or_default();
         // Only what belongs to a complete checkpoint is sure to stay, and the base is the newest one.
         lasting.retain(|checkpoint, _| barrier.base.is_some_and(|base| base <= *checkpoint));
@@ -68,7 +68,7 @@ impl Writer {
             lasting.insert(barrier.checkpoint, new);
         }
         let written = written.map_err(|fault| fault.at(&uid));
-        MemberRecord { slot, progress, splits, committables, is_incremental, written, uid }
+        MemberRecord { slot, progress, ahead, splits, in_flight, committables, is_incremental, written, uid }
     }
 }
 
@@ -163,11 +163,16 @@ mod tests {
         checkpoint: u64,
         base: Option<u64>,
     ) -> BTreeSet<String> {
-        let barrier = Barrier { checkpoint: CheckpointId(checkpoint), base: base.map(CheckpointId), stops: false };
+        let barrier = Barrier {
+            checkpoint: CheckpointId(checkpoint),
+            base: base.map(CheckpointId),
+            overtakes_at: None,
+            stops: false,
+        };
         let frozen = vec![state.snapshot(&barrier).unwrap()];
         let state = OperatorSnapshot { frozen, is_incremental: base.is_some(), ..OperatorSnapshot::default() };
         let progress = Watermarks { input: Timestamp::MIN, latest: None };
-        let members = vec![MemberSnapshot { uid: Uid::from("op"), progress, state, splits: Vec::new() }];
+        let members = vec![MemberSnapshot { uid: Uid::from("op"), progress, state, splits: Vec::new(), in_flight: 0 }];
         let task = TaskId { slot: Slot(0), task: 0 };
         let place = Place { store: store.clone(), folder: format!("checkpoints/1-{checkpoint}") };
         let written = writer.write(task, TaskSnapshot { barrier, members }, &place);

@@ -85,6 +85,10 @@ pub enum JobState {
     Running,
     /// It makes a last checkpoint.
     Stopping,
+    /// It is over, stopped or at its end: nobody can ask it, but its report says so.
+    Finished,
+    /// The same, with a fault.
+    Failed,
 }
 
 /// A node of the job since it was started last, all slots together.

@@ -193,3 +193,20 @@ fn timers_fire_in_order_of_time_and_key_and_forget() {
     assert_eq!(ended, [(20, 1), (40, 2), (50, 1)]);
     assert_eq!(operator.keyed.as_ref().unwrap().live_keys(), 1);
 }
+
+#[test]
+fn timers_due_together_are_given_out_piece_by_piece() {
+    let mut operator = operator(1_000);
+    let rows: Vec<(i64, i64)> = (0..100_000).map(|key| (key, key % 7)).collect();
+    operator.on_batch(batch(&rows, 0), &mut Collector::new(Timestamp(0))).unwrap();
+    let mut times = Vec::new();
+    let mut calls = 0;
+    while calls == 0 || operator.has_more() {
+        let mut out = Collector::new(Timestamp(0));
+        operator.on_watermark(Timestamp(50), &mut out).unwrap();
+        assert!(out.rows() <= FIRED_ROWS_MAX + DUE_ROWS_MAX, "{} rows", out.rows());
+        times.extend(out.outputs.iter().flat_map(|(_, batch)| batch.times().to_vec()));
+        calls += 1;
+    }
+    assert!(calls > 1 && times.len() == 100_000 && times.is_sorted());
+}

@@ -1,11 +1,16 @@
 //! The aggregates of a window, native ones and plugins', and their accumulators side by side.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use arrow_array::ArrayRef;
 
 use crate::dataplane::function::{AggregateFunction, CallFailure};
+use crate::model::fault::Fault;
 use crate::model::schema::Schema;
 use crate::model::value::Values;
 use crate::plan::graph::AggregatePlan;
+use crate::state::snapshot::cut_short;
 
 use super::key_index::KeyIndex;
 use super::native::{Native, NativeCells};
@@ -31,6 +36,9 @@ pub struct Table {
     pub index: KeyIndex,
     pub columns: Vec<Cells>,
 }
+
+/// By number.
+pub type Panes = BTreeMap<i64, Arc<Table>>;
 
 /// Groups `from` of `columns` go into results `into`.
 #[derive(Clone, Copy, Debug)]
@@ -209,6 +217,14 @@ impl Cells {
         }
     }
 
+    /// What they take in memory, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Native(cells) => cells.bytes(),
+            Self::Plugin(cells) => cells.bytes(),
+        }
+    }
+
     /// Appends copies of cells of `source`.
     pub fn extend(&mut self, source: &Self, rows: &[u32]) {
         match (self, source) {
@@ -219,7 +235,7 @@ impl Cells {
     }
 
     /// Appends the durable form of a cell.
-    pub fn write(&self, row: u32, bytes: &mut Vec<u8>) {
+    fn write(&self, row: u32, bytes: &mut Vec<u8>) {
         match self {
             Self::Native(cells) => cells.write(row as usize, bytes),
             Self::Plugin(cells) => cells.write(row, bytes),
@@ -227,7 +243,7 @@ impl Cells {
     }
 
     /// Appends a cell that is taken off the front of `bytes`; whether there was one.
-    pub fn read(&mut self, bytes: &mut &[u8]) -> bool {
+    fn read(&mut self, bytes: &mut &[u8]) -> bool {
         match self {
             Self::Native(cells) => cells.read(bytes),
             Self::Plugin(cells) => cells.read(bytes),
@@ -244,7 +260,23 @@ impl Cells {
     }
 }
 
+/// Appends the durable form of a group's accumulators.
+pub fn write_group(columns: &[Cells], row: u32, bytes: &mut Vec<u8>) {
+    columns.iter().for_each(|cells| cells.write(row, bytes));
+}
+
+/// Appends the group that `write_group` wrote.
+pub fn read_group(columns: &mut [Cells], mut bytes: &[u8]) -> Result<(), Fault> {
+    let is_read = columns.iter_mut().all(|cells| cells.read(&mut bytes));
+    if is_read && bytes.is_empty() { Ok(()) } else { Err(cut_short("a pane's accumulator")) }
+}
+
 impl Table {
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes() + self.columns.iter().map(Cells::bytes).sum::<usize>()
+    }
+
     pub fn len(&self) -> usize {
         self.index.len()
     }

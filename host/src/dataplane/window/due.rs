@@ -1,18 +1,26 @@
 //! The groups of a window that fires, in the order of their keys, so that what comes out does not depend on how the
 //! rows came in.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::dataplane::operator::Collector;
 use crate::model::fault::Fault;
+use crate::model::key::Keys;
 use crate::model::key_group::KeyHash;
 
-use super::aggregates::{Aggregates, Part, Table};
+use super::aggregates::{Aggregates, Cells, Panes, Part, Table};
 use super::firing::Firing;
 use super::key_index::sort_by_key;
+use super::spill::Spill;
 use super::stacks::{Group, NONE, Stacks};
+
+/// Accumulators of some keys in a pane, or in what was spilled of it.
+struct Found<'a> {
+    columns: Cow<'a, [Cells]>,
+    from: Vec<u32>,
+    into: Vec<u32>,
+}
 
 /// Where results go.
 pub struct Results<'a> {
@@ -61,7 +69,8 @@ impl Results<'_> {
     /// Some keys of a window, from its panes as they are. The keys are those of groups of its panes.
     pub fn changed(
         &mut self,
-        panes: &BTreeMap<i64, Arc<Table>>,
+        panes: &Panes,
+        mut spill: Option<&mut Spill>,
         range: Range<i64>,
         times: Range<i64>,
         changed: &[(i64, u32)],
@@ -76,24 +85,26 @@ impl Results<'_> {
         let mut rest = &keys[..];
         while !rest.is_empty() {
             let (some, others) = rest.split_at(self.firing.room().min(rest.len()));
-            let found: Vec<(&Table, Vec<u32>, Vec<u32>)> = panes
-                .range(range.clone())
-                .map(|(_, pane)| {
-                    let rows = some.iter().zip(0u32..);
-                    let rows = rows.filter_map(|((key, hash), into)| Some((pane.index.find(key, *hash)?, into)));
-                    let (from, into) = rows.unzip();
-                    (pane.as_ref(), from, into)
-                })
-                .collect();
+            let mut found: Vec<Found<'_>> = Vec::new();
+            for (number, pane) in panes.range(range.clone()) {
+                if let Some(spill) = spill.as_deref_mut().filter(|spill| spill.holds(*number)) {
+                    let (columns, into) = spill.load(*number, &keys_of(some), self.aggregates.columns())?;
+                    found.push(Found { columns: Cow::Owned(columns), from: numbers(into.len()), into });
+                }
+                let rows = some.iter().zip(0u32..);
+                let rows = rows.filter_map(|((key, hash), into)| Some((pane.index.find(key, *hash)?, into)));
+                let (from, into) = rows.unzip();
+                found.push(Found { columns: Cow::Borrowed(&pane.columns), from, into });
+            }
             let parts: Vec<Part<'_>> =
-                found.iter().map(|(pane, from, into)| Part { columns: &pane.columns, from, into }).collect();
+                found.iter().map(|Found { columns, from, into }| Part { columns, from, into }).collect();
             self.add(some.iter().map(|(key, _)| *key), &times, &parts)?;
             rest = others;
         }
         Ok(())
     }
 
-    fn add<'k>(
+    pub fn add<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k [u8]>,
         times: &Range<i64>,
@@ -105,6 +116,12 @@ impl Results<'_> {
     pub fn flush(&mut self) -> Result<(), Fault> {
         self.firing.flush(self.aggregates, self.out)
     }
+}
+
+fn keys_of(of: &[(&[u8], KeyHash)]) -> Keys {
+    let mut keys = Keys::default();
+    of.iter().for_each(|(key, hash)| keys.push(key, *hash));
+    keys
 }
 
 fn numbers(count: usize) -> Vec<u32> {

@@ -19,6 +19,7 @@ use crate::model::time::Timestamp;
 use crate::plan::descriptor::WINDOW_BOUND;
 
 use super::aggregates::{Aggregate, Aggregates, Cells, Part};
+use super::ahead::Fired;
 use super::plugin::CALL_ROWS_MAX;
 use super::result::Overflow;
 
@@ -35,6 +36,8 @@ pub struct Firing {
     /// Key, start and end: the first columns of the output.
     bounds: Schema,
     key_fields: Vec<Field>,
+    /// What is not given out again.
+    pub fired: Option<Fired>,
     // What follows is of rows that wait for their batch.
     keys: Keys,
     starts: Vec<i64>,
@@ -46,7 +49,17 @@ impl Firing {
     pub fn new(uid: Uid, output: Schema, key_columns: usize, columns: Vec<Cells>) -> Self {
         let bounds = Schema::new(output.fields()[..key_columns + 2].iter().cloned());
         let key_fields = output.fields()[..key_columns].to_vec();
-        Self { uid, output, bounds, key_fields, keys: Keys::default(), starts: Vec::new(), ends: Vec::new(), columns }
+        Self {
+            uid,
+            output,
+            bounds,
+            key_fields,
+            fired: None,
+            keys: Keys::default(),
+            starts: Vec::new(),
+            ends: Vec::new(),
+            columns,
+        }
     }
 
     /// How many rows fit into the batch; at least one.
@@ -104,7 +117,14 @@ impl Firing {
             results = self.results(rows.clone(), aggregates)?;
         }
         match results {
-            Ok(results) => out.emit(MAIN, self.batch(&self.output, rows, results)?),
+            Ok(results) => {
+                let fired = self.fired.as_ref();
+                let is_new = |row: &usize| fired.is_none_or(|fired| !fired.holds(self.keys.get(*row), self.ends[*row]));
+                let new: Vec<u32> = rows.clone().filter(is_new).map(|row| (row - rows.start) as u32).collect();
+                let all = rows.len();
+                let batch = self.batch(&self.output, rows, results)?;
+                out.emit(MAIN, if new.len() == all { batch } else { batch.select(new) });
+            }
             Err(failure) => out.dead_letters.push(DeadLetter {
                 node: self.uid.clone(),
                 reason: format!("window {}: {}", self.window(rows.start), failure.reason),

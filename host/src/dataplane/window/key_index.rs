@@ -30,6 +30,12 @@ impl KeyIndex {
         &self.keys
     }
 
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let of_key = size_of::<KeyHash>() + size_of::<u32>();
+        self.keys.bytes() + self.keys.len() * of_key + size_of_val(&self.places[..])
+    }
+
     pub fn find(&self, key: &[u8], hash: KeyHash) -> Option<u32> {
         if self.places.is_empty() {
             return None;

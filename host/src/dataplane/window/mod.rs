@@ -3,12 +3,14 @@
 
 pub mod accumulator;
 mod aggregates;
+mod ahead;
 mod calendar;
 mod cells;
 mod due;
 mod durable;
 mod firing;
 mod key_index;
+mod merging;
 mod native;
 mod operator;
 mod plugin;
@@ -16,6 +18,7 @@ mod plugin_cells;
 mod reading;
 mod result;
 mod snapshot;
+mod spill;
 mod stacks;
 
 pub use calendar::Calendar;

@@ -157,6 +157,15 @@ impl NativeCells {
         any_cells!(self, cells => cells.resize_with(groups, Default::default));
     }
 
+    /// What they take in memory, about.
+    pub fn bytes(&self) -> usize {
+        let inline = any_cells!(self, cells => size_of_val(&cells[..]));
+        match self {
+            Self::Bytes(cells) => inline + cells.iter().flatten().map(|bytes| bytes.len()).sum::<usize>(),
+            _ => inline,
+        }
+    }
+
     /// Appends the durable form of a cell.
     pub fn write(&self, row: usize, bytes: &mut Vec<u8>) {
         any_cells!(self, cells => cells[row].write(bytes));

@@ -1,6 +1,6 @@
 //! Event-time windows in one slot: rows go into panes, and windows fire when the watermark has passed them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use arrow_buffer::ScalarBuffer;
 
 use crate::dataplane::dead_letter::{DeadLetter, oversized_keys};
 use crate::dataplane::function::AggregateFunction;
-use crate::dataplane::operator::{Collector, Operator};
+use crate::dataplane::operator::{Collector, FIRED_ROWS_MAX, Operator};
 use crate::dataplane::snapshot::{MemberState, OperatorSnapshot};
 use crate::model::batch::{Batch, take_rows};
 use crate::model::checkpoint::Barrier;
@@ -19,13 +19,18 @@ use crate::model::key::Keys;
 use crate::model::schema::Schema;
 use crate::model::time::{Micros, Timestamp};
 use crate::plan::graph::WindowPlan;
+use crate::state::snapshot::{Frozen, refuse_native};
+use crate::state::spill::SpillStore;
 
-use super::aggregates::{AddFailure, Aggregates, PluginRows, Table};
+use super::aggregates::{AddFailure, Aggregates, Panes, PluginRows};
+use super::ahead::Fired;
 use super::calendar::Calendar;
 use super::due::Results;
 use super::firing::{Firing, LATE};
+use super::merging::Merging;
 use super::reading::GroupedRows;
 use super::snapshot::{self, FrozenPanes};
+use super::spill::Spill;
 use super::stacks::Stacks;
 
 pub struct WindowOperator {
@@ -38,11 +43,15 @@ pub struct WindowOperator {
     reads: Vec<usize>,
     key: Vec<usize>,
     aggregates: Aggregates,
-    /// By number. A pane lives until the last window that it is part of is gone.
-    panes: BTreeMap<i64, Arc<Table>>,
+    /// A pane lives until the last window that it is part of is gone.
+    panes: Panes,
+    /// Where panes go that have no room in memory.
+    spill: Option<Spill>,
     /// Of sliding windows, from one window to the next, until a pane in them changes.
     stacks: Option<Stacks>,
     firing: Firing,
+    /// The window that is on its way out.
+    merging: Option<Merging>,
     watermark: Timestamp,
     /// The first window that has not fired.
     next: i64,
@@ -95,8 +104,10 @@ impl WindowOperator {
             reads,
             key,
             aggregates,
-            panes: BTreeMap::new(),
+            panes: Panes::new(),
+            spill: None,
             stacks: None,
+            merging: None,
             watermark: Timestamp::MIN,
             next: i64::MIN,
             gone_until: i64::MIN,
@@ -105,9 +116,22 @@ impl WindowOperator {
         }
     }
 
+    /// Panes take about `bytes_max` in memory, with their running results; those beyond it go to `store`.
+    pub fn with_spill(self, store: Box<dyn SpillStore>, bytes_max: usize) -> Self {
+        // Running results take what panes take.
+        let bytes_max = if self.calendar.is_tumbling() { bytes_max } else { bytes_max / 2 };
+        Self { spill: Some(Spill::new(store, self.max_parallelism, bytes_max)), ..self }
+    }
+
     /// How many panes hold rows.
     pub fn live_panes(&self) -> usize {
         self.panes.len()
+    }
+
+    /// What panes take in memory, if that is bounded.
+    #[cfg(test)]
+    pub fn held_bytes(&self) -> usize {
+        self.spill.as_ref().map_or(0, Spill::bytes)
     }
 
     /// Puts rows of a batch into their pane, or says that they are late.
@@ -176,6 +200,9 @@ impl WindowOperator {
         }
         let grouped = GroupedRows { rows, groups: &self.groups };
         self.aggregates.add_native(&mut table.columns, grouped, &arrival.columns);
+        if let Some(spill) = &mut self.spill {
+            spill.added(pane, self.groups.len(), table);
+        }
         if !fired(self.calendar.windows_of(pane), self.gone_until, self.next).is_empty() {
             arrival.changed.extend(self.groups.iter().map(|group| (pane, *group)));
         }
@@ -198,13 +225,32 @@ impl WindowOperator {
             let panes = self.calendar.panes_of(window);
             let start = changed.partition_point(|(pane, _)| *pane < panes.start);
             let end = changed.partition_point(|(pane, _)| *pane < panes.end);
-            results.changed(&self.panes, panes, self.calendar.window_times(window), &changed[start..end])?;
+            results.changed(
+                &self.panes,
+                self.spill.as_mut(),
+                panes,
+                self.calendar.window_times(window),
+                &changed[start..end],
+            )?;
         }
         results.flush()
     }
 
+    /// Moves panes to the store, if there are more than memory has room for.
+    fn make_room(&mut self) -> Result<(), Fault> {
+        let Some(spill) = self.spill.as_mut().filter(|spill| spill.is_over()) else { return Ok(()) };
+        self.stacks = None;
+        spill.make_room(&mut self.panes, &mut self.aggregates)
+    }
+
+    /// Makes the results of a window, or begins to.
     fn fire(&mut self, window: i64, out: &mut Collector) -> Result<(), Fault> {
         let (panes, times) = (self.calendar.panes_of(window), self.calendar.window_times(window));
+        if let Some(spill) = self.spill.as_ref().filter(|spill| spill.holds_any(panes.clone())) {
+            self.stacks = None;
+            self.merging = Some(Merging::new(&self.panes, panes, times, spill));
+            return Ok(());
+        }
         if self.calendar.is_tumbling() {
             let mut results = Results { firing: &mut self.firing, aggregates: &mut self.aggregates, out };
             return results.pane(&self.panes[&panes.start], times);
@@ -217,12 +263,30 @@ impl WindowOperator {
         Results { firing: &mut self.firing, aggregates: &mut self.aggregates, out }.stacks(stacks, times)
     }
 
+    /// Goes on with the window that is on its way out, as long as there is room for its results; whether it is out.
+    fn go_on(&mut self, out: &mut Collector) -> Result<bool, Fault> {
+        let (Some(merging), Some(spill)) = (&mut self.merging, &mut self.spill) else { return Ok(true) };
+        loop {
+            if out.rows() >= FIRED_ROWS_MAX {
+                return Ok(false);
+            }
+            let mut results = Results { firing: &mut self.firing, aggregates: &mut self.aggregates, out };
+            if !merging.advance(spill, &mut results)? {
+                self.merging = None;
+                return Ok(true);
+            }
+        }
+    }
+
     /// Forgets panes that no window needs any more.
     fn forget(&mut self) {
         self.gone_until = self.calendar.gone_until(self.watermark, self.allowed_lateness);
         let live = self.calendar.first_pane_of(self.gone_until);
         if self.panes.first_key_value().is_some_and(|(pane, _)| *pane < live) {
             self.panes = self.panes.split_off(&live);
+            if let Some(spill) = &mut self.spill {
+                spill.forget_before(live);
+            }
         }
         if self.panes.is_empty() {
             self.stacks = None;
@@ -262,16 +326,17 @@ impl Operator for WindowOperator {
             out.late_rows += late.len() as u64;
             out.emit(LATE, batch.select(late));
         }
-        self.fire_again(changed, out)
+        self.fire_again(changed, out)?;
+        self.make_room()
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault> {
-        if watermark <= self.watermark {
+        if watermark <= self.watermark && !self.has_more() {
             return Ok(());
         }
         self.watermark = watermark;
         let due = self.calendar.due_until(watermark);
-        while self.next < due {
+        while self.go_on(out)? && self.next < due {
             let Some((pane, _)) = self.panes.range(self.calendar.first_pane_of(self.next)..).next() else { break };
             let window = self.next.max(self.calendar.windows_of(*pane).start);
             if window >= due {
@@ -280,24 +345,48 @@ impl Operator for WindowOperator {
             self.fire(window, out)?;
             self.next = window + 1;
         }
+        if self.has_more() {
+            return Ok(());
+        }
         self.next = due;
         Results { firing: &mut self.firing, aggregates: &mut self.aggregates, out }.flush()?;
+        self.firing.fired.take_if(|fired| fired.is_past(watermark));
         self.forget();
         Ok(())
     }
 
-    fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
-        self.watermark = state.progress.input;
-        self.next = self.calendar.due_until(self.watermark);
-        self.gone_until = self.calendar.gone_until(self.watermark, self.allowed_lateness);
-        self.panes = snapshot::restore(state.chunks.as_mut(), &self.aggregates)?;
-        Ok(())
+    fn has_more(&self) -> bool {
+        self.merging.is_some()
     }
 
-    /// All panes: most of them change between two checkpoints, or are gone.
-    fn snapshot(&mut self, _barrier: &Barrier) -> Result<OperatorSnapshot, Fault> {
-        let frozen = FrozenPanes { panes: self.panes.clone(), max_parallelism: self.max_parallelism };
-        Ok(OperatorSnapshot { frozen: vec![Box::new(frozen)], ..OperatorSnapshot::default() })
+    fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
+        self.watermark = state.progress.input;
+        self.firing.fired = Fired::new(&state.ahead, self.watermark, self.max_parallelism);
+        self.next = self.calendar.due_until(self.watermark);
+        self.gone_until = self.calendar.gone_until(self.watermark, self.allowed_lateness);
+        let (chunks, spill) = (state.chunks.as_mut(), &mut self.spill);
+        match spill {
+            Some(spill) => spill.restore(chunks, &mut self.panes, &self.aggregates)?,
+            None => refuse_native(chunks)?,
+        }
+        snapshot::restore(chunks, &mut self.aggregates, &mut self.panes, |number, rows, panes, aggregates| {
+            let Some(spill) = spill else { return Ok(()) };
+            spill.added(number, rows, &panes[&number]);
+            if spill.is_over() { spill.make_room(panes, aggregates) } else { Ok(()) }
+        })
+    }
+
+    /// All panes in memory: most of them change between two checkpoints, or are gone.
+    fn snapshot(&mut self, barrier: &Barrier) -> Result<OperatorSnapshot, Fault> {
+        let spilled = match &mut self.spill {
+            Some(spill) => spill.snapshot(barrier, &mut self.panes, &mut self.aggregates)?,
+            None => None,
+        };
+        let panes = FrozenPanes { panes: self.panes.clone(), max_parallelism: self.max_parallelism };
+        let mut frozen: Vec<Box<dyn Frozen>> = vec![Box::new(panes)];
+        frozen.extend(spilled);
+        let ahead = self.firing.fired.as_ref().map_or_else(Vec::new, |fired| fired.ahead(self.watermark));
+        Ok(OperatorSnapshot { frozen, ahead, ..OperatorSnapshot::default() })
     }
 }
 

@@ -43,6 +43,17 @@ impl PluginCells {
         }
     }
 
+    /// What they take in memory, about.
+    pub fn bytes(&self) -> usize {
+        match &self.layout {
+            Layout::Fixed { present, data, .. } => present.len() + data.len(),
+            Layout::Variable(cells) => {
+                let outside = cells.iter().flatten().filter(|cell| cell.spilled());
+                size_of_val(&cells[..]) + outside.map(|cell| cell.len()).sum::<usize>()
+            }
+        }
+    }
+
     pub fn resize(&mut self, groups: usize) {
         match &mut self.layout {
             Layout::Fixed { width, present, data } => {

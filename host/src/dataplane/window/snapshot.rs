@@ -1,17 +1,16 @@
 //! Panes in checkpoints: a chunk for each pane and key group, whose entries are a key and its accumulators.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::fault::Fault;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, Frozen, cut_short, entries, put_entry};
 
-use super::aggregates::{Aggregates, Table};
+use super::aggregates::{Aggregates, Panes, read_group, write_group};
 
-/// The panes of an operator as they were at a barrier, by number.
+/// The panes of an operator as they were at a barrier.
 pub struct FrozenPanes {
-    pub panes: BTreeMap<i64, Arc<Table>>,
+    pub panes: Panes,
     pub max_parallelism: u16,
 }
 
@@ -27,7 +26,7 @@ impl Frozen for FrozenPanes {
                 payload.clear();
                 for (_, row) in rows {
                     value.clear();
-                    pane.columns.iter().for_each(|cells| cells.write(*row, &mut value));
+                    write_group(&pane.columns, *row, &mut value);
                     put_entry(&mut payload, keys.get(*row as usize), &value);
                 }
                 let id = ChunkId { group: rows[0].0, content: Content::Panes, number: number.cast_unsigned() };
@@ -38,21 +37,27 @@ impl Frozen for FrozenPanes {
     }
 }
 
-/// The panes of a checkpoint whose window had the same aggregates.
-pub fn restore(chunks: &mut dyn ChunkSource, aggregates: &Aggregates) -> Result<BTreeMap<i64, Arc<Table>>, Fault> {
-    let mut panes: BTreeMap<i64, Table> = BTreeMap::new();
+/// Puts the panes of a checkpoint whose window had the same aggregates into `panes`; `read` is called with each that has
+/// got more rows, and how many.
+pub fn restore(
+    chunks: &mut dyn ChunkSource,
+    aggregates: &mut Aggregates,
+    panes: &mut Panes,
+    mut read: impl FnMut(i64, usize, &mut Panes, &mut Aggregates) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     chunks.read(Content::Panes, &mut |id, payload| {
-        let pane = panes.entry(id.number.cast_signed()).or_insert_with(|| aggregates.table());
+        let number = id.number.cast_signed();
+        let pane = Arc::make_mut(panes.entry(number).or_insert_with(|| Arc::new(aggregates.table())));
+        let before = pane.index.len();
         for entry in entries(payload) {
-            let (key, mut value) = entry?;
-            let row = pane.index.find_or_insert(key, KeyHash::of(key)) as usize;
-            let is_new = row + 1 == pane.index.len();
-            let is_read = is_new && pane.columns.iter_mut().all(|cells| cells.read(&mut value));
-            if !is_read || !value.is_empty() {
+            let (key, value) = entry?;
+            let rows = pane.index.len();
+            if pane.index.find_or_insert(key, KeyHash::of(key)) as usize != rows {
                 return Err(cut_short("a pane's accumulator"));
             }
+            read_group(&mut pane.columns, value)?;
         }
-        Ok(())
-    })?;
-    Ok(panes.into_iter().map(|(number, pane)| (number, Arc::new(pane))).collect())
+        let rows = pane.index.len() - before;
+        read(number, rows, panes, aggregates)
+    })
 }

@@ -5,11 +5,9 @@
 //! So each key of a pane is merged three times in all, however many windows it is part of, and memory is that of the
 //! panes once more.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::aggregates::{Aggregates, Cells, Part, Table};
+use super::aggregates::{Aggregates, Cells, Panes, Part, Table};
 
 /// No row.
 pub const NONE: u32 = u32::MAX;
@@ -43,7 +41,7 @@ pub struct Group {
 
 impl Stacks {
     /// Of the panes of one window.
-    pub fn build(panes: &BTreeMap<i64, Arc<Table>>, range: Range<i64>, aggregates: &mut Aggregates) -> Self {
+    pub fn build(panes: &Panes, range: Range<i64>, aggregates: &mut Aggregates) -> Self {
         let mut stacks = Self {
             older: aggregates.table(),
             live: Vec::new(),
@@ -64,7 +62,7 @@ impl Stacks {
     }
 
     /// Goes on to the panes of a later window.
-    pub fn advance(&mut self, panes: &BTreeMap<i64, Arc<Table>>, range: Range<i64>, aggregates: &mut Aggregates) {
+    pub fn advance(&mut self, panes: &Panes, range: Range<i64>, aggregates: &mut Aggregates) {
         if self.newer_from < range.start {
             *self = Self::build(panes, range, aggregates);
             return;

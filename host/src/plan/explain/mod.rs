@@ -110,7 +110,10 @@ fn connector(connector: &SourceConnector) -> String {
         SourceConnector::Generator(generator) => {
             let events = match &generator.events {
                 GeneratedEvents::Clicks { span } => format!("clicks over {span}"),
-                GeneratedEvents::Keyed { keys, per_milli } => format!("keyed, {keys} keys, {per_milli} events a ms"),
+                GeneratedEvents::Keyed { keys, per_milli, fill } => {
+                    let first = if *fill { ", each once at first" } else { "" };
+                    format!("keyed, {keys} keys{first}, {per_milli} events a ms")
+                }
             };
             let count = generator.count.map_or("without end".to_owned(), |count| format!("{count} events"));
             let rate = generator.rate.map_or(String::new(), |rate| format!(", {rate} a second"));

@@ -53,7 +53,7 @@ fn timeout(checkpoints: &CheckpointPlan, sink: &SinkSpec, kafka: &KafkaSink, err
             Some(timeout) if timeout >= needed => return Some(timeout),
             Some(timeout) => (
                 format!("{sum}, and \"{TIMEOUT}\" is {timeout}"),
-                format!("raise it, leave it out, or set a shorter `timeout` in [checkpoints]"),
+                "raise it, leave it out, or set a shorter `timeout` in [checkpoints]".to_owned(),
             ),
             None => (
                 format!("sink `{uid}`: \"{TIMEOUT}\" is a number of milliseconds, not `{text}`"),

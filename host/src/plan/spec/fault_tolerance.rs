@@ -29,6 +29,7 @@ pub fn read_checkpoints(job: &mut Reader, folder: &Path, name: &str, is_exactly_
         interval: fields.length("interval").map_or(Micros(10 * SECOND.0), |length| length.value),
         min_pause: fields.duration("min_pause").map_or(Micros(0), |pause| pause.value),
         timeout: fields.length("timeout").map_or(timeout, |length| length.value),
+        unaligned_after: fields.duration("unaligned_after").map(|after| after.value),
         tolerated_failures: fields.integer("tolerated_failures", 0, u32::MAX.into()).map_or(0, |n| n.value as u32),
         retained: fields.integer("retained", 1, RETAINED_MAX).map_or(1, |n| n.value as usize),
         is_incremental: fields.boolean("incremental").unwrap_or(true),

@@ -59,7 +59,7 @@ const FILE_FORMATS: [(&str, &str); 4] = [("json", "json"), ("csv", "csv"), ("raw
 const EVENTS: [(&str, &str); 2] = [("clicks", "clicks"), ("keyed", "keyed")];
 
 /// Which connectors an option belongs to.
-const OPTIONS: [(&str, &[&str]); 25] = [
+const OPTIONS: [(&str, &[&str]); 26] = [
     ("path", &["file"]),
     ("options", &["file"]),
     ("split_bytes", &["file"]),
@@ -77,6 +77,7 @@ const OPTIONS: [(&str, &[&str]); 25] = [
     ("splits", &["generator"]),
     ("keys", &["generator"]),
     ("per_milli", &["generator"]),
+    ("fill", &["generator"]),
     ("brokers", &["kafka"]),
     ("topics", &["kafka"]),
     ("start", &["kafka"]),
@@ -221,6 +222,7 @@ fn generator(fields: &mut Reader) -> Option<GeneratorSource> {
         _ => GeneratedEvents::Keyed {
             keys: fields.integer("keys", 1, any).map_or(1_000, |keys| keys.value),
             per_milli: fields.integer("per_milli", 1, any).map_or(1_000, |events| events.value),
+            fill: fields.boolean("fill").unwrap_or(false),
         },
     };
     Some(GeneratorSource {

@@ -19,6 +19,7 @@ use crate::state::{FormerState, KeyedState};
 use super::cache::RowCache;
 use super::instance::Instance;
 use super::layout;
+use super::linked_folder::LinkedFolder;
 use super::options::Shared;
 use super::restore;
 use super::snapshot::FrozenInstance;
@@ -30,7 +31,7 @@ const NEAR_KEYS: usize = 256;
 /// RocksDB for one start of a job: its working folder, and what all instances share.
 #[derive(Clone)]
 pub struct RocksDb {
-    host: Arc<Host>,
+    pub(super) host: Arc<Host>,
 }
 
 pub(super) struct Host {
@@ -39,17 +40,29 @@ pub(super) struct Host {
     cache_bytes_max: usize,
 }
 
+impl Host {
+    /// Where an operator has its instance in a slot.
+    pub fn folder_of(&self, uid: &Uid, slot: Slot) -> PathBuf {
+        self.folder.path().join(format!("{uid}.{}", slot.0))
+    }
+}
+
 impl RocksDb {
     pub fn start(plan: &RocksDbPlan) -> Result<Self, Fault> {
         let (shared, folder) = (Shared::new(plan), WorkingFolder::create(&plan.path)?);
         Ok(Self { host: Arc::new(Host { shared, folder, cache_bytes_max: plan.cache_bytes_max }) })
     }
 
+    /// What an operator may hold in memory in a slot.
+    pub fn cache_bytes_max(&self) -> usize {
+        self.host.cache_bytes_max
+    }
+
     /// The empty state of an operator in a slot, which owns the key groups `groups` of `max_parallelism`. `is_native` =
     /// checkpoints take over RocksDB's files, of which those are new that the last one has not got; otherwise they are
     /// in the form that every backend reads.
     pub fn open(&self, uid: &Uid, slot: Slot, scope: Scope) -> Result<RocksDbState, Fault> {
-        let folder = self.host.folder.path().join(format!("{uid}.{}", slot.0));
+        let folder = self.host.folder_of(uid, slot);
         let instance = Instance::open(&folder, &self.host.shared.options())?;
         Ok(RocksDbState {
             cache: RowCache::new(self.host.cache_bytes_max, scope.max_parallelism),
@@ -229,7 +242,7 @@ impl KeyedState for RocksDbState {
             groups: self.groups.clone(),
             max_parallelism: self.max_parallelism,
             is_native: self.is_native,
-            folder,
+            folder: LinkedFolder { path: folder },
             host: Arc::clone(&self.host),
         }))
     }

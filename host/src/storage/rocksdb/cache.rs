@@ -129,7 +129,7 @@ impl RowCache {
 
     /// The rows that RocksDB has not got, as they are now: made in no time, because pages are shared.
     pub fn dirty(&mut self) -> DirtyRows {
-        let barrier = Barrier { checkpoint: CheckpointId(1), base: None, stops: false };
+        let barrier = Barrier { checkpoint: CheckpointId(1), base: None, overtakes_at: None, stops: false };
         DirtyRows { pages: self.rows.snapshot(&barrier), marks: self.marks.clone() }
     }
 

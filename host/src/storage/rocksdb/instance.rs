@@ -36,6 +36,11 @@ impl Instance {
         fault(&self.folder, error)
     }
 
+    /// What to say of an entry that is none of ours.
+    pub fn strange(&self) -> Fault {
+        Fault::invalid(format!("the state in `{}` was not written by this version", self.folder.display()))
+    }
+
     /// Shows `take` the value of each key, in order.
     pub fn get_many<'a>(
         &self,
@@ -58,6 +63,18 @@ impl Instance {
             false => self.batch.put(&self.key, row),
         }
         if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Puts an entry; RocksDB has it after `write`.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.batch.put(key, value);
+        if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Removes the entries from `start` up to `end`, which were written.
+    pub fn remove_range(&self, start: &[u8], end: &[u8]) -> Result<(), Fault> {
+        let family = self.db.cf_handle(FAMILY).ok_or_else(|| Fault::internal("an instance has no column family"))?;
+        self.db.delete_range_cf_opt(&family, start, end, &self.writes).map_err(|error| self.fault(&error))
     }
 
     /// Hands over what was put.
@@ -108,13 +125,34 @@ impl Instance {
         let mut entries = self.db.raw_iterator_opt(options);
         entries.seek_to_first();
         while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
-            let entry = layout::parse(key, value).ok_or_else(|| {
-                Fault::invalid(format!("the state in `{}` was not written by this version", self.folder.display()))
-            })?;
+            let entry = layout::parse(key, value).ok_or_else(|| self.strange())?;
             take(entry, value)?;
             entries.next();
         }
         entries.status().map_err(|error| self.fault(&error))
+    }
+
+    /// Shows `take` the entries from `start` up to `end` in order of keys, as long as it wants more; whether there are
+    /// no more.
+    pub fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<bool, Fault>,
+    ) -> Result<bool, Fault> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(start);
+        options.set_iterate_upper_bound(end);
+        let mut entries = self.db.raw_iterator_opt(options);
+        entries.seek_to_first();
+        while let (Some(key), Some(value)) = (entries.key(), entries.value()) {
+            if !take(key, value)? {
+                return Ok(false);
+            }
+            entries.next();
+        }
+        entries.status().map_err(|error| self.fault(&error))?;
+        Ok(true)
     }
 }
 

@@ -65,6 +65,13 @@ impl Shared {
         options
     }
 
+    /// Of an instance that is thrown away when it has been read.
+    pub fn options_of_reader(&self) -> Options {
+        let mut options = self.options();
+        options.set_disable_auto_compactions(true);
+        options
+    }
+
     /// Indexes and filters are in the cache too, so that it bounds all of them.
     fn tables(&self) -> BlockBasedOptions {
         let mut tables = BlockBasedOptions::default();

@@ -55,7 +55,7 @@ pub fn restore(
     Ok(restored)
 }
 
-fn common(a: &Range<u16>, b: &Range<u16>) -> Range<u16> {
+pub(super) fn common(a: &Range<u16>, b: &Range<u16>) -> Range<u16> {
     a.start.max(b.start)..a.end.min(b.end)
 }
 
@@ -68,7 +68,8 @@ fn empty(folder: &Path) -> Result<(), Fault> {
         .map_err(|error| Fault::unavailable(format!("cannot empty the working folder `{}`: {error}", folder.display())))
 }
 
-fn fetch(files: &dyn NativeFiles, folder: &Path) -> Result<(), Fault> {
+/// Puts the files into `folder`, which is emptied.
+pub(super) fn fetch(files: &dyn NativeFiles, folder: &Path) -> Result<(), Fault> {
     // There is one form so far.
     let NativeForm::RocksDb1 = files.form();
     empty(folder)?;

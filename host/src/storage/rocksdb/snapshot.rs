@@ -1,11 +1,7 @@
 //! State as it was at a barrier: an instance of links to the files of the one that goes on, and the rows that stood only
 //! in the cache. They meet here, beside the stream.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::fault::Fault;
@@ -16,6 +12,7 @@ use super::backend::Host;
 use super::cache::DirtyRows;
 use super::instance::Instance;
 use super::layout::Entry;
+use super::linked_folder::LinkedFolder;
 use super::sorted_file::SortedFile;
 
 /// Of a chunk of rows: about what is read at once when it is restored.
@@ -27,28 +24,24 @@ pub struct FrozenInstance {
     pub groups: Range<u16>,
     pub max_parallelism: u16,
     pub is_native: bool,
-    /// Of links; removed when this is dropped.
-    pub folder: PathBuf,
+    pub folder: LinkedFolder,
     pub host: Arc<Host>,
 }
 
 impl Frozen for FrozenInstance {
     fn write(self: Box<Self>, chunks: &mut dyn ChunkSink) -> Result<(), Fault> {
-        let lasting = self.files()?.into_iter().filter(|name| NativeForm::RocksDb1.never_changes(name)).collect();
-        let mut options = self.host.shared.options();
-        // Nothing that is thrown away at once.
-        options.set_disable_auto_compactions(true);
-        let instance = Instance::open(&self.folder, &options)?;
-        let mut newest = SortedFile::create(&self.folder.join("newest"), &options)?;
+        let lasting = self.folder.tables()?;
+        let options = self.host.shared.options_of_reader();
+        let instance = Instance::open(&self.folder.path, &options)?;
+        let mut newest = SortedFile::create(&self.folder.path.join("newest"), &options)?;
         self.put_newest(&mut newest)?;
         newest.move_into(&instance)?;
         if !self.is_native {
             return write_chunks(&instance, &self.groups, chunks);
         }
         drop(instance);
-        let files = self.files()?.into_iter().filter(|name| belongs_to_instance(name)).collect();
-        let groups = self.groups.clone();
-        chunks.put_files(&NativeSnapshot { form: NativeForm::RocksDb1, groups, folder: &self.folder, files, lasting })
+        let (folder, groups, files) = (&self.folder.path, self.groups.clone(), self.folder.files()?);
+        chunks.put_files(&NativeSnapshot { form: NativeForm::RocksDb1, groups, folder, files, lasting })
     }
 }
 
@@ -67,28 +60,6 @@ impl FrozenInstance {
         }
         Ok(())
     }
-
-    fn files(&self) -> Result<BTreeSet<String>, Fault> {
-        files(&self.folder).map_err(|error| {
-            Fault::unavailable(format!("cannot list the working folder `{}`: {error}", self.folder.display()))
-        })
-    }
-}
-
-impl Drop for FrozenInstance {
-    fn drop(&mut self) {
-        // What is left goes with the working folder.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn files(folder: &Path) -> io::Result<BTreeSet<String>> {
-    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
-}
-
-/// The others are notes, locks and the empty log.
-fn belongs_to_instance(name: &str) -> bool {
-    NativeForm::RocksDb1.never_changes(name) || name == "CURRENT" || name.starts_with("MANIFEST-")
 }
 
 /// All rows, as the memory backend writes them too.

@@ -44,6 +44,12 @@ impl<'a> SortedFile<'a> {
         put.map_err(|error| fault(&self.path, &error))
     }
 
+    /// Any entry, as an instance has it. Keys in order.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.is_empty = false;
+        self.writer.put(key, value).map_err(|error| fault(&self.path, &error))
+    }
+
     /// Its entries are newer than those that the instance has.
     pub fn move_into(mut self, instance: &Instance) -> Result<(), Fault> {
         if self.is_empty {

@@ -5,91 +5,25 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use tempfile::TempDir;
 
+use super::testing::{Kept, Seen};
 use super::*;
 use crate::model::checkpoint::{Barrier, CheckpointId};
-use crate::model::fault::{Fault, FaultKind};
+use crate::model::fault::FaultKind;
 use crate::model::id::{Parallelism, Slot, Uid};
 use crate::model::key::Keys;
 use crate::model::key_group::{KeyHash, groups_of};
 use crate::model::value::Values;
 use crate::plan::state_backend::RocksDbPlan;
 use crate::state::memory::MemoryState;
-use crate::state::snapshot::testing::Chunks;
-use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, NativeFiles, NativeForm, NativeSnapshot, Take};
 use crate::state::{FormerState, KeyedState};
 
 const GROUPS: u16 = 8;
 /// One state of fixed width and one of any length.
 const WIDTHS: [Option<usize>; 2] = [Some(4), None];
 
-/// A checkpoint of an operator, as chunks or as files; also the one that a slot reads.
-#[derive(Default)]
-struct Kept {
-    chunks: Chunks,
-    files: Vec<KeptFiles>,
-}
-
-struct KeptFiles {
-    groups: Range<u16>,
-    folder: TempDir,
-}
-
-impl ChunkSink for Kept {
-    fn put(&mut self, id: ChunkId, entries: u32, payload: &[u8]) -> Result<(), Fault> {
-        self.chunks.put(id, entries, payload)
-    }
-
-    fn put_files(&mut self, snapshot: &NativeSnapshot<'_>) -> Result<(), Fault> {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(snapshot.lasting.is_subset(&snapshot.files));
-        for name in &snapshot.files {
-            fs::copy(snapshot.folder.join(name), folder.path().join(name)).unwrap();
-        }
-        self.files.push(KeptFiles { groups: snapshot.groups.clone(), folder });
-        Ok(())
-    }
-}
-
-impl NativeFiles for KeptFiles {
-    fn form(&self) -> NativeForm {
-        NativeForm::RocksDb1
-    }
-
-    fn groups(&self) -> Range<u16> {
-        self.groups.clone()
-    }
-
-    fn fetch(&self, folder: &Path) -> Result<(), Fault> {
-        for entry in fs::read_dir(self.folder.path()).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
-        }
-        Ok(())
-    }
-}
-
-/// What a slot sees of a checkpoint.
-struct Seen<'a> {
-    kept: &'a Kept,
-    groups: Range<u16>,
-}
-
-impl ChunkSource for Seen<'_> {
-    fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
-        let chunks =
-            self.kept.chunks.0.iter().filter(|(id, _)| id.content == content && self.groups.contains(&id.group.0));
-        chunks.into_iter().try_for_each(|(id, payload)| take(*id, payload))
-    }
-
-    fn native(&self) -> Vec<&dyn NativeFiles> {
-        self.kept.files.iter().map(|files| files as &dyn NativeFiles).collect()
-    }
-}
-
 fn barrier(checkpoint: u64) -> Barrier {
-    Barrier { checkpoint: CheckpointId(checkpoint), base: None, stops: false }
+    Barrier { checkpoint: CheckpointId(checkpoint), base: None, overtakes_at: None, stops: false }
 }
 
 /// Memory for about fifty rows.

@@ -7,41 +7,27 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use wait4::Wait4;
 
-/// How a run becomes a figure.
-#[derive(Clone, Copy)]
-pub enum Metric {
-    /// So many events, by user and system CPU time of the whole process.
-    PerCoreSecond(u64),
-    /// So many events, by the clock.
-    PerSecond(u64),
-    /// The program measures itself; this finds the figure in what it prints.
-    Reported(fn(&str) -> Result<f64>),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Sample {
-    pub value: f64,
-    pub rss_mb: f64,
-}
+use super::case::Sample;
 
 /// What a program printed and used.
 #[derive(Debug)]
 pub struct Run {
     pub stdout: String,
     pub rss_mb: f64,
-    cpu: Duration,
-    wall: Duration,
+    pub cpu: Duration,
+    pub wall: Duration,
 }
 
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
 impl Run {
-    pub fn sample(&self, metric: Metric) -> Result<Sample> {
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        let value = match metric {
-            Metric::PerCoreSecond(events) => events as f64 / self.cpu.as_secs_f64(),
-            Metric::PerSecond(events) => events as f64 / self.wall.as_secs_f64(),
-            Metric::Reported(find) => find(&self.stdout)?,
-        };
-        Ok(Sample { value, rss_mb: self.rss_mb })
+    /// By user and system CPU time of the whole process.
+    pub fn per_core_second(&self, events: u64) -> Sample {
+        Sample::one(events as f64 / self.cpu.as_secs_f64(), self.rss_mb)
+    }
+
+    /// By the clock.
+    pub fn per_second(&self, events: u64) -> Sample {
+        Sample::one(events as f64 / self.wall.as_secs_f64(), self.rss_mb)
     }
 }
 
@@ -64,9 +50,12 @@ pub fn run(command: &mut Command) -> Result<Run> {
         bail!("`{program}` failed ({}); it printed: {stdout}", used.status);
     }
     let cpu = used.rusage.utime + used.rusage.stime;
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let rss_mb = used.rusage.maxrss as f64 / 1e6;
-    Ok(Run { stdout, rss_mb, cpu, wall })
+    Ok(Run { stdout, rss_mb: megabytes(used.rusage.maxrss), cpu, wall })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 /// Of nothing: not a number.
@@ -95,12 +84,11 @@ mod tests {
     #[test]
     fn a_process_is_weighed() {
         let spin = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo 42";
-        let weigh = |metric| run(Command::new("sh").args(["-c", spin])).unwrap().sample(metric).unwrap();
-        let by_cpu = weigh(Metric::PerCoreSecond(1_000_000));
-        assert!(by_cpu.value.is_finite() && by_cpu.value > 0.0, "{by_cpu:?}");
+        let run = run(Command::new("sh").args(["-c", spin])).unwrap();
+        let by_cpu = run.per_core_second(1_000_000);
+        assert!(by_cpu.figures[0].is_some_and(|figure| figure.is_finite() && figure > 0.0), "{by_cpu:?}");
         assert!(by_cpu.rss_mb > 0.1, "{by_cpu:?}");
-        let reported = weigh(Metric::Reported(|stdout| Ok(stdout.trim().parse()?)));
-        assert_eq!(reported.value, 42.0);
+        assert_eq!(run.stdout.trim(), "42");
     }
 
     #[test]

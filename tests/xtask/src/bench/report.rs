@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 /// One comparison. Ratios above 1 mean that ours is better.
 #[derive(Debug, Clone)]
 pub struct Row {
-    pub case: &'static str,
+    pub case: String,
     pub value: f64,
     pub unit: &'static str,
-    pub reference: Option<&'static str>,
+    pub reference: Option<String>,
     pub ratio: Option<f64>,
     pub rss_mb: f64,
 }
@@ -47,16 +47,16 @@ impl Report {
             file.with_context(|| format!("cannot write {}", path.display()))
         };
         let json = json.map(open).transpose()?;
-        println!("{:<22}{:>14}  {:<24}{:>8}  {:<12}{:>8}", "case", "value", "unit", "ratio", "to", "RSS MB");
+        println!("{:<45}{:>14}  {:<24}{:>8}  {:<24}{:>8}", "case", "value", "unit", "ratio", "to", "RSS MB");
         Ok(Self { json })
     }
 
     /// Shown and written at once: a later case may fail.
     pub fn add(&mut self, row: &Row) -> Result<()> {
         let ratio = row.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
-        let reference = row.reference.unwrap_or("");
+        let reference = row.reference.as_deref().unwrap_or("");
         println!(
-            "{:<22}{:>14}  {:<24}{ratio:>8}  {reference:<12}{:>8.0}",
+            "{:<45}{:>14}  {:<24}{ratio:>8}  {reference:<24}{:>8.0}",
             row.case,
             shown(row.value),
             row.unit,
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn json_has_every_field() {
         let row = Row {
-            case: "clicks.p1",
+            case: "clicks.p1".to_owned(),
             value: 1_234_567.0,
             unit: "events per core-second",
             reference: None,

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::clicks;
+use super::click_counts;
 use crate::repo;
 use crate::setup::{self, Need};
 
@@ -33,11 +33,35 @@ impl Stand {
         Ok(Self { wasmill, in_process: repo::program("wasmill-bench")?, data })
     }
 
-    /// `wasmill run` of a job in `tests/jobs`.
-    pub fn wasmill(&self, job: &str) -> Command {
-        let mut command = Command::new(&self.wasmill);
-        command.arg("run").arg("--quiet").arg(repo::root().join("tests/jobs").join(job));
-        command
+    /// A command of `wasmill`, of a job in `tests/jobs`.
+    pub fn wasmill(&self, command: &str, job: &str) -> Command {
+        let mut wasmill = Command::new(&self.wasmill);
+        wasmill.arg(command).arg(repo::root().join("tests/jobs").join(job));
+        wasmill
+    }
+
+    /// Where the last run of a job says what it came to.
+    pub fn report(&self) -> PathBuf {
+        self.data.join("report.json")
+    }
+
+    /// Where the jobs' checkpoints go.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.data.join("checkpoints")
+    }
+
+    pub fn forget_checkpoints(&self) -> Result<()> {
+        for folder in [self.checkpoints(), self.state()] {
+            if folder.exists() {
+                fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// RocksDB's working folders.
+    pub fn state(&self) -> PathBuf {
+        self.data.join("state")
     }
 
     /// `tests/jobs/count.toml` with the operator in plain Rust.
@@ -52,6 +76,13 @@ impl Stand {
         let mut command = Command::new(&self.in_process);
         command.arg("boundary").arg(repo::plugins_folder()).arg(case);
         Ok(command)
+    }
+
+    /// Topics of a broker, by a client that is not ours.
+    pub fn topics(&self, brokers: &str) -> Command {
+        let mut command = Command::new(&self.in_process);
+        command.arg("topics").arg(brokers);
+        command
     }
 
     pub fn plain_clicks(&self) -> Result<PathBuf> {
@@ -89,7 +120,7 @@ impl Stand {
 
     /// Whether the counts of a job's last run are those of the click file.
     pub fn check_clicks(&self) -> Result<()> {
-        self.expect_clicks(&clicks::summary(&self.data.join("out/counts"))?)
+        self.expect_clicks(&click_counts::summary(&self.data.join("out/counts"))?)
     }
 
     pub fn expect_clicks(&self, counts: &str) -> Result<()> {

@@ -26,6 +26,7 @@ fn plan() -> CheckpointPlan {
         interval: Micros(100),
         min_pause: Micros(0),
         timeout: Micros(30),
+        unaligned_after: None,
         tolerated_failures: 0,
         retained: 1,
         is_incremental: true,
@@ -104,7 +105,9 @@ fn member(task: TaskId, barrier: Barrier) -> MemberRecord {
         uid: Uid::from("op"),
         slot: task.slot,
         progress: Watermarks { input: Timestamp::MIN, latest: None },
+        ahead: Vec::new(),
         splits: Vec::new(),
+        in_flight: 0,
         committables: vec![json!(format!("{}-{}", barrier.checkpoint, task.slot.0))],
         is_incremental: barrier.base.is_some(),
         written: Ok(Written { file: Some(file(format!("{}-{}", barrier.checkpoint, task.slot.0))), native: None }),
@@ -133,7 +136,10 @@ fn a_checkpoint_is_due_after_each_interval_and_takes_what_has_changed() {
     bench.nothing();
     bench.wait();
     let (first, complete) = bench.checkpoint();
-    assert_eq!((bench.now, first), (Timestamp(100), Barrier { checkpoint: CheckpointId(1), base: None, stops: false }));
+    assert_eq!(
+        (bench.now, first),
+        (Timestamp(100), Barrier { checkpoint: CheckpointId(1), base: None, overtakes_at: None, stops: false })
+    );
     assert_eq!(keys(&complete.chains[&(Uid::from("op"), Slot(0))]), ["1-0"]);
     bench.nothing();
     bench.wait();

@@ -363,11 +363,11 @@ impl Outcome {
             Step::Batch(events) => operator.on_batch(batch(events, gaps), &mut out)?,
             Step::Watermark(at) => {
                 self.watermark = *at;
-                operator.on_watermark(Timestamp(*at), &mut out)?;
+                fire(operator, Timestamp(*at), &mut out)?;
             }
             Step::End => {
                 self.watermark = i64::MAX;
-                operator.on_watermark(Timestamp::MAX, &mut out)?;
+                fire(operator, Timestamp::MAX, &mut out)?;
                 operator.on_end(&mut out)?;
             }
         }
@@ -385,6 +385,17 @@ impl Outcome {
         self.dead_letters.extend(out.dead_letters);
         Ok(())
     }
+}
+
+fn fire(operator: &mut WindowOperator, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault> {
+    operator.on_watermark(watermark, out)?;
+    while operator.has_more() {
+        let mut more = Collector::new(out.now);
+        operator.on_watermark(watermark, &mut more)?;
+        out.outputs.append(&mut more.outputs);
+        out.dead_letters.append(&mut more.dead_letters);
+    }
+    Ok(())
 }
 
 /// The row of a window that a batch holds, or the key and window of a dead letter.

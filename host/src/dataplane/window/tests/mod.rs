@@ -3,6 +3,7 @@
 mod fixture;
 mod oracle;
 mod properties;
+mod spilling;
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::fixture::*;
 use super::oracle::{Oracle, Results};
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     let number = prop_oneof![8 => -9i32..9, 1 => Just(FAILS_MERGE), 1 => Just(FAILS_FINISH), 1 => Just(FAILS_ADD)];
     let optional = |range: std::ops::Range<i64>| prop::option::of(range);
     (
@@ -31,7 +31,7 @@ fn event() -> impl Strategy<Value = Event> {
         })
 }
 
-fn setup() -> impl Strategy<Value = Setup> {
+pub fn setup() -> impl Strategy<Value = Setup> {
     let sizes = prop_oneof![
         (1i64..30).prop_map(|size| (size, size)),
         (1i64..12, 1i64..7).prop_map(|(slide, times)| (slide * times, slide)),
@@ -48,7 +48,7 @@ fn setup() -> impl Strategy<Value = Setup> {
     )
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         prop::collection::vec(event(), 0..25).prop_map(Step::Batch),
         (-70i64..70).prop_map(Step::Watermark),
