@@ -1,6 +1,8 @@
 //! Wasmill's integration tests.
 
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod full_disk;

@@ -36,6 +36,8 @@ const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 /// A running broker. It ends, and its data is removed, when this is dropped or the process ends in whatever way.
 pub struct Broker {
     address: SocketAddr,
+    /// For a proxy.
+    behind: SocketAddr,
     folder: PathBuf,
     supervisor: Child,
     /// `None` once it is dropped: the supervisor's sign to end.
@@ -47,14 +49,21 @@ impl Broker {
     /// Formats a new cluster and starts it on free ports of 127.0.0.1. Topics that a client asks to be created get
     /// `partitions` partitions. Returns when the broker takes requests.
     pub fn start(partitions: u16) -> Result<Self> {
+        Self::start_behind(None, partitions)
+    }
+
+    /// The same for clients that are to come by a proxy: who asks at `behind`, where the proxy relays to, is told to find
+    /// the broker at `proxy`. At `address` there is no proxy.
+    pub fn start_behind(proxy: Option<SocketAddr>, partitions: u16) -> Result<Self> {
         ensure!(
             is_installed(),
             "Apache Kafka {VERSION} is not installed: run `cargo xtask test` or `cargo xtask kafka`"
         );
-        let [address, controller] = free_addresses()?;
+        let [address, controller, behind] = free_addresses()?;
         let folder = new_folder()?;
         let properties = folder.join("server.properties");
-        fs::write(&properties, server_properties(address, controller, partitions, &folder.join("data")))?;
+        let listeners = listeners(address, controller, behind, proxy.unwrap_or(behind));
+        fs::write(&properties, listeners + &server_properties(partitions, &folder.join("data")))?;
         let properties = properties.display().to_string();
         format(&properties)?;
 
@@ -66,7 +75,7 @@ impl Broker {
         let mut supervisor = supervisor.spawn().context("cannot run sh")?;
         let orders = supervisor.stdin.take();
         let answers = BufReader::new(supervisor.stdout.take().context("the supervisor has a pipe")?);
-        let mut broker = Self { address, folder, supervisor, orders, answers };
+        let mut broker = Self { address, behind, folder, supervisor, orders, answers };
         broker.resume()?;
         Ok(broker)
     }
@@ -74,6 +83,11 @@ impl Broker {
     /// What clients call `bootstrap.servers`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Where a proxy relays to.
+    pub fn behind(&self) -> SocketAddr {
+        self.behind
     }
 
     /// `kill -9`. Its data and its address stay.
@@ -109,11 +123,11 @@ impl Drop for Broker {
     }
 }
 
-/// Both are bound at once, so that they differ.
-fn free_addresses() -> Result<[SocketAddr; 2]> {
+/// All are bound at once, so that they differ.
+fn free_addresses() -> Result<[SocketAddr; 3]> {
     let free = || TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1");
-    let (one, two) = (free()?, free()?);
-    Ok([one.local_addr()?, two.local_addr()?])
+    let (one, two, three) = (free()?, free()?, free()?);
+    Ok([one.local_addr()?, two.local_addr()?, three.local_addr()?])
 }
 
 fn new_folder() -> Result<PathBuf> {
@@ -124,14 +138,22 @@ fn new_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn server_properties(address: SocketAddr, controller: SocketAddr, partitions: u16, data: &Path) -> String {
+/// Where the broker listens, and what it tells clients of each place.
+fn listeners(address: SocketAddr, controller: SocketAddr, behind: SocketAddr, proxy: SocketAddr) -> String {
+    format!(
+        "controller.quorum.voters=1@{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         listeners=PLAINTEXT://{address},PROXY://{behind},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{address},PROXY://{proxy}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    )
+}
+
+fn server_properties(partitions: u16, data: &Path) -> String {
     let data = data.display();
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
-         controller.quorum.voters=1@{controller}\n\
-         listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
-         controller.listener.names=CONTROLLER\n\
          log.dirs={data}\n\
          log.retention.ms=-1\n\
          num.partitions={partitions}\n\

@@ -64,8 +64,7 @@ fn expected() -> &'static [String] {
 /// Runs `job.toml` of the folder with an object store at this address.
 fn run(folder: &Folder, store: SocketAddr) -> Command {
     let mut command = folder.command(&["run", "job.toml"]);
-    command.env("AWS_ENDPOINT", format!("http://{store}")).env("AWS_ALLOW_HTTP", "true");
-    command.envs([("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_REGION", "us-east-1")]);
+    command.envs(wasmill_s3::environment(store));
     command
 }
 

@@ -1,21 +1,10 @@
-//! A real S3 server of another origin (moto), one for all tests of this process, and a client of a few lines.
+//! The S3 server that all tests of this process share, and a client of a few lines.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// What `cargo xtask test` has installed.
-const REQUIREMENTS: &str = include_str!("requirements.txt");
-
-struct Server {
-    address: SocketAddr,
-    /// It ends with its standard input, that is with us.
-    _process: Child,
-}
+use wasmill_s3::Server;
 
 /// A bucket of its own for one test.
 pub struct Bucket {
@@ -25,40 +14,19 @@ pub struct Bucket {
 
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let folder = PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/wasmill/moto");
-        let installed = fs::read_to_string(folder.join("requirements.txt")).unwrap_or_default();
-        assert_eq!(installed, REQUIREMENTS, "the S3 server of the tests is not installed: run `cargo xtask test`");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/s3/server.py");
-        let mut python = Command::new(folder.join("bin/python"));
-        python.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = python.spawn().unwrap();
-        let mut port = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        let port: u16 = port.trim().parse().expect("the S3 server says its port");
-        Server { address: SocketAddr::from(([127, 0, 0, 1], port)), _process: process }
-    })
+    SERVER.get_or_init(|| Server::start().unwrap())
 }
 
 impl Bucket {
     pub fn new() -> Self {
         static BUCKETS: AtomicU32 = AtomicU32::new(0);
-        let bucket = Self { name: format!("bucket-{}", BUCKETS.fetch_add(1, Relaxed)), address: server().address };
-        bucket.request("PUT", "");
-        bucket
+        let name = format!("bucket-{}", BUCKETS.fetch_add(1, Relaxed));
+        server().create_bucket(&name).unwrap();
+        Self { name, address: server().address() }
     }
 
     fn request(&self, method: &str, target: &str) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let head =
-            format!("{method} /{}{target} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", self.name, self.address);
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("an answer has a head");
-        let status = String::from_utf8_lossy(&answer[..end]).into_owned();
-        assert!(status.split(' ').nth(1) == Some("200"), "{method} /{}{target}: {status}", self.name);
-        answer.split_off(end + 4)
+        server().request(method, &format!("/{}{target}", self.name)).unwrap()
     }
 
     /// The keys of all objects under a prefix.

@@ -1,11 +1,11 @@
 //! `cargo xtask`: what a developer of Wasmill types.
 
 mod bench;
+mod chaos;
 mod demo;
 mod kafka;
 mod plugins;
 mod repo;
-mod s3;
 mod setup;
 mod test;
 
@@ -28,6 +28,7 @@ enum Command {
     Plugins(plugins::Plugins),
     Bench(bench::Bench),
     Kafka(kafka::Kafka),
+    Chaos(chaos::Chaos),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Plugins(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Kafka(command) => command.run(),
+        Command::Chaos(command) => command.run(),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");

@@ -92,6 +92,17 @@ pub fn ensure_kafka() -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that a server that speaks S3 can be started.
+pub fn ensure_s3() -> Result<()> {
+    ensure(&[Need::Python])?;
+    if !wasmill_s3::is_installed() {
+        let wanted = wasmill_s3::REQUIREMENTS.trim();
+        eprintln!("Installing an S3 server for the tests into ~/.cache/wasmill: {wanted}");
+        wasmill_s3::install()?;
+    }
+    Ok(())
+}
+
 fn install(packages: &str) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");

@@ -2,7 +2,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::setup::{self, Need};
-use crate::{plugins, repo, s3};
+use crate::{plugins, repo};
 
 /// Install what is missing, build everything, and pass every test
 ///
@@ -21,7 +21,7 @@ impl Test {
     pub fn run(self) -> Result<()> {
         setup::ensure(&[Need::NativeBuild, Need::GuestCompiler, Need::Python])?;
         setup::ensure_kafka()?;
-        s3::ensure()?;
+        setup::ensure_s3()?;
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         plugins::build(&wasmill, &plugins::all()?)?;
         repo::run(&mut repo::cargo(&["fmt", "--all", "--check"]))?;
