@@ -107,7 +107,8 @@ fn a_report_says_what_a_job_came_to() {
     let report = |arguments: &[&str]| -> serde_json::Value {
         let ran = folder.run(&counts, &[&["--report", "report.json"], arguments].concat());
         assert!(ran.success, "{}", ran.stderr);
-        serde_json::from_str(&folder.lines("report.json").join("\n")).unwrap()
+        let text = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
     };
     let without = report(&[]);
     assert_eq!((&without["state"], &without["checkpoints"]["completed_checkpoints"]), (&"finished".into(), &0.into()));

@@ -219,6 +219,8 @@ fn from_topic_to_topic_killed_stopped_and_rescaled() {
         // `kill -9`
         drop(running);
     }
+    cluster.send(&from, &messages(sent..sent + KEYS));
+    sent += KEYS;
     let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
     cluster.wait_for(&to, sent);
     let stopped = folder.call(&["stop", "job.toml", "--savepoint", "saved"]);

@@ -105,7 +105,20 @@ const COUNT: [Fake; 1] = [Fake {
 }];
 
 /// `measured.wasm`.
-const MEASURED: [Fake; 1] = [Fake { name: "map-keyed", needs: "value: i64", key: Some("key: text"), ..PLAIN }];
+const MEASURED: [Fake; 2] = [
+    Fake { name: "map-keyed", needs: "value: i64", key: Some("key: text"), ..PLAIN },
+    Fake { name: "keep-last", needs: "payload: bytes", key: Some("key: text"), ..PLAIN },
+];
+
+/// `ledger.wasm`.
+const LEDGER: [Fake; 1] = [Fake {
+    name: "ledger",
+    needs: "number: u32, cents: i64",
+    key: Some("account: text"),
+    outputs: &[("out", "account: text, cents: i64", false)],
+    state: Some(StateKind::Value),
+    ..PLAIN
+}];
 
 /// `held.wasm`: state of slots.
 const HELD: [Fake; 2] = [
@@ -119,6 +132,7 @@ fn operators(plugin: &Path) -> Result<&'static [Fake], String> {
         Some("clicks-raw.wasm") => Ok(&CLICKS_RAW),
         Some("count.wasm") => Ok(&COUNT),
         Some("held.wasm") => Ok(&HELD),
+        Some("ledger.wasm") => Ok(&LEDGER),
         Some("measured.wasm") => Ok(&MEASURED),
         Some("one.wasm") => Ok(&ONE),
         Some("text.wasm") => Err(format!("`{}` is not a WebAssembly component", plugin.display())),
