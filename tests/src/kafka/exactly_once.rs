@@ -154,7 +154,8 @@ fn of_two_hosts_one_stops_and_says_so() {
     let ran = hosts.map(|host| Ran::from(host.wait_with_output().unwrap()));
     assert!(ran.iter().any(|ran| ran.success), "{} {}", ran[0].stderr, ran[1].stderr);
     for loser in ran.iter().filter(|ran| !ran.success) {
-        assert!(loser.stderr.contains("another host has taken over"), "{}", loser.stderr);
+        // Or it could not start again as often as the other one ended its transactions.
+        assert!(loser.error().contains("another host has "), "{}", loser.stderr);
     }
     is_whole(&cluster, &topic, "two hosts");
 }

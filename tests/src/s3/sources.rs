@@ -67,7 +67,9 @@ fn a_source_of_objects_goes_on_where_its_host_has_died() {
         assert!(!died.success, "it has not come to the third checkpoint");
         let again = Ran::from(run(&folder, bucket.address).output().unwrap());
         assert!(again.success && again.stderr.contains("going on from checkpoint 3"), "{}", again.stderr);
-        assert!(folder.lines("out") == expected(), "{name}");
+        let (rows, expected) = (folder.lines("out"), expected());
+        let missing = expected.iter().filter(|row| rows.binary_search(row).is_err()).take(3).collect::<Vec<_>>();
+        assert!(rows == expected, "{name}: {} rows, not {}; missing {missing:?}", rows.len(), expected.len());
     }
 }
 

@@ -98,6 +98,14 @@ impl Producer {
     /// Whether everything could be delivered so far.
     pub fn check(&self) -> Result<(), Fault> {
         let Some(undelivered) = self.context().undelivered() else { return Ok(()) };
+        if let Some((RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced, _)) =
+            self.producer.client().fatal_error()
+        {
+            return Err(Fault::unavailable(format!(
+                "another host has ended the transaction of this one: it runs the job too, or tries to; lost is a message \
+                 to {undelivered}"
+            )));
+        }
         Err(Fault::unavailable(format!(
             "a message to {undelivered}; it may have been tried for `message.timeout.ms` (5 minutes unless it is among \
              the properties): are the brokers `{}` well, and does the topic exist?",
