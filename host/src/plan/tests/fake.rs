@@ -100,6 +100,7 @@ const COUNT: [Fake; 1] = [Fake {
     name: "count",
     needs: "timestamp: i64, value: i64, payload: bytes",
     key: Some("key: text"),
+    outputs: &[("out", "key: text, count: u64, value: i64", false)],
     state: Some(StateKind::Value),
     ..PLAIN
 }];
