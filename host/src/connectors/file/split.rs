@@ -92,8 +92,7 @@ enum State {
     /// To be opened where a checkpoint left it, or at its start.
     Unopened(Option<Resume>),
     Open(Box<Open>),
-    /// A checkpoint may come before this has been said.
-    Ended(Option<Resume>),
+    Ended,
 }
 
 /// A file that is being read.
@@ -201,7 +200,7 @@ impl SplitReader for FileSplit {
         let at = match &self.state {
             State::Unopened(at) => *at,
             State::Open(open) => Some(open.framing.resume_at()),
-            State::Ended(at) => *at,
+            State::Ended => None,
         };
         let place = Place { range: self.range.clone(), at };
         serde_json::to_value(place).unwrap_or_default()
@@ -217,7 +216,7 @@ impl SplitReader for FileSplit {
         let events = open.framing.decoded().events();
         let rows = (events > 0).then(|| open.framing.decoded().finish());
         if stopped == Stopped::Ended {
-            self.state = State::Ended(Some(open.framing.resume_at()));
+            self.state = State::Ended;
         }
         Ok(match rows {
             Some(rows) => Read::Rows(rows),
