@@ -92,7 +92,8 @@ enum State {
     /// To be opened where a checkpoint left it, or at its start.
     Unopened(Option<Resume>),
     Open(Box<Open>),
-    Ended,
+    /// A checkpoint may come before this has been said.
+    Ended(Option<Resume>),
 }
 
 /// A file that is being read.
@@ -200,7 +201,7 @@ impl SplitReader for FileSplit {
         let at = match &self.state {
             State::Unopened(at) => *at,
             State::Open(open) => Some(open.framing.resume_at()),
-            State::Ended => None,
+            State::Ended(at) => *at,
         };
         let place = Place { range: self.range.clone(), at };
         serde_json::to_value(place).unwrap_or_default()
@@ -216,7 +217,7 @@ impl SplitReader for FileSplit {
         let events = open.framing.decoded().events();
         let rows = (events > 0).then(|| open.framing.decoded().finish());
         if stopped == Stopped::Ended {
-            self.state = State::Ended;
+            self.state = State::Ended(Some(open.framing.resume_at()));
         }
         Ok(match rows {
             Some(rows) => Read::Rows(rows),
