@@ -101,20 +101,25 @@ impl SplitEnumerator for Bounded {
     fn restore(&mut self, splits: &[SplitState]) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         // What there was to read was settled when the job first started.
         self.listed = true;
-        let mut left: Vec<Box<dyn SplitReader>> = Vec::new();
-        for split in self.ours(splits.iter()) {
-            let Some(position) = &split.position else { continue };
-            match &self.format {
-                BoundedFormat::RowGroups(groups) => left.push(Box::new(groups.restored(position, split)?)),
-                BoundedFormat::Lines => {
-                    let place = Place::parse(position, split)?;
-                    place.check(&self.files)?;
-                    let restored = FileSplit::restored(place, &self.files, &self.source.format, &self.schema);
-                    left.push(Box::new(restored));
-                }
+        let left = splits.iter().filter_map(|split| Some((split, split.position.as_ref()?)));
+        // Read in the order in which they were listed, which is not that of their names.
+        match &self.format {
+            BoundedFormat::RowGroups(groups) => {
+                let mut all = left.map(|(split, at)| groups.parse(at, split)).collect::<Result<Vec<_>, _>>()?;
+                all.sort_by(|a, b| (&a.path, a.row_group).cmp(&(&b.path, b.row_group)));
+                self.ours(all.into_iter()).map(|place| Ok(Box::new(groups.restored(place)?) as _)).collect()
+            }
+            BoundedFormat::Lines => {
+                let mut all = left.map(|(split, at)| Place::parse(at, split)).collect::<Result<Vec<_>, _>>()?;
+                all.sort_by(|a, b| (&a.range.path, a.range.start).cmp(&(&b.range.path, b.range.start)));
+                let (files, format) = (&self.files, &self.source.format);
+                let restored = |place: Place| {
+                    place.check(files)?;
+                    Ok(Box::new(FileSplit::restored(place, files, format, &self.schema)) as _)
+                };
+                self.ours(all.into_iter()).map(restored).collect()
             }
         }
-        Ok(left)
     }
 
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {

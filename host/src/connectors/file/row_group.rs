@@ -26,10 +26,10 @@ use super::unavailable;
 
 /// What a checkpoint keeps of a split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Place {
+pub struct Place {
     /// Of an object its URL.
-    path: PathBuf,
-    row_group: usize,
+    pub path: PathBuf,
+    pub row_group: usize,
     /// The next row, counted in the row group.
     row: u64,
 }
@@ -57,13 +57,16 @@ impl RowGroups {
         Ok(splits)
     }
 
-    pub fn restored(&self, position: &Position, split: &SplitState) -> Result<RowGroup, Fault> {
-        let place: Place = serde_json::from_value(position.clone()).map_err(|error| {
+    pub fn parse(&self, position: &Position, split: &SplitState) -> Result<Place, Fault> {
+        serde_json::from_value(position.clone()).map_err(|error| {
             Fault::invalid(format!(
                 "the checkpoint's position of split `{}` is not one of a Parquet file: {error}",
                 split.name
             ))
-        })?;
+        })
+    }
+
+    pub fn restored(&self, place: Place) -> Result<RowGroup, Fault> {
         let content = Content::open(&self.files, &place.path, &self.schema)?;
         let groups = content.metadata.metadata().row_groups();
         let rows = groups.get(place.row_group).map(|group| group.num_rows().unsigned_abs());

@@ -88,6 +88,54 @@ proptest! {
     }
 }
 
+/// Reads so many batches in each slot, and returns the splits as a checkpoint knows them then. One may have given its last
+/// rows without having said that it has ended.
+fn read_some(source: &FileSource, slots: Parallelism, batches: usize, events: &mut Events) -> Vec<SplitState> {
+    let mut states = Vec::new();
+    for slot in slots.slots() {
+        let mut left = batches;
+        for mut split in open(source, &schema(), slot, slots).unwrap().discover().unwrap() {
+            let mut has_ended = false;
+            while left > 0 && !has_ended {
+                left -= 1;
+                has_ended = !collect(split.read(FEW).unwrap(), events);
+            }
+            let position = (!has_ended).then(|| split.position());
+            states.push(SplitState { name: split.name().clone(), position });
+        }
+    }
+    states
+}
+
+const FEW: ReadLimits = ReadLimits { rows_max: 3, bytes_max: 64 };
+
+proptest! {
+    #[test]
+    fn what_a_checkpoint_left_is_read_once_and_in_order(
+        lines in prop::collection::vec(line(), 1..60), split_bytes in 1u64..300, batches in 0usize..40,
+        slots in 1u16..4, slots_then in 1u16..4,
+    ) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), lines.join("\n")).unwrap();
+        let source = source(file.path(), Format::Json, split_bytes);
+        let [slots, slots_then] = [slots, slots_then].map(|slots| Parallelism::new(slots).unwrap());
+        let mut events = Vec::new();
+        // The splits of several slots are in no order.
+        let states = read_some(&source, slots, batches, &mut events);
+        for slot in slots_then.slots() {
+            let mut ours = Vec::new();
+            for mut split in open(&source, &schema(), slot, slots_then).unwrap().restore(&states).unwrap() {
+                while collect(split.read(FEW).unwrap(), &mut ours) {}
+            }
+            let good = |ours: &Events| ours.iter().filter(|(_, event)| event.is_ok()).map(|(at, _)| *at).collect::<Vec<_>>();
+            prop_assert!(good(&ours).is_sorted(), "{:?}", ours);
+            events.extend(ours);
+        }
+        events.sort_by_key(|(offset, _)| *offset);
+        prop_assert_eq!(events, read_all(&source, 1, ALL));
+    }
+}
+
 #[test]
 fn lines_longer_than_an_event_may_be_are_refused_wherever_they_are_cut() {
     use crate::connectors::format::EVENT_BYTES_MAX;
