@@ -106,7 +106,11 @@ impl Source {
     }
 
     /// The splits that this slot knows, as they are now.
-    pub fn snapshot(&self) -> Vec<SourceSplit> {
+    pub fn snapshot(&mut self) -> Result<Vec<SourceSplit>, Fault> {
+        // What no checkpoint knows, a restored source would not look for.
+        if self.discover_at == Timestamp::MIN {
+            self.find()?;
+        }
         let now = self.splits.iter().map(|split| {
             let position = (!split.ended).then(|| split.reader.position());
             let latest = Some(split.watermarks.latest()).filter(|latest| *latest > Timestamp::MIN);
@@ -115,7 +119,7 @@ impl Source {
                 latest: latest.map(|latest| latest.0),
             }
         });
-        self.past.iter().cloned().chain(now).collect()
+        Ok(self.past.iter().cloned().chain(now).collect())
     }
 
     fn delay(&self) -> Micros {
@@ -153,10 +157,15 @@ impl Source {
             return Ok(());
         }
         self.discover_at = self.enumerator.discover_interval().map_or(Timestamp::MAX, |every| out.now + every);
+        self.find()?;
+        self.peek()
+    }
+
+    fn find(&mut self) -> Result<(), Fault> {
         for reader in self.enumerator.discover()? {
             self.splits.push(Split::new(reader, self.delay()));
         }
-        self.peek()
+        Ok(())
     }
 
     /// Splits that have not been read count with the time of their first event.

@@ -41,16 +41,6 @@ const JOB: &str = r#"
     [limits]
     batch_rows_max = 16
     channel_bytes_max = "8KiB"
-    [sources.events]
-    connector = "generator"
-    events = "keyed"
-    keys = 12
-    count = 900
-    per_milli = 1
-    splits = 4
-    out_of_orderness = "40ms"
-    event_time = { column = "timestamp", unit = "ms" }
-    watermark = { out_of_orderness = "40ms" }
     [operators.count]
     inputs = ["events"]
     key_by = ["key"]
@@ -77,6 +67,36 @@ const JOB: &str = r#"
     path = "sums"
     format = "json"
 "#;
+
+const GENERATED: &str = r#"
+    connector = "generator"
+    events = "keyed"
+    keys = 12
+    count = 900
+    per_milli = 1
+    splits = 4
+    out_of_orderness = "40ms"
+"#;
+
+/// The same events, in a file of a dozen splits.
+const READ: &str = r#"
+    connector = "file"
+    path = "events.jsonl"
+    format = "json"
+    split_bytes = "25KiB"
+    schema = { key = "text", timestamp = "i64", value = "i64", payload = "bytes" }
+"#;
+
+const EVENT_TIME: &str = r#"
+    event_time = { column = "timestamp", unit = "ms" }
+    watermark = { out_of_orderness = "40ms" }
+"#;
+
+fn events_as_lines() -> &'static str {
+    static LINES: OnceLock<String> = OnceLock::new();
+    let generate = ["generate", "keyed", "--keys=12", "--count=900", "--per-milli=1", "--out-of-orderness=40ms"];
+    LINES.get_or_init(|| Folder::in_memory().call(&generate).stdout)
+}
 
 /// The finaliser of splitmix64.
 fn random(seed: u64) -> u64 {
@@ -119,6 +139,8 @@ struct World {
     deaths_left: usize,
     /// `unaligned_after` of the job.
     unaligned_after: &'static str,
+    /// `sources.events` of the job.
+    source: &'static str,
     /// Events that barriers have overtaken.
     overtaken: u64,
     store: FaultyStore,
@@ -139,13 +161,16 @@ impl World {
         let store = FaultyStore::new(random.below(usize::MAX) as u64);
         let deaths = [100, 400, 1_500, usize::MAX][random.below(4)];
         let unaligned_after = ["1h", "20ms", "0s"][random.below(3)];
+        let source = [GENERATED, READ][random.below(2)];
         let folder = Folder::in_memory();
+        folder.write("events.jsonl", events_as_lines());
         Self {
             folder,
             random,
             deaths,
             deaths_left: 12,
             unaligned_after,
+            source,
             overtaken: 0,
             store,
             now: 1_000_000_000,
@@ -161,7 +186,8 @@ impl World {
         let unaligned_after = format!("checkpoints.unaligned_after='{}'", self.unaligned_after);
         let set = [format!("parallelism={parallelism}"), unaligned_after];
         let path = self.folder.path().join("job.toml");
-        let plan = load(&path, JOB, &set, Parallelism::ONE, &mut HostEnvironment);
+        let job = format!("{JOB}[sources.events]{}{EVENT_TIME}", self.source);
+        let plan = load(&path, &job, &set, Parallelism::ONE, &mut HostEnvironment);
         Arc::new(plan.unwrap_or_else(|errors| panic!("{errors}")))
     }
 

@@ -175,7 +175,7 @@ impl Member {
         match &mut self.work {
             Work::Source(source) => {
                 let progress = Watermarks { input: Timestamp::MIN, latest: None };
-                let (state, splits) = (OperatorSnapshot::default(), source.snapshot());
+                let (state, splits) = (OperatorSnapshot::default(), source.snapshot().map_err(|fault| fault.at(&uid))?);
                 Ok(MemberSnapshot { uid, progress, state, splits, in_flight: 0 })
             }
             Work::Operator(running) => {
