@@ -115,11 +115,26 @@ impl Transactions for JobTransactions {
         let Some([a, b]) = fenced else {
             return Err(Fault::internal("transactions were claimed before others were fenced"));
         };
-        a.begin()?;
-        self.commit_with(claim, &a)?;
-        fail_point::reach("claim.commit_sent");
-        self.epochs.start(b)?;
-        self.renew()
+        // Under both ids: whoever has fenced one of them since has not been overlooked.
+        for transaction in [&a, &b] {
+            transaction.begin()?;
+            self.commit_with(claim, transaction)?;
+            fail_point::reach("claim.commit_sent");
+        }
+        *self.ended() = None;
+        let [first, standby] = [&a, &b].map(|ended| self.open(ended.id(), self.patience));
+        [a, b].into_iter().for_each(Transaction::let_go);
+        let (first, standby) = (first?, standby?);
+        // Another host may have claimed the job before these were opened, which has ended its transactions.
+        let newest = CommitTopic::of(claim.job_id, &self.plan.cluster).read()?.last;
+        if newest.is_none_or(|newest| newest.incarnation != claim.incarnation) {
+            return Err(Fault::superseded(
+                "another host has taken over the job: this one stops, and has written nothing",
+            ));
+        }
+        self.epochs.start(first)?;
+        self.epochs.supply(standby);
+        Ok(())
     }
 
     fn open_writer(&self, sink: &KafkaSink, schema: &Schema) -> Result<Box<dyn SinkWriter>, Fault> {
