@@ -28,6 +28,10 @@ const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 const SIGSEGV: i32 = 11;
 
+/// Between looks at what a host says.
+const LOOK: Duration = Duration::from_millis(50);
+/// What a host says that has claimed the job: rows can be read, so there is a checkpoint.
+const RUNS: &str = "going on from checkpoint";
 /// What a host says that finds another in its place.
 const SUPERSEDED: &str = "another host has taken over the job";
 const HAD_FINISHED: &str = "the job had finished";
@@ -178,7 +182,25 @@ impl<'a> Killer<'a> {
         for mishap in &life.mishaps {
             self.happen(mishap)?;
         }
-        self.wait(host, target)
+        match self.wait(host, target)? {
+            Waited::Reached if life.end == End::Sleeps => self.wait_for_claim(host),
+            waited => Ok(waited),
+        }
+    }
+
+    /// Waits until the host runs the job: the rows may be those of the one before. Who has not claimed it, wakes as a
+    /// newcomer and takes the job over.
+    fn wait_for_claim(&mut self, host: &mut Host) -> Result<Waited> {
+        let since = Instant::now();
+        while !host.said().contains(RUNS) {
+            ensure!(since.elapsed() < PATIENCE, "host {} does not claim the job: {}", host.number, host.last_words());
+            if let Heard::Ended(number, status) = self.hear(LOOK)? {
+                ensure!(number == host.number, "host {number} has ended in its sleep ({status})");
+                host.ended();
+                return Ok(Waited::Ended(status));
+            }
+        }
+        Ok(Waited::Reached)
     }
 
     fn happen(&mut self, mishap: &Mishap) -> Result<()> {
