@@ -109,9 +109,9 @@ impl<'a> Killer<'a> {
             self.live(life, self.rows + self.share).with_context(|| format!("life {number}: {life:?}"))?;
         }
         self.release(u64::MAX);
+        self.live_on(all).context("the last life")?;
         let never: Vec<_> = self.network.kafka.armed();
         ensure!(never.is_empty(), "no request met these faults: {never:?}");
-        self.live_on(all).context("the last life")?;
         Ok(self.report)
     }
 
