@@ -6,12 +6,11 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use wasmill::model::fail_point::{FAIL_POINTS, TRANSACTION_FAIL_POINTS};
-use wasmill_broker::Broker;
 
 use super::cluster::Cluster;
 use super::copy::{QUICK, copy_exactly_once, each_once_and_in_order, messages};
 use crate::harness::{Folder, Ran, Running};
-use crate::jobs::recovery::{die_at, finish};
+use crate::keyed_job::{die_at, finish};
 
 const EVENTS: usize = 6_000;
 
@@ -229,24 +228,6 @@ fn a_host_that_sleeps_while_another_takes_over_harms_nothing() {
     let ran = Ran::from(successor.wait_with_output().unwrap());
     assert!(ran.success, "{}", ran.stderr);
     each_once_and_in_order(&cluster, &to, 3 * HALF);
-}
-
-#[test]
-fn a_broker_that_restarts_loses_nothing_and_nothing_comes_twice() {
-    let mut broker = Broker::start(1).unwrap();
-    let (cluster, folder) = (Cluster::of(&broker), Folder::new());
-    let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
-    let job = copy_exactly_once(&cluster.address, &from, &to, QUICK);
-    cluster.send(&from, &messages(0..HALF));
-    let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
-    cluster.wait_for(&to, 1);
-    broker.kill().unwrap();
-    broker.resume().unwrap();
-    cluster.send(&from, &messages(HALF..2 * HALF));
-    cluster.wait_for(&to, 2 * HALF);
-    running.interrupt();
-    assert!(running.succeeded());
-    each_once_and_in_order(&cluster, &to, 2 * HALF);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use wasmill_broker::Broker;
 
 use super::cluster::Cluster;
-use super::copy::{QUICK, copy, each_once_and_in_order, messages};
+use super::copy::{QUICK, copy, copy_exactly_once, each_once_and_in_order, messages};
 use crate::harness::{Folder, Running};
 
 const HALF: usize = 2_000;
@@ -13,19 +13,21 @@ const HALF: usize = 2_000;
 #[test]
 fn a_broker_that_restarts_loses_nothing_and_nothing_comes_twice() {
     let mut broker = Broker::start(1).unwrap();
-    let (cluster, folder) = (Cluster::of(&broker), Folder::new());
-    let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
-    let job = copy(&cluster.address, &from, &to, QUICK);
-    cluster.send(&from, &messages(0..HALF));
-    let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
-    cluster.wait_for(&to, 1);
-    broker.kill().unwrap();
-    broker.resume().unwrap();
-    cluster.send(&from, &messages(HALF..2 * HALF));
-    cluster.wait_for(&to, 2 * HALF);
-    running.interrupt();
-    assert!(running.succeeded());
-    each_once_and_in_order(&cluster, &to, 2 * HALF);
+    let cluster = Cluster::of(&broker);
+    for copy in [copy, copy_exactly_once] {
+        let (folder, from, to) = (Folder::new(), cluster.topic("from", 2), cluster.topic("to", 2));
+        cluster.send(&from, &messages(0..HALF));
+        let job = copy(&cluster.address, &from, &to, QUICK);
+        let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
+        cluster.wait_for(&to, 1);
+        broker.kill().unwrap();
+        broker.resume().unwrap();
+        cluster.send(&from, &messages(HALF..2 * HALF));
+        cluster.wait_for(&to, 2 * HALF);
+        running.interrupt();
+        assert!(running.succeeded());
+        each_once_and_in_order(&cluster, &to, 2 * HALF);
+    }
 }
 
 #[test]
