@@ -36,5 +36,5 @@ impl Process for Guard {
 }
 
 fn main() {
-    Drive::<Guard>::new();
+    Drive::<Guard>::new().watermark(Timestamp(0));
 }
