@@ -160,11 +160,13 @@ pub fn consumer(source: &KafkaSource) -> Result<Consumer, Fault> {
     create(&config)
 }
 
-/// What a consumer has to say about a question that has failed: it waits in its queue, or is on its way there.
+/// What a consumer has to say about a question that has failed: all that waits in its queue, or is on its way there.
 pub fn reasons(consumer: &Consumer) -> &Context {
     let deadline = Instant::now() + NEWS;
-    while consumer.context().news().is_none() && Instant::now() < deadline {
-        consumer.poll(Duration::from_millis(1));
+    while Instant::now() < deadline {
+        if consumer.poll(Duration::from_millis(1)).is_none() && consumer.context().news().is_some() {
+            break;
+        }
     }
     consumer.context()
 }
