@@ -2,7 +2,7 @@
 
 use super::places;
 use crate::bindings::wasmill::operator::columns::Column;
-use crate::bindings::wasmill::operator::descriptors::{Refresh, StateInfo};
+use crate::bindings::wasmill::operator::descriptors::{Refresh, StateInfo, StateKind};
 use crate::bindings::wasmill::operator::state::{Answers, Bounds, Page};
 use crate::encoded;
 use crate::schema::{DataType, IntegerType};
@@ -30,6 +30,8 @@ pub(super) struct Current {
     pub(super) widths: Vec<Option<usize>>,
     /// by group, then by state
     pub(super) entries: Vec<Vec<Entries>>,
+    /// of broadcast state, by state
+    pub(super) broadcast: Vec<Entries>,
     /// by state, then by group: what a write's time is
     pub(super) times: Vec<Vec<i64>>,
     pub(super) touched: Vec<(u32, u32)>,
@@ -52,7 +54,10 @@ fn current<R>(work: impl FnOnce(&mut Current) -> R) -> R {
 
 impl Current {
     fn entries(&mut self, state: u32, group: u32) -> &mut Entries {
-        &mut self.entries[group as usize][state as usize]
+        match self.states[state as usize].kind {
+            StateKind::Broadcast => &mut self.broadcast[state as usize],
+            _ => &mut self.entries[group as usize][state as usize],
+        }
     }
 
     /// What a write, or a read of an entry that was last written at `written`, makes of its time.
@@ -64,7 +69,10 @@ impl Current {
     }
 
     fn time(&self, state: u32, group: u32) -> i64 {
-        self.times[state as usize][group as usize]
+        match self.states[state as usize].kind {
+            StateKind::Broadcast => 0,
+            _ => self.times[state as usize][group as usize],
+        }
     }
 
     fn set(&mut self, state: u32, group: u32, place: Vec<u8>, value: &[u8]) {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::schema::Field;
+use crate::plan::descriptor::StateKind;
 use crate::plan::graph::Plan;
 use crate::state::evolution::{Declared, Evolution, evolution};
 use crate::storage::manifest::{FieldRecord, InFlightRecord, Manifest, NodeRecord, Shape, StateRecord};
@@ -124,24 +125,23 @@ fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Fi
             Shape::Process { key: then_key, states: then_states, timers: then_timers, .. },
             Shape::Process { key, states, timers, .. },
         ) => {
-            if then_key != key {
+            let other_key = (then_key != key).then(|| {
                 let why = format!("its key was ({}), and is ({})", columns(then_key), columns(key));
-                parts(&then.shape).for_each(|what| add(what, Verdict::Incompatible(why.clone())));
-                return;
-            }
+                Verdict::Incompatible(why)
+            });
             for state in then_states {
                 let now = states.iter().find(|now| now.value.name == state.value.name);
-                add(
-                    format!("state `{}`", state.value.name),
-                    now.map_or(Verdict::Dropped, |now| compare_state(state, now)),
-                );
+                let verdict = now.map_or(Verdict::Dropped, |now| compare_state(state, now));
+                // Broadcast state is of no key.
+                let other_key = other_key.clone().filter(|_| !matches!(state.kind(), Ok(StateKind::Broadcast)));
+                add(format!("state `{}`", state.value.name), other_key.unwrap_or(verdict));
             }
             for state in states.iter().filter(|now| then_states.iter().all(|then| then.value.name != now.value.name)) {
                 add(format!("state `{}`", state.value.name), Verdict::New);
             }
             for timer in then_timers {
                 let verdict = if timers.contains(timer) { Verdict::Compatible } else { Verdict::Dropped };
-                add(format!("timer `{timer}`"), verdict);
+                add(format!("timer `{timer}`"), other_key.clone().unwrap_or(verdict));
             }
         }
         (

@@ -15,6 +15,7 @@ use crate::plan::descriptor::StateKind;
 use crate::plan::graph::{Node, NodeKind, Plan};
 use crate::plan::location::Location;
 use crate::sandbox::migration::Migration;
+use crate::state::broadcast::{COPY_GROUP, WithCopy};
 use crate::state::evolution::Evolution;
 use crate::state::operator_state::{Redistributed, Redistribution};
 use crate::state::snapshot::ChunkSource;
@@ -206,7 +207,12 @@ impl SlotOrigin {
         let (slot, parallelism, max_parallelism) = (self.slot, node.parallelism, self.plan.max_parallelism);
         let states = redistributions(record)?;
         if states.iter().all(Option::is_none) {
-            return Ok(Box::new(self.origin.chunks(record, groups_of(slot, parallelism, max_parallelism))?));
+            let own = self.origin.chunks(record, groups_of(slot, parallelism, max_parallelism))?;
+            if !has_broadcast_state(record)? {
+                return Ok(Box::new(own));
+            }
+            let copy = self.origin.chunks(record, COPY_GROUP.0..COPY_GROUP.0 + 1)?;
+            return Ok(Box::new(WithCopy { own, copy }));
         }
         let former = record.slots.iter().map(|former| {
             let only = NodeRecord { slots: vec![former.clone()], ..record.clone() };
@@ -215,6 +221,12 @@ impl SlotOrigin {
         let former = former.collect::<Result<_, _>>()?;
         Ok(Box::new(Redistributed { former, states, slot, parallelism, max_parallelism }))
     }
+}
+
+fn has_broadcast_state(record: &NodeRecord) -> Result<bool, Fault> {
+    let Shape::Process { states, .. } = &record.shape else { return Ok(false) };
+    let kinds = states.iter().map(StateRecord::kind).collect::<Result<Vec<_>, _>>()?;
+    Ok(kinds.contains(&StateKind::Broadcast))
 }
 
 /// Of each state of a node.
