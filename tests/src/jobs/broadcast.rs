@@ -297,7 +297,7 @@ fn without_a_key_every_slot_goes_on_with_what_one_has_left() {
 
     write(&folder, "payments/2.jsonl", payments(2));
     expect(&limits, &payments(2));
-    folder.write("job.toml", RULES.replace("follow = true", "follow = false"));
+    folder.write("job.toml", RULES.replace("follow = true", "").replace("discover_interval = \"5ms\"", ""));
     finish(&folder, &["-p", "2"]);
     let sorted = |rows: &[Value]| {
         let mut rows: Vec<String> = rows.iter().map(Value::to_string).collect();
