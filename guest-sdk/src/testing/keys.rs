@@ -136,6 +136,7 @@ impl<P: Process> Keys<P> {
             broadcast: std::mem::take(&mut self.broadcast),
             times: self.states.iter().map(|state| clocks.write_times(state, members.len())).collect(),
             touched: Vec::new(),
+            reads: 0,
         }
     }
 

@@ -60,6 +60,7 @@ pub struct Drive<P: Process> {
     processing_time: i64,
     calls: Vec<Call>,
     rejected: Vec<String>,
+    state_reads: usize,
 }
 
 /// A call that was made: what the operator read, and what it answered.
@@ -126,6 +127,7 @@ impl<P: Process> Drive<P> {
             processing_time: 0,
             calls: Vec::new(),
             rejected: Vec::new(),
+            state_reads: 0,
         })
     }
 
@@ -250,6 +252,7 @@ impl<P: Process> Drive<P> {
     }
 
     fn finish(&mut self, call: Call, members: &[usize], current: state::Current) {
+        self.state_reads += current.reads;
         self.keys.apply(&call.step, members, current);
         self.rejected.extend(call.step.rejected.iter().map(|rejection| rejection.reason.clone()));
         self.calls.push(call);
@@ -320,6 +323,11 @@ impl<P: Process> Drive<P> {
     /// How many calls of the component it has taken.
     pub fn calls(&self) -> usize {
         self.calls.len()
+    }
+
+    /// How often its calls have asked the host for entries of lists and maps.
+    pub fn state_reads(&self) -> usize {
+        self.state_reads
     }
 
     /// Why rows and timers were refused.

@@ -35,6 +35,8 @@ pub(super) struct Current {
     /// by state, then by group: what a write's time is
     pub(super) times: Vec<Vec<i64>>,
     pub(super) touched: Vec<(u32, u32)>,
+    /// how often the call has asked for entries
+    pub(super) reads: usize,
 }
 
 thread_local! {
@@ -108,6 +110,7 @@ impl Current {
 
 pub(crate) fn get(state: u32, groups: &[u32], keys: &[Column]) -> Answers {
     current(|current| {
+        current.reads += 1;
         let places = current.places(state, keys, groups.len());
         let pairs = groups.iter().zip(&places);
         let values: Vec<_> = pairs.map(|(group, place)| current.read(state, *group, place)).collect();
@@ -118,6 +121,7 @@ pub(crate) fn get(state: u32, groups: &[u32], keys: &[Column]) -> Answers {
 
 pub(crate) fn scan(state: u32, groups: &[u32], start: Option<&Bounds>, end: Option<&Bounds>, entries_max: u32) -> Page {
     current(|current| {
+        current.reads += 1;
         let starts = current.bounds(state, start, groups.len());
         let ends = current.bounds(state, end, groups.len());
         let (mut counts, mut more, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -76,7 +76,7 @@ impl ProcessOperator {
         Self { uid, function, ports, keyed, watermark: Timestamp::MIN, rounds_left: None, descriptor }
     }
 
-    /// One call for these rows or, where it fails, for each half of them, down to the row that makes it fail.
+    /// One call for these rows of an input or, where it fails, for each half of them, down to the row that makes it fail.
     fn process(&mut self, input: usize, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
         if batch.is_empty() {
             return Ok(());

@@ -297,8 +297,7 @@ fn without_a_key_every_slot_goes_on_with_what_one_has_left() {
 
     write(&folder, "payments/2.jsonl", payments(2));
     expect(&limits, &payments(2));
-    folder.write("job.toml", RULES.replace("follow = true", "").replace("discover_interval = \"5ms\"", ""));
-    finish(&folder, &["-p", "2"]);
+    run_until(&folder, 2, 400);
     let sorted = |rows: &[Value]| {
         let mut rows: Vec<String> = rows.iter().map(Value::to_string).collect();
         rows.sort();
@@ -306,6 +305,6 @@ fn without_a_key_every_slot_goes_on_with_what_one_has_left() {
     };
     let values = |rows: &[String]| sorted(&parsed(rows).collect::<Vec<_>>());
     assert!(expected.1.len() > 300, "{}", expected.1.len());
-    assert_eq!(values(&folder.lines("out")), values(&expected.0));
-    assert_eq!(values(&folder.lines("blocked")), values(&expected.1));
+    assert!(values(&folder.lines("out")) == values(&expected.0));
+    assert!(values(&folder.lines("blocked")) == values(&expected.1));
 }
