@@ -205,9 +205,7 @@ impl<P: Broadcast> Instance<P> {
             cx.0.row = row as u32;
             let before = cx.0.out.len();
             let outcome = match null(&nulls, row) {
-                None => {
-                    self.operator.on_broadcast(<P::BroadcastIn<'b> as Input<'b>>::read(&reader, row), &mut cx)
-                }
+                None => self.operator.on_broadcast(<P::BroadcastIn<'b> as Input<'b>>::read(&reader, row), &mut cx),
                 Some(name) => Err(format!("column `{name}` of the broadcast input is null").into()),
             };
             if cx.0.settle(outcome, before) {

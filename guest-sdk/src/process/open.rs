@@ -55,7 +55,6 @@ impl Open<'_> {
         Ok(Column::new(self.reads.add(self.input, &need)?))
     }
 
-
     /// A state with one value for each key. The name is durable: checkpoints know the state by it.
     pub fn value<T: Data + Default>(&mut self, name: &str) -> Value<T> {
         self.state(name).value()

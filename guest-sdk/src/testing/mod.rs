@@ -386,7 +386,10 @@ impl<P: Broadcast> Drive<P> {
     }
 
     /// Gives the operator rows of its broadcast input in one batch, and the rest again when it stops at its output limit.
-    pub fn broadcast_batch<'r>(&mut self, rows: impl IntoIterator<Item = (Timestamp, P::BroadcastIn<'r>)>) -> &mut Self {
+    pub fn broadcast_batch<'r>(
+        &mut self,
+        rows: impl IntoIterator<Item = (Timestamp, P::BroadcastIn<'r>)>,
+    ) -> &mut Self {
         let rows: Vec<_> = rows.into_iter().collect();
         let mut from = 0;
         while from < rows.len() {

@@ -105,7 +105,8 @@ impl ProcessOperator {
     /// One transaction: `Ok(Err(_))` had no effect.
     fn call(&mut self, input: usize, batch: &Batch, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
         let is_broadcast = input == BROADCAST_INPUT;
-        let columns: Vec<ArrayRef> = self.descriptor.reads[input].iter().map(|i| Arc::clone(batch.column(*i))).collect();
+        let columns: Vec<ArrayRef> =
+            self.descriptor.reads[input].iter().map(|i| Arc::clone(batch.column(*i))).collect();
         if let Some(keyed) = self.keyed.as_mut().filter(|_| !is_broadcast) {
             keyed.group(batch, self.watermark, out.now)?;
             let oversized = keyed.oversized();

@@ -159,7 +159,8 @@ impl Wiring<'_> {
         let plan = self.plan;
         let node = self.node(index);
         let gates_of = |is_broadcast_input| {
-            let inputs = node.inputs.iter().enumerate().filter(move |(_, input)| input.is_broadcast_input == is_broadcast_input);
+            let inputs =
+                node.inputs.iter().enumerate().filter(move |(_, input)| input.is_broadcast_input == is_broadcast_input);
             inputs.map(|(input, _)| self.gates_of(index, input)).sum()
         };
         let gates = Gates { rows: gates_of(false), broadcast: gates_of(true) };

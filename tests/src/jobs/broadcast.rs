@@ -173,9 +173,8 @@ fn a_broadcast_row_that_fails_changes_nothing_in_any_slot() {
     // Each slot has seen them fail.
     let letters = folder.dead_letters();
     let of = |value: i64, reason: &str| {
-        let fits = |letter: &&Value| {
-            letter["event"]["value"] == value && letter["reason"].as_str().unwrap().contains(reason)
-        };
+        let fits =
+            |letter: &&Value| letter["event"]["value"] == value && letter["reason"].as_str().unwrap().contains(reason);
         letters.iter().filter(fits).count()
     };
     assert_eq!((of(-3, "it is negative"), of(666, "it trapped"), letters.len()), (3, 3, 6), "{letters:?}");
@@ -290,7 +289,11 @@ fn without_a_key_every_slot_goes_on_with_what_one_has_left() {
     write(&folder, "payments/1.jsonl", payments(1));
     expect(&limits, &payments(1));
     run_until(&folder, 4, 400);
-    write(&folder, "rules/1.jsonl", vec![json!({ "shop": shop(3), "limit": null }), json!({ "shop": shop(4), "limit": 0 })]);
+    write(
+        &folder,
+        "rules/1.jsonl",
+        vec![json!({ "shop": shop(3), "limit": null }), json!({ "shop": shop(4), "limit": 0 })],
+    );
     limits.remove(&3);
     limits.insert(4, 0);
     run_until(&folder, 4, 2 * 4);

@@ -2,8 +2,8 @@
 
 use super::entries::AnyEntries;
 use super::map::{MapEntries, MapKey};
-use crate::process::broadcast::{BroadcastContext, ReadsBroadcast};
 use crate::process::Process;
+use crate::process::broadcast::{BroadcastContext, ReadsBroadcast};
 use crate::value::Data;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;

@@ -322,7 +322,8 @@ impl<K: MapKey> MapEntries<K> {
 
 impl<K: MapKey> AnyEntries for MapEntries<K> {
     fn start(&mut self, groups: usize) {
-        let keeps = self.is_broadcast && self.groups.iter().all(|group| group.whole || group.known.len() < KEPT_ENTRIES_MAX);
+        let keeps =
+            self.is_broadcast && self.groups.iter().all(|group| group.whole || group.known.len() < KEPT_ENTRIES_MAX);
         if !keeps {
             self.groups.clear();
         }

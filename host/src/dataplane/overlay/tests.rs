@@ -306,7 +306,10 @@ fn broadcast_state_is_that_of_the_slot_and_written_for_its_own_input_only() {
     assert_eq!(put_rules(&mut overlay, &[(1, Some(b"one")), (2, Some(b"two"))]), Ok(2 * 14));
     assert_eq!(overlay.get(MAP, &[0], &number(1)).unwrap_err(), "it asked for group 0 of 0");
     start(&mut overlay);
-    assert_eq!(overlay.get(RULES, &[0, 0], &(Arc::new(Int64Array::from(vec![1, 7])) as _)).unwrap().get(0), Some(&b"one"[..]));
+    assert_eq!(
+        overlay.get(RULES, &[0, 0], &(Arc::new(Int64Array::from(vec![1, 7])) as _)).unwrap().get(0),
+        Some(&b"one"[..])
+    );
     assert_eq!(overlay.get(RULES, &[1], &number(1)).unwrap_err(), "it asked for group 1 of 1");
     let page = overlay.scan(RULES, &[0], None, None, 1).unwrap();
     assert_eq!((page.counts, page.more), (vec![1], vec![true]));

@@ -107,7 +107,8 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<O
             let help = "a plugin's operator needs `plugin`, a window needs `window` and `aggregate`";
             errors.add_with_help(fields.span, format!("{} needs `plugin` or `window`", fields.what), help);
             // One of them may be there, misspelt.
-            for name in ["plugin", "operator", "config", "broadcast", "event_time", "watermark", "window", "aggregate"] {
+            for name in ["plugin", "operator", "config", "broadcast", "event_time", "watermark", "window", "aggregate"]
+            {
                 fields.item(name);
             }
             fields.finish(nowhere);
