@@ -60,10 +60,9 @@ impl BroadcastState {
 
     /// The copy for a checkpoint, from the slot that writes it.
     pub fn snapshot(&mut self, barrier: &Barrier) -> Result<Option<Box<dyn Frozen>>, Fault> {
-        if !self.writes_copy {
-            return Ok(None);
-        }
-        Ok(Some(Box::new(Copy(self.maps.snapshot(barrier)?))))
+        // The others make one too: then they need not remember what has gone since.
+        let frozen = self.maps.snapshot(barrier)?;
+        Ok(if self.writes_copy { Some(Box::new(Copy(frozen))) } else { None })
     }
 
     /// Takes over the copy, as `KeyedState::restore` does.

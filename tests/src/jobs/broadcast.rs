@@ -179,6 +179,8 @@ fn a_broadcast_row_that_fails_changes_nothing_in_any_slot() {
     };
     assert_eq!((of(-3, "it is negative"), of(666, "it trapped"), letters.len()), (3, 3, 6), "{letters:?}");
     assert_eq!(scanned(&folder, "limits").into_values().collect::<Vec<_>>(), [7, 5]);
+    let got = folder.call(&["state", "get", "job.toml", "judge", "limits", "--key", "{}", "--json"]);
+    assert_eq!(got.stdout.lines().count(), 2, "{}", got.stderr);
     let inspected = folder.call(&["checkpoint", "inspect", "job.toml"]).stdout;
     assert!(inspected.contains("limits: broadcast map<timestamp, i64>"), "{inspected}");
 }

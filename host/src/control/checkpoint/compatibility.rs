@@ -229,3 +229,55 @@ impl<'a> Parsed<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(key: &str, kind: &str) -> Shape {
+        let state = |name: &str, kind: &str| StateRecord {
+            value: FieldRecord { name: name.to_owned(), data_type: "i64".to_owned() },
+            state_kind: kind.to_owned(),
+            key_type: Some("text".to_owned()),
+            expires_in: None,
+            version: 0,
+            defaults: "00".repeat(8),
+        };
+        Shape::Process {
+            plugin: "sha256:0".to_owned(),
+            operator: "guard".to_owned(),
+            key: vec![FieldRecord { name: key.to_owned(), data_type: "text".to_owned() }],
+            states: vec![state("rules", kind), state("seen", "map")],
+            timers: Vec::new(),
+        }
+    }
+
+    fn verdicts(then: Shape, now: &Shape) -> Vec<Verdict> {
+        let node = NodeRecord {
+            uid: Uid::from("guard"),
+            shape: then,
+            watermark: None,
+            ahead: Vec::new(),
+            latest: None,
+            splits: Vec::new(),
+            in_flight: None,
+            slots: Vec::new(),
+            committables: Vec::new(),
+        };
+        let mut findings = Vec::new();
+        compare_node(&node.uid, &node, now, &mut findings);
+        findings.into_iter().map(|finding| finding.verdict).collect()
+    }
+
+    #[test]
+    fn broadcast_state_is_of_no_key_and_does_not_become_that_of_one() {
+        let (broadcast, map) = (process("user", "broadcast"), process("user", "map"));
+        assert_eq!(verdicts(broadcast.clone(), &broadcast), [Verdict::Compatible, Verdict::Compatible]);
+        for (then, now) in [(&broadcast, &map), (&map, &broadcast)] {
+            let found = verdicts(then.clone(), now);
+            assert!(matches!(&found[0], Verdict::Incompatible(why) if why.contains("of kind")), "{found:?}");
+        }
+        let found = verdicts(broadcast, &process("shop", "broadcast"));
+        assert!(matches!(&found[..], [Verdict::Compatible, Verdict::Incompatible(_)]), "{found:?}");
+    }
+}
