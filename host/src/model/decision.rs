@@ -15,6 +15,9 @@ pub struct Record {
     pub job_id: Uuid,
     /// Counts the starts of the job.
     pub incarnation: u64,
+    /// Of one start only: two that claim the job at the same time, from the same decision, must not write the same.
+    #[serde(default)]
+    claimant: Uuid,
     /// Under which this start of the job writes to Kafka: then it is Kafka that has the last decision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transactional_ids: Vec<String>,
@@ -40,9 +43,19 @@ impl Decision {
     }
 }
 
+/// Who decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    pub job_id: Uuid,
+    pub incarnation: u64,
+    pub claimant: Uuid,
+    pub transactional_ids: Vec<String>,
+}
+
 impl Record {
-    pub fn new(job_id: Uuid, incarnation: u64, transactional_ids: &[String], decision: Decision) -> Self {
-        Self { format: FORMAT, job_id, incarnation, transactional_ids: transactional_ids.to_vec(), decision }
+    pub fn new(start: &Start, decision: Decision) -> Self {
+        let Start { job_id, incarnation, claimant, transactional_ids } = start.clone();
+        Self { format: FORMAT, job_id, incarnation, claimant, transactional_ids, decision }
     }
 
     /// As JSON, for people too.
@@ -101,7 +114,9 @@ mod tests {
 
     #[test]
     fn records_are_read_as_they_are_written_and_those_of_older_programs_too() {
-        let record = Record::new(Uuid::nil(), 7, &["a".to_owned()], Decision::Claim { start: None });
+        let (job_id, claimant, transactional_ids) = (Uuid::nil(), Uuid::max(), vec!["a".to_owned()]);
+        let start = Start { job_id, incarnation: 7, claimant, transactional_ids };
+        let record = Record::new(&start, Decision::Claim { start: None });
         assert_eq!(Record::parse(&record.to_bytes().unwrap()), Ok(record));
         let old = br#"{"format":1,"job_id":"00000000-0000-0000-0000-000000000000","incarnation":2,
             "decision":{"complete":{"manifest":{"path":"a","sha256":"b"}}}}"#;

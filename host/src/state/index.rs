@@ -4,7 +4,7 @@
 use crate::model::key_group::KeyHash;
 
 /// Half of the hash in the upper bits, the position + 1 in the lower ones; 0 = empty.
-type Slot = u64;
+pub type Slot = u64;
 
 const SLOTS_MIN: usize = 8;
 
@@ -35,6 +35,12 @@ fn position_of(slot: Slot) -> u32 {
 impl Index {
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Brings near what `guess` reads, without waiting for it. What it returns means nothing.
+    #[inline]
+    pub fn touch(&self, hash: KeyHash) -> Slot {
+        self.slots.get(tag(hash) as usize & self.slots.len().wrapping_sub(1)).copied().unwrap_or_default()
     }
 
     /// The position that this hash probably has: the first with the same tag.

@@ -16,7 +16,7 @@ use super::{AddressRange, FormerState, KeyedState, StateLayout, Visit};
 mod sweep;
 
 /// Keys whose entries are brought near at once: no more than the first cache and its table of pages hold.
-const NEAR_KEYS: usize = 256;
+const NEAR_KEYS: usize = 64;
 
 pub struct MemoryState {
     max_parallelism: u16,
@@ -49,7 +49,12 @@ impl MemoryState {
     }
 
     /// With many keys an entry is far away: several misses of the cache, each of which waits for the one before. Asked
-    /// for step by step, those of many keys are under way at once.
+    /// for step by step, first for the index, then for the entries, those of many keys are under way at once.
+    fn touch_index(&self, hashes: &[KeyHash]) {
+        let touched = hashes.iter().map(|hash| self.table(*hash).touch_index(*hash));
+        std::hint::black_box(touched.fold(0, std::ops::BitXor::bitxor));
+    }
+
     fn touch(&self, hashes: &[KeyHash], positions: &[Option<Position>]) {
         let places = hashes.iter().zip(positions);
         let touched = places.map(|(hash, place)| place.map_or(0, |position| self.table(*hash).touch(position)));
@@ -64,6 +69,7 @@ impl KeyedState for MemoryState {
         for i in 0..keys.len() {
             if i % NEAR_KEYS == 0 {
                 let hashes = &keys.hashes()[i..keys.len().min(i + NEAR_KEYS)];
+                self.touch_index(hashes);
                 guesses.clear();
                 guesses.extend(hashes.iter().map(|hash| self.table(*hash).guess(*hash)));
                 self.touch(hashes, &guesses);
@@ -83,6 +89,10 @@ impl KeyedState for MemoryState {
     fn store(&mut self, keys: &Keys, states: &[Values]) -> Result<(), Fault> {
         debug_assert_eq!(keys.len(), self.positions.len());
         for i in 0..keys.len() {
+            if i % NEAR_KEYS == 0 {
+                let near = i..keys.len().min(i + NEAR_KEYS);
+                self.touch(&keys.hashes()[near.clone()], &self.positions[near]);
+            }
             self.layout.encode(states, i, &mut self.row);
             let table = &mut self.groups[keys.hash(i).group(self.max_parallelism).0 as usize];
             match (self.positions[i], !self.row.is_empty()) {

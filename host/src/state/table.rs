@@ -24,13 +24,29 @@ struct Entry<V> {
     value: V,
 }
 
+/// The default one has no entries: it is what is left where a page was taken away.
 #[derive(Clone, Debug, Default)]
 struct Page<V> {
     /// A bit for each entry that counts.
     live: u32,
+    entries: Box<[Entry<V>]>,
+}
+
+/// A page as its table has it.
+#[derive(Debug)]
+struct HeldPage<V> {
     /// It was last written after the snapshot for this checkpoint; 0 = before any.
     changed_since: u64,
-    entries: [Entry<V>; PAGE_ENTRIES],
+    hold: Hold<V>,
+}
+
+/// A page that is written again and again must not ask each time whether a snapshot has it: that is a locked operation,
+/// which waits for all writes before it, each of them far away.
+#[derive(Debug)]
+enum Hold<V> {
+    Alone(Page<V>),
+    /// A snapshot has it too, or had.
+    Shared(Arc<Page<V>>),
 }
 
 /// Where an entry is, until the table changes.
@@ -47,7 +63,7 @@ impl Position {
 #[derive(Debug)]
 pub struct Table<V> {
     index: Index,
-    pages: Vec<Arc<Page<V>>>,
+    pages: Vec<HeldPage<V>>,
     /// Entries of the last page that were ever used.
     last_used: usize,
     /// Positions of entries that were removed.
@@ -60,6 +76,52 @@ pub struct Table<V> {
 #[derive(Debug)]
 pub struct Snapshot<V> {
     pages: Vec<(u64, Arc<Page<V>>)>,
+}
+
+impl<V: Clone + Default> Page<V> {
+    fn new() -> Self {
+        Self { live: 0, entries: vec![Entry::default(); PAGE_ENTRIES].into() }
+    }
+
+    /// The entries that count, with their places.
+    fn live(&self) -> impl Iterator<Item = (usize, &[u8], &V)> {
+        let live = self.entries.iter().enumerate().filter(|(slot, _)| self.live >> slot & 1 == 1);
+        live.map(|(slot, entry)| (slot, entry.key.as_slice(), &entry.value))
+    }
+}
+
+impl<V: Clone + Default> HeldPage<V> {
+    #[inline]
+    fn page(&self) -> &Page<V> {
+        match &self.hold {
+            Hold::Alone(page) => page,
+            Hold::Shared(page) => page,
+        }
+    }
+
+    /// To be written: a copy, if a snapshot has it too.
+    #[inline]
+    fn alone(&mut self) -> &mut Page<V> {
+        match self.hold {
+            Hold::Alone(ref mut page) => page,
+            Hold::Shared(ref mut shared) => {
+                let page = Arc::get_mut(shared).map(std::mem::take);
+                self.hold = Hold::Alone(page.unwrap_or_else(|| Page::clone(shared)));
+                self.alone()
+            }
+        }
+    }
+
+    fn share(&mut self) -> Arc<Page<V>> {
+        match &mut self.hold {
+            Hold::Alone(page) => {
+                let shared = Arc::new(std::mem::take(page));
+                self.hold = Hold::Shared(Arc::clone(&shared));
+                shared
+            }
+            Hold::Shared(shared) => Arc::clone(shared),
+        }
+    }
 }
 
 impl<V> Default for Table<V> {
@@ -77,6 +139,12 @@ impl<V: Clone + Default> Table<V> {
         self.index.len() == 0
     }
 
+    /// Brings near what `guess` reads. What it returns means nothing.
+    #[inline]
+    pub fn touch_index(&self, hash: KeyHash) -> usize {
+        self.index.touch(hash) as usize
+    }
+
     /// Where a key with this hash probably is. Asked for many keys in a row before any of them is looked up, this and
     /// `touch` let the processor wait for many lines of memory at once.
     #[inline]
@@ -87,25 +155,24 @@ impl<V: Clone + Default> Table<V> {
     /// Brings the entry near. What it returns means nothing.
     #[inline]
     pub fn touch(&self, position: Position) -> usize {
-        let (page, slot) = split(position.0);
-        let page = &self.pages[page];
-        Arc::strong_count(page) ^ page.entries[slot].key.len()
+        self.entry(position.0).key.len()
     }
 
     /// Where a key is; `hash` is its.
     #[inline]
     pub fn find(&self, key: &[u8], hash: KeyHash) -> Option<Position> {
-        let is_key = |at| {
-            let (page, slot) = split(at);
-            self.pages[page].entries[slot].key.as_slice() == key
-        };
-        self.index.find(hash, is_key).map(Position)
+        self.index.find(hash, |at| self.entry(at).key.as_slice() == key).map(Position)
     }
 
     #[inline]
     pub fn get(&self, position: Position) -> &V {
-        let (page, slot) = split(position.0);
-        &self.pages[page].entries[slot].value
+        &self.entry(position.0).value
+    }
+
+    #[inline]
+    fn entry(&self, at: u32) -> &Entry<V> {
+        let (page, slot) = split(at);
+        &self.pages[page].page().entries[slot]
     }
 
     #[inline]
@@ -116,14 +183,14 @@ impl<V: Clone + Default> Table<V> {
 
     #[inline]
     fn page_mut(&mut self, page: usize) -> &mut Page<V> {
-        let page = Arc::make_mut(&mut self.pages[page]);
+        let page = &mut self.pages[page];
         page.changed_since = self.snapshot_made;
-        page
+        page.alone()
     }
 
     /// The entry at a place, if there is one.
     pub fn at(&self, index: usize) -> Option<(Position, &[u8], &V)> {
-        let page = self.pages.get(index / PAGE_ENTRIES)?;
+        let page = self.pages.get(index / PAGE_ENTRIES)?.page();
         let slot = index % PAGE_ENTRIES;
         let entry = &page.entries[slot];
         (page.live >> slot & 1 == 1).then(|| (Position(index as u32), entry.key.as_slice(), &entry.value))
@@ -148,7 +215,7 @@ impl<V: Clone + Default> Table<V> {
     /// A position that no entry has had.
     fn unused(&mut self) -> u32 {
         if self.last_used == PAGE_ENTRIES {
-            self.pages.push(Arc::default());
+            self.pages.push(HeldPage { changed_since: self.snapshot_made, hold: Hold::Alone(Page::new()) });
             self.last_used = 0;
         }
         self.last_used += 1;
@@ -168,31 +235,27 @@ impl<V: Clone + Default> Table<V> {
     /// The table as it is now, for this barrier: all of it, or the pages that have changed since its base.
     pub fn snapshot(&mut self, barrier: &Barrier) -> Snapshot<V> {
         self.snapshot_made = barrier.checkpoint.0;
-        let pages = self.pages.iter().zip(0u64..);
+        let pages = self.pages.iter_mut().zip(0u64..);
         let wanted = pages.filter(|(page, _)| barrier.base.is_none_or(|base| page.changed_since >= base.0));
-        Snapshot { pages: wanted.map(|(page, number)| (number, Arc::clone(page))).collect() }
+        Snapshot { pages: wanted.map(|(page, number)| (number, page.share())).collect() }
     }
 }
 
-impl<V> Snapshot<V> {
+impl<V: Clone + Default> Snapshot<V> {
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
 
     /// Each page with its entries, in no order that means anything; a page may have none left.
     pub fn pages(&self) -> impl Iterator<Item = (u64, impl Iterator<Item = (&[u8], &V)>)> {
-        self.pages.iter().map(|(number, page)| {
-            let live = page.entries.iter().enumerate().filter(|(slot, _)| page.live >> slot & 1 == 1);
-            (*number, live.map(|(_, entry)| (entry.key.as_slice(), &entry.value)))
-        })
+        self.pages.iter().map(|(number, page)| (*number, page.live().map(|(_, key, value)| (key, value))))
     }
 
     /// Each entry with the index of its place.
     pub fn entries(&self) -> impl Iterator<Item = (usize, &[u8], &V)> {
         self.pages.iter().flat_map(|(number, page)| {
-            let live = page.entries.iter().enumerate().filter(|(slot, _)| page.live >> slot & 1 == 1);
             let first = *number as usize * PAGE_ENTRIES;
-            live.map(move |(slot, entry)| (first + slot, entry.key.as_slice(), &entry.value))
+            page.live().map(move |(slot, key, value)| (first + slot, key, value))
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use crate::model::decision::{Decision, ManifestRef, Record};
+use crate::model::decision::{Decision, ManifestRef, Record, Start};
 use crate::model::fault::Fault;
 
 use crate::store::{Created, Store};
@@ -18,9 +18,7 @@ pub struct DecisionLog {
     store: Store,
     /// The number of the last record.
     last: u64,
-    job_id: Uuid,
-    incarnation: u64,
-    transactional_ids: Vec<String>,
+    writer: Start,
 }
 
 fn key(number: u64) -> String {
@@ -61,9 +59,9 @@ impl DecisionLog {
                 None => (0, Uuid::new_v4(), 0),
                 Some((number, record)) => (*number, record.job_id, record.incarnation),
             };
-            let transactional_ids = ids(job_id);
-            let mut log =
-                Self { store: store.clone(), last: number, job_id, incarnation: incarnation + 1, transactional_ids };
+            let (claimant, transactional_ids) = (Uuid::new_v4(), ids(job_id));
+            let writer = Start { job_id, incarnation: incarnation + 1, claimant, transactional_ids };
+            let mut log = Self { store: store.clone(), last: number, writer };
             // Another host may start the job at the same time: one of the two finds the other's claim.
             if log.append(Decision::Claim { start: start.clone() })? {
                 return Ok((log, start));
@@ -72,11 +70,11 @@ impl DecisionLog {
     }
 
     pub fn job_id(&self) -> Uuid {
-        self.job_id
+        self.writer.job_id
     }
 
     pub fn incarnation(&self) -> u64 {
-        self.incarnation
+        self.writer.incarnation
     }
 
     /// Whether another host has claimed the job since: what goes wrong then is its doing.
@@ -96,7 +94,7 @@ impl DecisionLog {
 
     /// A decision of this start of the job.
     pub fn record(&self, decision: Decision) -> Record {
-        Record::new(self.job_id, self.incarnation, &self.transactional_ids, decision)
+        Record::new(&self.writer, decision)
     }
 
     fn append(&mut self, decision: Decision) -> Result<bool, Fault> {
@@ -154,6 +152,25 @@ mod tests {
         let (_, start) = DecisionLog::claim(&store, no_ids, |_| Ok(None)).unwrap();
         assert_eq!(start, None);
         assert_eq!(last(&store).unwrap().unwrap().1.decision, Decision::Claim { start: None });
+    }
+
+    #[test]
+    fn of_two_that_claim_at_the_same_time_each_has_a_start_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
+        DecisionLog::claim(&store, no_ids, resume).unwrap();
+        let mut others = Vec::new();
+        let (mut slow, _) = DecisionLog::claim(&store, no_ids, |record| {
+            if others.is_empty() {
+                // It has read the log; another claims the job before it does.
+                others.push(DecisionLog::claim(&store, no_ids, resume)?.0);
+            }
+            resume(record)
+        })
+        .unwrap();
+        assert_eq!((others[0].incarnation(), slow.incarnation()), (2, 3));
+        assert!(others[0].is_superseded().unwrap() && !others[0].complete(manifest(1)).unwrap());
+        assert!(slow.complete(manifest(2)).unwrap());
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn named(manifest: &[u8], reference: &ManifestRef) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use wasmill::model::decision::{Decision, ManifestRef, Record};
+    use wasmill::model::decision::{Decision, ManifestRef, Record, Start};
 
     use super::*;
 
@@ -80,8 +80,7 @@ mod tests {
 
     #[test]
     fn there_is_one_history() {
-        let job = "6e3b1a52-7b9a-4d53-9d0c-6d2f0a3f1c11";
-        let record = |start: u64, decision: Decision| Record::new(job.parse().unwrap(), start, &[], decision);
+        let record = |incarnation, decision| Record::new(&Start { incarnation, ..Start::default() }, decision);
         let claim = |start, from: Option<ManifestRef>| record(start, Decision::Claim { start: from });
         let complete = |start, number| record(start, Decision::Complete { manifest: manifest(start, number) });
         let good = [

@@ -9,6 +9,7 @@ use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
@@ -20,6 +21,7 @@ const BURSTS_PER_SECOND: u32 = 100;
 /// How long the brokers may take to have them all, restarts included.
 const DEADLINE: Duration = Duration::from_secs(120);
 const FULL: Duration = Duration::from_millis(5);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// How many payments may be sent by now.
 #[derive(Default)]
@@ -76,6 +78,17 @@ pub fn create_topics(brokers: &str, others: &[(&str, i32)]) -> Result<()> {
         Ok(_) => Ok(()),
         Err((name, error)) => bail!("topic `{name}` cannot be created: {error}"),
     })
+}
+
+/// How many payments the topics hold.
+pub fn held(brokers: &str) -> Result<i64> {
+    let consumer: BaseConsumer = client(brokers).create()?;
+    let partitions = (0..TOPICS).flat_map(|topic| (0..PARTITIONS as i32).map(move |partition| (topic, partition)));
+    let ends = partitions.map(|(topic, partition)| {
+        let (_, end) = consumer.fetch_watermarks(&topic_name(topic), partition, ANSWER)?;
+        Ok(end)
+    });
+    ends.sum()
 }
 
 /// Keeps the first message that was not delivered.

@@ -35,7 +35,7 @@ impl Setup {
         let mut settings: Vec<String> =
             nodes.iter().map(|node| format!("{node}.brokers={}", network.kafka.address())).collect();
         let mut environment = Vec::new();
-        if store == Store::S3 {
+        if store != Store::Folder {
             let places = [
                 ("checkpoints.url", CHECKPOINTS),
                 ("sinks.booked_files.path", BOOKED),

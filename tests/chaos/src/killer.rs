@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use wasmill_broker::Broker;
 
 use crate::Event;
-use crate::feed::Gate;
+use crate::feed::{self, Gate};
 use crate::host::{Host, Setup};
 use crate::network::Network;
 use crate::oracle::Expected;
@@ -19,7 +19,7 @@ use crate::report::Report;
 use crate::schedule::{End, Life, Mishap};
 
 /// As long as nothing at all may happen.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Where a host is to die at its work, there is more of it when nothing has come out for this long.
 const IDLE: Duration = Duration::from_secs(1);
 /// A host may give up while something around it is broken; so often in one life.
@@ -28,9 +28,15 @@ const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 const SIGSEGV: i32 = 11;
 
+/// Between looks at what a host says.
+const LOOK: Duration = Duration::from_millis(50);
+/// What a host says that has claimed the job: rows can be read, so there is a checkpoint.
+const RUNS: &str = "going on from checkpoint";
 /// What a host says that finds another in its place.
 const SUPERSEDED: &str = "another host has taken over the job";
 const HAD_FINISHED: &str = "the job had finished";
+/// What `stop` says while a job starts again: whoever was woken last may have ended its transaction.
+const STARTS_AGAIN: &str = "about to start again";
 
 pub struct Killer<'a> {
     setup: Setup,
@@ -178,7 +184,25 @@ impl<'a> Killer<'a> {
         for mishap in &life.mishaps {
             self.happen(mishap)?;
         }
-        self.wait(host, target)
+        match self.wait(host, target)? {
+            Waited::Reached if life.end == End::Sleeps => self.wait_for_claim(host),
+            waited => Ok(waited),
+        }
+    }
+
+    /// Waits until the host runs the job: the rows may be those of the one before. Who has not claimed it, wakes as a
+    /// newcomer and takes the job over.
+    fn wait_for_claim(&mut self, host: &mut Host) -> Result<Waited> {
+        let since = Instant::now();
+        while !host.said().contains(RUNS) {
+            ensure!(since.elapsed() < PATIENCE, "host {} does not claim the job: {}", host.number, host.last_words());
+            if let Heard::Ended(number, status) = self.hear(LOOK)? {
+                ensure!(number == host.number, "host {number} has ended in its sleep ({status})");
+                host.ended();
+                return Ok(Waited::Ended(status));
+            }
+        }
+        Ok(Waited::Reached)
     }
 
     fn happen(&mut self, mishap: &Mishap) -> Result<()> {
@@ -215,8 +239,11 @@ impl<'a> Killer<'a> {
                 }
                 Heard::Ended(number, status) => bail!("host {number} has ended in its sleep ({status})"),
                 Heard::Nothing => bail!(
-                    "nothing happens for {PATIENCE:?}, with {} rows to be read; host {} says: {}",
+                    "nothing happens for {PATIENCE:?}, with {} rows to be read; {} payments may be sent, the topics hold {:?}; \
+                     host {} says: {}",
                     self.rows,
+                    self.released,
+                    feed::held(&self.broker.address()),
                     host.number,
                     host.last_words()
                 ),
@@ -288,6 +315,19 @@ impl<'a> Killer<'a> {
         }
     }
 
+    fn drain(&mut self) -> Result<()> {
+        let since = Instant::now();
+        loop {
+            let stopped = self.setup.call("stop", &["--drain"])?;
+            let said = String::from_utf8_lossy(&stopped.stderr);
+            if stopped.status.success() {
+                return Ok(());
+            }
+            ensure!(said.contains(STARTS_AGAIN) && since.elapsed() < PATIENCE, "it cannot be stopped: {said}");
+            thread::sleep(LOOK);
+        }
+    }
+
     /// A host that nothing happens to: it reads all, is drained, and has finished for whoever starts it again.
     fn live_on(&mut self, all: u64) -> Result<()> {
         let mut host = self.start(&Life { parallelism: 2, mishaps: Vec::new(), end: End::Killed })?;
@@ -295,8 +335,7 @@ impl<'a> Killer<'a> {
             bail!("host {} has ended ({status}): {}", host.number, host.last_words());
         }
         self.wake(&host)?;
-        let stopped = self.setup.call("stop", &["--drain"])?;
-        ensure!(stopped.status.success(), "it cannot be stopped: {}", String::from_utf8_lossy(&stopped.stderr));
+        self.drain()?;
         match self.wait(&mut host, u64::MAX)? {
             Waited::Ended(status) if status.success() => {}
             _ => bail!("host {} was drained and has failed: {}", host.number, host.last_words()),

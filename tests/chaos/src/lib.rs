@@ -25,7 +25,7 @@ use std::{fs, thread};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use wasmill_broker::Broker;
-use wasmill_s3::Server;
+use wasmill_s3::{Server, minio, moto};
 
 use feed::Gate;
 use host::Setup;
@@ -47,8 +47,10 @@ const PARTITIONS: i32 = 4;
 pub enum Store {
     /// A folder of this machine
     Folder,
-    /// A server that speaks S3
+    /// A server that speaks S3, in memory
     S3,
+    /// MinIO, on disk
+    Minio,
 }
 
 pub struct Options {
@@ -99,14 +101,15 @@ pub fn run(options: &Options, folder: &Path) -> Result<Report> {
 
     let mut network = Network::bind()?;
     let mut broker = Broker::start_behind(Some(network.kafka.address()), 1)?;
-    let server = (options.store == Store::S3).then(Server::start).transpose()?;
+    let server = match options.store {
+        Store::Folder => None,
+        Store::S3 => Some(in_memory()?),
+        Store::Minio => Some(minio::start(&folder.join("minio"), &[BUCKET])?),
+    };
     network.open(broker.behind(), server.as_ref().map(Server::address));
     let place = match &server {
         None => Place::Folder(folder.to_owned()),
-        Some(server) => {
-            server.create_bucket(BUCKET)?;
-            Place::bucket(server.address())?
-        }
+        Some(server) => Place::bucket(server.address())?,
     };
     let brokers = broker.address();
     feed::create_topics(&brokers, &[("booked", PARTITIONS), ("turnovers", PARTITIONS)])?;
@@ -142,6 +145,12 @@ pub fn run(options: &Options, folder: &Path) -> Result<Report> {
     report.checkpoints = checkpoints::check(&place.under(CHECKPOINTS).under("chaos"))?;
     report.count(&expected, started.elapsed());
     Ok(report)
+}
+
+fn in_memory() -> Result<Server> {
+    let server = moto::start()?;
+    server.create_bucket(BUCKET)?;
+    Ok(server)
 }
 
 /// What goes on beside the killer, which must know when it ends too early.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -102,12 +103,24 @@ impl<'a> Follower<'a> {
     fn check_all_is_decided(&self) -> Result<()> {
         let uncommitted = consumer(&self.brokers, "read_uncommitted")?;
         for partition in self.next.keys() {
-            let (_, stable) = self.consumer.fetch_watermarks(self.topic, *partition, DEADLINE)?;
-            let (_, end) = uncommitted.fetch_watermarks(self.topic, *partition, DEADLINE)?;
+            let stable = self.end(&self.consumer, *partition)?;
+            let end = self.end(&uncommitted, *partition)?;
             if stable != end {
                 bail!("partition {partition} ends at {end}, and is only decided up to {stable}");
             }
         }
         Ok(())
+    }
+
+    /// The broker may have been away, and not know yet who leads a partition.
+    fn end(&self, consumer: &BaseConsumer, partition: i32) -> Result<i64> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match consumer.fetch_watermarks(self.topic, partition, DEADLINE) {
+                Ok((_, end)) => return Ok(end),
+                Err(_) if Instant::now() < deadline => thread::sleep(WAIT),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }

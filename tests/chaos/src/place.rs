@@ -33,9 +33,9 @@ impl Place {
             .with_endpoint(format!("http://{server}"))
             .with_allow_http(true)
             .with_bucket_name(BUCKET)
-            .with_region("us-east-1")
-            .with_access_key_id("key")
-            .with_secret_access_key("secret")
+            .with_region(wasmill_s3::REGION)
+            .with_access_key_id(wasmill_s3::ACCESS_KEY)
+            .with_secret_access_key(wasmill_s3::SECRET_KEY)
             .build()?;
         Ok(Self::Bucket { runtime: Arc::new(runtime), bucket: Arc::new(bucket), prefix: String::new() })
     }

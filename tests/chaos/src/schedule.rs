@@ -139,7 +139,7 @@ fn mishaps(random: &mut fastrand::Rng, kills: usize, store: Store) -> Vec<Mishap
     let mut short = || Duration::from_millis(random.u64(100..1_500));
     let mut mishaps = vec![Mishap::CutFromKafka(short()), Mishap::CutFromKafka(short())];
     mishaps.extend((0..BROKER_RESTARTS).map(|_| Mishap::BrokerRestart(short())));
-    if store == Store::S3 {
+    if store != Store::Folder {
         mishaps.extend([Mishap::CutFromStore(short()), Mishap::CutFromStore(short())]);
     }
     if kills >= LONG_RUN {

@@ -1,15 +1,18 @@
-//! A server of another origin (moto) that speaks S3, on loopback, in memory. It never outlives the process that started
-//! it.
+//! Servers of another origin that speak S3, on loopback. They never outlive the process that started them.
 
-mod install;
+pub mod minio;
+pub mod moto;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command};
 
 use anyhow::{Context, Result, ensure};
 
-pub use install::{REQUIREMENTS, install, is_installed};
+pub const ACCESS_KEY: &str = "wasmill";
+pub const SECRET_KEY: &str = "wasmill-secret";
+pub const REGION: &str = "us-east-1";
 
 pub struct Server {
     address: SocketAddr,
@@ -18,27 +21,20 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start() -> Result<Self> {
-        ensure!(is_installed(), "the S3 server of the tests is not installed: run `cargo xtask test`");
-        let mut python = Command::new(install::folder().join("bin/python"));
-        python.arg("-c").arg(include_str!("../server.py"));
-        python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = python.spawn().context("cannot run python")?;
-        let mut port = String::new();
-        BufReader::new(process.stdout.take().context("it has a pipe")?).read_line(&mut port)?;
-        let port: u16 = port.trim().parse().context("the S3 server does not say its port")?;
-        Ok(Self { address: SocketAddr::from(([127, 0, 0, 1], port)), _process: process })
+    fn at(port: u16, process: Child) -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), _process: process }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// Moto asks nobody for a signature; MinIO creates its buckets when it starts.
     pub fn create_bucket(&self, name: &str) -> Result<()> {
         self.request("PUT", &format!("/{name}")).map(drop)
     }
 
-    /// The body of the answer to a request without one. An answer other than 200 is an error.
+    /// The body of the answer to a request that has none and is not signed. An answer other than 200 is an error.
     pub fn request(&self, method: &str, target: &str) -> Result<Vec<u8>> {
         let mut stream = TcpStream::connect(self.address)?;
         let head = format!("{method} {target} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", self.address);
@@ -57,8 +53,20 @@ pub fn environment(address: SocketAddr) -> [(&'static str, String); 5] {
     [
         ("AWS_ENDPOINT", format!("http://{address}")),
         ("AWS_ALLOW_HTTP", "true".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "key".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
     ]
+}
+
+/// Where programs are installed: outside of the clone, so that the next clone finds them.
+fn cache() -> PathBuf {
+    PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache/wasmill")
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("cannot run {program}"))?;
+    ensure!(status.success(), "{program} cannot install the S3 server of the tests ({status})");
+    Ok(())
 }

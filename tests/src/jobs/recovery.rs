@@ -61,7 +61,7 @@ fn rows(folder: &Folder) -> Vec<String> {
     [folder.lines("out"), folder.lines("sums")].concat().into_iter().filter(|line| !line.starts_with("key,")).collect()
 }
 
-const FAST: &str = "sources.events.rate=1000000000";
+pub const FAST: &str = "sources.events.rate=1000000000";
 
 /// What a job shows when nothing happens to it.
 fn straight_of(job: &str) -> Vec<String> {
@@ -86,8 +86,11 @@ pub fn die_at(folder: &Folder, place: &str, n: u32, arguments: &[&str]) {
     assert_eq!(output.status.signal(), Some(6), "`{place}` was not reached for time {n}: {text}");
 }
 
+/// What fails here would fail for ever.
+pub const NO_RESTART: [&str; 2] = ["--set", "restart.strategy=\"none\""];
+
 pub fn finish(folder: &Folder, arguments: &[&str]) {
-    let ran = folder.call(&[&["run", "job.toml"], arguments].concat());
+    let ran = folder.call(&[&["run", "job.toml"], &NO_RESTART[..], arguments].concat());
     assert!(ran.success, "{}", ran.stderr);
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
+use std::thread;
 
 use serde_json::Value;
 use wasmill::model::fail_point::{FAIL_POINTS, TRANSACTION_FAIL_POINTS};
@@ -10,7 +11,7 @@ use wasmill_broker::Broker;
 
 use super::cluster::{Cluster, Message};
 use crate::harness::{Folder, Ran, Running};
-use crate::jobs::recovery::{die_at, finish};
+use crate::jobs::recovery::{FAST, die_at, finish};
 
 const EVENTS: usize = 6_000;
 
@@ -90,17 +91,26 @@ fn straight(cluster: &Cluster) -> Vec<String> {
 fn wherever_it_dies_each_row_is_there_once() {
     let cluster = Cluster::shared();
     let expected = straight(&cluster);
-    for place in FAIL_POINTS.into_iter().chain(TRANSACTION_FAIL_POINTS) {
-        let (folder, topic) = (Folder::new(), cluster.topic("numbers", 3));
-        folder.write("job.toml", numbered(&cluster.address, &topic));
-        // At the second checkpoint there is one to go on from; what happens at a start happens at the next one.
-        die_at(&folder, "decided.before_follow", 1, &[]);
-        let is_of_starts = place.starts_with("claim.") || ["followers.replay", "restore.middle"].contains(&place);
-        die_at(&folder, place, if is_of_starts { 1 } else { 2 }, &[]);
-        finish(&folder, &[]);
-        is_whole(&cluster, &topic, place);
-        assert!(folder.lines("out") == expected, "`{place}`: the files are others");
-    }
+    let places: Vec<&str> = FAIL_POINTS.into_iter().chain(TRANSACTION_FAIL_POINTS).collect();
+    // These jobs wait for brokers most of their time.
+    thread::scope(|scope| {
+        for share in places.chunks(places.len().div_ceil(4)) {
+            let (cluster, expected) = (&cluster, &expected);
+            scope.spawn(move || share.iter().for_each(|place| dies_at(place, cluster, expected)));
+        }
+    });
+}
+
+fn dies_at(place: &str, cluster: &Cluster, expected: &[String]) {
+    let (folder, topic) = (Folder::new(), cluster.topic("numbers", 3));
+    folder.write("job.toml", numbered(&cluster.address, &topic));
+    // At the second checkpoint there is one to go on from; what happens at a start happens at the next one.
+    die_at(&folder, "decided.before_follow", 1, &[]);
+    let is_of_starts = place.starts_with("claim.") || ["followers.replay", "restore.middle"].contains(&place);
+    die_at(&folder, place, if is_of_starts { 1 } else { 2 }, &[]);
+    finish(&folder, &["--set", FAST]);
+    is_whole(cluster, &topic, place);
+    assert!(folder.lines("out") == expected, "`{place}`: the files are others");
 }
 
 #[test]

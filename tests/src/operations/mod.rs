@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::Value;
 
 use crate::harness::Folder;
+use crate::jobs::recovery::NO_RESTART;
 
 /// It takes most of a minute, unless its rate is set to `FAST`.
 const JOB: &str = r#"
@@ -127,7 +128,7 @@ fn json(folder: &Folder, arguments: &[&str]) -> Value {
 
 /// Runs the job to its end.
 fn finish(folder: &Folder, arguments: &[&str]) -> String {
-    let ran = folder.call(&[&["run", "job.toml", "--set", FAST], arguments].concat());
+    let ran = folder.call(&[&["run", "job.toml", "--set", FAST], &NO_RESTART[..], arguments].concat());
     assert!(ran.success, "{}", ran.stderr);
     ran.stderr
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use wasmill_s3::Server;
+use wasmill_s3::{Server, moto};
 
 /// A bucket of its own for one test.
 pub struct Bucket {
@@ -14,7 +14,7 @@ pub struct Bucket {
 
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| Server::start().unwrap())
+    SERVER.get_or_init(|| moto::start().unwrap())
 }
 
 impl Bucket {

@@ -14,7 +14,7 @@ const PLUGIN: &str = "ledger";
 /// Runs a real Kafka broker, and installs what `test` does for it. What a run that fails leaves is kept in `target/chaos`.
 #[derive(Debug, Args)]
 pub struct Chaos {
-    /// --seed N (another one each time), --kills K (50), --events M (5,000,000), --rate R (20,000 a second), --store s3|folder (s3)
+    /// --seed N (another one each time), --kills K (50), --events M (5,000,000), --rate R (20,000 a second), --store s3|minio|folder (s3)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -23,7 +23,10 @@ impl Chaos {
     pub fn run(self) -> Result<()> {
         setup::ensure(&[Need::NativeBuild, Need::GuestCompiler])?;
         setup::ensure_kafka()?;
-        setup::ensure_s3()?;
+        match self.arguments.iter().any(|argument| argument.contains("minio")) {
+            true => setup::ensure_minio()?,
+            false => setup::ensure_s3()?,
+        }
         let wasmill = repo::program(repo::HOST_PACKAGE)?;
         plugins::build(&wasmill, &[PLUGIN.to_owned()])?;
         let mut chaos = Command::new(repo::program(PROGRAM)?);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
+use wasmill_s3::{minio, moto};
 
 use crate::repo::{self, Exit};
 
@@ -95,10 +96,22 @@ pub fn ensure_kafka() -> Result<()> {
 /// Makes sure that a server that speaks S3 can be started.
 pub fn ensure_s3() -> Result<()> {
     ensure(&[Need::Python])?;
-    if !wasmill_s3::is_installed() {
-        let wanted = wasmill_s3::REQUIREMENTS.trim();
-        eprintln!("Installing an S3 server for the tests into ~/.cache/wasmill: {wanted}");
-        wasmill_s3::install()?;
+    if !moto::is_installed() {
+        eprintln!("Installing an S3 server for the tests into ~/.cache/wasmill: {}", moto::REQUIREMENTS.trim());
+        moto::install()?;
+    }
+    Ok(())
+}
+
+/// Makes sure that MinIO can be started.
+pub fn ensure_minio() -> Result<()> {
+    if !minio::is_installed() {
+        let advice = "this machine has no Go compiler, which builds MinIO: install a current one, then try again";
+        anyhow::ensure!(succeeds(Command::new("go").arg("version")), advice);
+        eprintln!(
+            "Building MinIO from source into ~/.cache/wasmill, which takes some minutes, to have a real object store."
+        );
+        minio::install()?;
     }
     Ok(())
 }
