@@ -33,10 +33,10 @@ pub fn draft(
     if !met {
         return None;
     }
-    let all: Vec<&Inputs> = [inputs].into_iter().chain(broadcast).collect();
-    let (plugin, descriptor) = open(&process.plugin, component, &all, env, ask)?;
+    let both: Vec<&Inputs> = [inputs].into_iter().chain(broadcast).collect();
+    let (plugin, descriptor) = open(&process.plugin, component, &both, env, ask)?;
     let mut good = true;
-    for inputs in &all {
+    for inputs in &both {
         good &= times_met(&descriptor, inputs, ask.errors);
     }
     if let (Some(_), Some(state)) = (&key, descriptor.states.iter().find(|state| state.kind.is_operator_state())) {
@@ -46,7 +46,7 @@ pub fn draft(
         good = false;
     }
     let mut ports = ports(&process.plugin, &descriptor, inputs, ask.errors)?;
-    let has_time = all.iter().all(|inputs| inputs.has_time());
+    let has_time = both.iter().all(|inputs| inputs.has_time());
     ports.iter_mut().for_each(|port| port.has_time = has_time);
     let time = match (&process.time, ports.first()) {
         (None, _) => None,
@@ -70,7 +70,7 @@ pub fn draft(
         main.has_time = true;
     }
     good.then(|| Draft {
-        inputs: all.iter().flat_map(|inputs| inputs.drafts()).collect(),
+        inputs: both.iter().flat_map(|inputs| inputs.drafts()).collect(),
         input_schema: inputs.schema.clone(),
         broadcast_needs: broadcast.map(|broadcast| {
             let schema = broadcast.schema.clone();
