@@ -7,11 +7,12 @@ use crate::bindings::wasmill::operator::columns::Column;
 use crate::bindings::wasmill::operator::descriptors::{Descriptor, InputNeed, Kind, OperatorInfo};
 use crate::bindings::wasmill::operator::schemas;
 use crate::error::Error;
-use crate::process::{Input, Instance, Key, Process};
+use crate::process::{Broadcast, Input, Instance, Key, Process};
 use crate::schema::Schema;
 use std::cell::RefCell;
 
 /// Makes operators the ones of this component: `export!(process: SpendGuard, Router as "route"; aggregate: Mean);`
+/// `broadcast: ..` are processes with a broadcast input.
 ///
 /// An operator is named by its type, in kebab case, unless `as` names it. Once in a crate.
 #[macro_export]
@@ -37,11 +38,14 @@ macro_rules! __operator {
     (process, $operator:ty $(, $name:literal)?) => {
         $crate::__private::Operator::process::<$operator>(&[::core::stringify!($operator) $(, $name)?])
     };
+    (broadcast, $operator:ty $(, $name:literal)?) => {
+        $crate::__private::Operator::broadcast::<$operator>(&[::core::stringify!($operator) $(, $name)?])
+    };
     (aggregate, $operator:ty $(, $name:literal)?) => {
         $crate::__private::Operator::aggregate::<$operator>(&[::core::stringify!($operator) $(, $name)?])
     };
     ($kind:ident, $operator:ty $(, $name:literal)?) => {
-        ::core::compile_error!("operators are `process: ..` or `aggregate: ..`")
+        ::core::compile_error!("operators are `process: ..`, `broadcast: ..` or `aggregate: ..`")
     };
 }
 
@@ -60,15 +64,22 @@ pub struct Operator {
 #[allow(missing_docs)]
 impl Operator {
     pub fn process<P: Process>(names: &[&str]) -> Self {
-        let mut key = Schema::default();
-        P::Key::describe(&mut key);
-        let mut info = info::<P::In<'static>>(names, Kind::Process, P::SUMMARY);
-        info.keyed = P::Key::KEYED;
-        info.key = key.to_wire();
+        Self {
+            info: process_info::<P>(names),
+            open: |config, inputs| {
+                let (instance, descriptor) = Instance::<P>::open(config, inputs)?;
+                Ok((Opened::Process(Box::new(instance)), descriptor))
+            },
+        }
+    }
+
+    pub fn broadcast<P: Broadcast>(names: &[&str]) -> Self {
+        let mut info = process_info::<P>(names);
+        info.inputs.push(need::<P::BroadcastIn<'static>>("broadcast"));
         Self {
             info,
             open: |config, inputs| {
-                let (instance, descriptor) = Instance::<P>::open(config, inputs)?;
+                let (instance, descriptor) = Instance::<P>::open_with_broadcast(config, inputs)?;
                 Ok((Opened::Process(Box::new(instance)), descriptor))
             },
         }
@@ -82,18 +93,29 @@ impl Operator {
     }
 }
 
+fn process_info<P: Process>(names: &[&str]) -> OperatorInfo {
+    let mut key = Schema::default();
+    P::Key::describe(&mut key);
+    let info = info::<P::In<'static>>(names, Kind::Process, P::SUMMARY);
+    OperatorInfo { keyed: P::Key::KEYED, key: key.to_wire(), ..info }
+}
+
+fn need<I: Input<'static>>(name: &str) -> InputNeed {
+    let mut need = Schema::default();
+    I::need(&mut need);
+    InputNeed { name: name.to_owned(), columns: need.to_wire(), generic: I::GENERIC }
+}
+
 fn info<I: Input<'static>>(names: &[&str], kind: Kind, summary: &str) -> OperatorInfo {
     let name = match names {
         [_, name] => (*name).to_owned(),
         _ => kebab(names[0]),
     };
-    let mut need = Schema::default();
-    I::need(&mut need);
     OperatorInfo {
         name,
         kind,
         summary: summary.to_owned(),
-        inputs: vec![InputNeed { name: "input".to_owned(), columns: need.to_wire(), generic: I::GENERIC }],
+        inputs: vec![need::<I>("input")],
         keyed: false,
         key: Schema::default().to_wire(),
         config_schema: None,

@@ -36,8 +36,9 @@ pub use decimal::Decimal;
 pub use error::{Error, Outcome};
 pub use line::Line;
 pub use process::{
-    Aggregating, Clock, Column, Columns, Context, Extend, Input, Keep, Key, Keyed, List, Map, MapKey, NoTimers,
-    OUTPUT_LIMIT, Open, Output, Port, Process, Reducing, Row, State, Timers, Value,
+    Aggregating, Broadcast, BroadcastContext, BroadcastMap, Clock, Column, Columns, Context, Extend, Input, Keep, Key,
+    Keyed, List, Map, MapKey, NoTimers, OUTPUT_LIMIT, Open, Output, Port, Process, ReadsBroadcast, Reducing, Row,
+    State, Timers, Value,
 };
 pub use record::{Field, Record, RecordShape, Shape};
 pub use schema::{ColumnSchema, DataType, IntegerType, Schema};
@@ -48,9 +49,10 @@ pub use value::{Data, decode_value, encode_value};
 /// Everything that an operator's author names.
 pub mod prelude {
     pub use crate::{
-        Aggregate, Aggregating, Clock, Column, Context, Counter, Data, Date, Decimal, Duration, Error, Extend,
-        Histogram, Keep, Keyed, Level, Line, List, Map, NoTimers, Open, Outcome, Port, Process, Record, Reducing, Row,
-        Timers, Timestamp, Value, Window, days, export, hours, micros, millis, minutes, seconds,
+        Aggregate, Aggregating, Broadcast, BroadcastContext, BroadcastMap, Clock, Column, Context, Counter, Data, Date,
+        Decimal, Duration, Error, Extend, Histogram, Keep, Keyed, Level, Line, List, Map, NoTimers, Open, Outcome,
+        Port, Process, Record, Reducing, Row, Timers, Timestamp, Value, Window, days, export, hours, micros, millis,
+        minutes, seconds,
     };
     pub use serde::Deserialize;
     pub use wasmill_sdk_derive::{Record, Timers};

@@ -1,7 +1,8 @@
 //! An opened operator, and what a call of it does.
 
+use super::broadcast::BroadcastInput;
 use super::context::{Context, MainBuilder};
-use super::open::Open;
+use super::open::{Open, Reads};
 use super::ports::{AnyRows, Rows};
 use super::state::{AnyEntries, Cells};
 use super::timers::Changes;
@@ -21,11 +22,12 @@ pub const OUTPUT_LIMIT: usize = 4 << 20;
 
 /// An opened operator.
 pub(crate) struct Instance<P: Process> {
-    operator: P,
+    pub(super) operator: P,
     /// the columns that rows must have a value in though their schema does not promise it
     required: Vec<(usize, String)>,
-    out: Rows<MainBuilder<P>>,
-    call: Option<Call>,
+    pub(super) broadcast: Option<BroadcastInput<P>>,
+    pub(super) out: Rows<MainBuilder<P>>,
+    pub(super) call: Option<Call>,
 }
 
 /// What a call gathers, apart from the rows of the main output.
@@ -53,15 +55,22 @@ impl<P: Process> Instance<P> {
         let [input] = inputs else {
             return Err(format!("it has one input, and is given {}", inputs.len()).into());
         };
+        Self::open_on(config, input, None)
+    }
+
+    /// `broadcast` is its second input.
+    pub(super) fn open_on(
+        config: &str,
+        input: &Schema,
+        broadcast: Option<BroadcastInput<P>>,
+    ) -> Result<(Self, Descriptor), Error> {
         let mut columns = Schema::default();
         P::Out::describe(&mut columns);
         let inheritance = if P::Out::EXTENDS { Inheritance::Extends } else { Inheritance::New };
         let mut open = Open {
             config,
             input,
-            reads: Vec::new(),
-            required: Vec::new(),
-            width: 0,
+            reads: Reads::default(),
             states: Vec::new(),
             cells: Vec::new(),
             entries: Vec::new(),
@@ -72,8 +81,22 @@ impl<P: Process> Instance<P> {
         };
         let mut need = Schema::default();
         P::In::need(&mut need);
-        open.read(&need)?;
+        open.reads.add(input, &need)?;
         let operator = P::open(&mut open)?;
+        let is_broadcast = |state: &StateInfo| state.kind == StateKind::Broadcast;
+        if let Some(state) = open.states.iter().find(|state| is_broadcast(state)) {
+            if broadcast.is_none() {
+                let name = &state.name;
+                return Err(format!(
+                    "state `{name}` is broadcast state, and the operator has no broadcast input: implement `Broadcast`, \
+                     and write `export!(broadcast: ..)`"
+                )
+                .into());
+            }
+            if state.time_to_live.is_some() {
+                return Err(format!("state `{}` is broadcast state, which does not expire", state.name).into());
+            }
+        }
         let is_of_slot = |state: &StateInfo| matches!(state.kind, StateKind::OperatorSplit | StateKind::OperatorUnion);
         if P::Key::KEYED {
             if let Some(state) = open.states.iter().find(|state| is_of_slot(state)) {
@@ -82,7 +105,7 @@ impl<P: Process> Instance<P> {
                 );
             }
         } else {
-            if let Some(state) = open.states.iter().find(|state| !is_of_slot(state)) {
+            if let Some(state) = open.states.iter().find(|state| !is_of_slot(state) && !is_broadcast(state)) {
                 return Err(format!("state `{}` needs a key: `type Key` is `()`", state.name).into());
             }
             if let Some((timer, _)) = P::Timer::TIMERS.first() {
@@ -104,8 +127,9 @@ impl<P: Process> Instance<P> {
             rejected: Vec::new(),
         };
         let timers = P::Timer::TIMERS.iter();
+        let broadcast_reads = broadcast.as_ref().map(|broadcast| broadcast.reads.columns.clone());
         let descriptor = Descriptor {
-            reads: vec![open.reads],
+            reads: [open.reads.columns].into_iter().chain(broadcast_reads).collect(),
             reads_times: P::READS_TIMES,
             outputs: open.ports,
             states: open.states,
@@ -115,8 +139,8 @@ impl<P: Process> Instance<P> {
             counters: open.counters,
             histograms: open.histograms,
         };
-        let required = open.required;
-        Ok((Self { operator, required, out: Rows::default(), call: Some(call) }, descriptor))
+        let required = open.reads.required;
+        Ok((Self { operator, required, broadcast, out: Rows::default(), call: Some(call) }, descriptor))
     }
 
     pub(crate) fn operator(&self) -> &P {
@@ -145,6 +169,10 @@ impl<P: Process> Instance<P> {
 
     /// `states` are the batch's.
     pub(crate) fn on_borrowed(&mut self, batch: &Batch, states: Vec<GroupState>) -> Step {
+        if batch.input != 0 {
+            let broadcast = self.broadcast.as_ref().expect("the host passes rows of inputs that the operator has");
+            return (broadcast.on_batch)(self, batch);
+        }
         self.start(batch.rows, batch.groups, states);
         let (step, context) = self.rows(Rowwise {
             rows: batch.rows as usize,
@@ -240,10 +268,23 @@ impl<P: Process> Instance<P> {
         }
         call.entries.iter_mut().for_each(|entries| entries.start(groups));
     }
+
+    /// Starts a call without keys; returns what waits for calls that have some.
+    pub(super) fn start_broadcast(&mut self, rows: u32) -> Vec<Cells> {
+        let call = self.call.as_mut().expect("no call is running");
+        let cells = std::mem::take(&mut call.cells);
+        self.start(rows, 0, Vec::new());
+        cells
+    }
+
+    pub(super) fn end_broadcast(&mut self, parts: Parts<P>, cells: Vec<Cells>) {
+        (self.out, self.call) = parts;
+        self.call.as_mut().expect("no call is running").cells = cells;
+    }
 }
 
 /// The context of a call over these rows.
-fn context<'b, P: Process>(
+pub(super) fn context<'b, P: Process>(
     out: &mut Rows<MainBuilder<P>>,
     call: &mut Option<Call>,
     batch: &Rowwise<'b>,
@@ -261,7 +302,7 @@ fn context<'b, P: Process>(
 }
 
 /// The required columns that do have nulls in this batch: their names, and which rows have a value.
-fn nulls<'n>(required: &'n [(usize, String)], batch: &Rowwise<'n>) -> Vec<(&'n str, Option<&'n [u8]>)> {
+pub(super) fn nulls<'n>(required: &'n [(usize, String)], batch: &Rowwise<'n>) -> Vec<(&'n str, Option<&'n [u8]>)> {
     let mut nulls = Vec::new();
     for (at, name) in required {
         let column = &batch.columns[*at];
@@ -275,22 +316,22 @@ fn nulls<'n>(required: &'n [(usize, String)], batch: &Rowwise<'n>) -> Vec<(&'n s
 }
 
 /// The main output and the rest of what a call gathers.
-type Parts<P> = (Rows<MainBuilder<P>>, Option<Call>);
+pub(super) type Parts<P> = (Rows<MainBuilder<P>>, Option<Call>);
 
 /// The parts of a batch that stay as they are while its rows are dealt with.
-struct Rowwise<'b> {
-    rows: usize,
-    columns: &'b [Column],
-    times: &'b [i64],
-    row_groups: &'b [u32],
-    keys: &'b [Column],
-    watermark: i64,
-    processing_time: i64,
+pub(super) struct Rowwise<'b> {
+    pub(super) rows: usize,
+    pub(super) columns: &'b [Column],
+    pub(super) times: &'b [i64],
+    pub(super) row_groups: &'b [u32],
+    pub(super) keys: &'b [Column],
+    pub(super) watermark: i64,
+    pub(super) processing_time: i64,
 }
 
 /// The column in which a row lacks a value that it must have.
 #[inline(always)]
-fn null<'n>(nulls: &[(&'n str, Option<&[u8]>)], row: usize) -> Option<&'n str> {
+pub(super) fn null<'n>(nulls: &[(&'n str, Option<&[u8]>)], row: usize) -> Option<&'n str> {
     let missing = |(_, valid): &&(&str, Option<&[u8]>)| valid.is_none_or(|valid| !bits::get(valid, row));
     nulls.iter().find(missing).map(|(name, _)| *name)
 }
@@ -298,7 +339,7 @@ fn null<'n>(nulls: &[(&'n str, Option<&[u8]>)], row: usize) -> Option<&'n str> {
 impl<P: Process> Context<'_, P> {
     /// After each row: undoes it when it was refused. True when the output is full.
     #[inline(always)]
-    fn settle(&mut self, outcome: Outcome, before: usize) -> bool {
+    pub(super) fn settle(&mut self, outcome: Outcome, before: usize) -> bool {
         if let Err(error) = outcome {
             self.reject(&error, before);
         }
@@ -324,7 +365,7 @@ impl<P: Process> Context<'_, P> {
     }
 
     /// The result of the call, and what the next one starts with.
-    fn finish(mut self, consumed: usize, given: usize) -> (Step, Parts<P>) {
+    pub(super) fn finish(mut self, consumed: usize, given: usize) -> (Step, Parts<P>) {
         let mut outputs = Vec::with_capacity(1);
         self.out.finish(0, given, &mut outputs);
         for (port, side) in (1..).zip(&mut self.call.sides) {

@@ -1,5 +1,6 @@
 //! Row by row operators, keyed or not.
 
+mod broadcast;
 mod context;
 mod input;
 mod instance;
@@ -9,6 +10,7 @@ mod ports;
 mod state;
 mod timers;
 
+pub use broadcast::{Broadcast, BroadcastContext, ReadsBroadcast};
 pub use context::{Context, Keyed};
 pub use input::{Column, Columns, Input, Key, Row};
 pub(crate) use instance::Instance;
@@ -19,7 +21,7 @@ pub use output::{Extend, Keep, Output};
 pub use ports::Port;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use ports::same;
-pub use state::{Aggregating, List, Map, MapKey, Reducing, Value};
+pub use state::{Aggregating, BroadcastMap, List, Map, MapKey, Reducing, Value};
 pub use timers::{Clock, NoTimers, Timers};
 
 use crate::error::{Error, Outcome};
@@ -90,8 +92,8 @@ pub trait Process: Sized + 'static {
     /// `false` spares passing the event times; timers have theirs anyway.
     const READS_TIMES: bool = true;
 
-    /// The columns that the job must key by, in this order. `()`: not keyed, so no timers, and no state but lists of each
-    /// slot ([`Open::split_list`], [`Open::union_list`]).
+    /// The columns that the job must key by, in this order. `()`: not keyed, so no timers, and no state but that of each
+    /// slot ([`Open::split_list`], [`Open::union_list`], [`Open::broadcast_map`]).
     type Key<'a>: Key<'a>;
     /// The columns that it reads: a record, [`Row`] to choose them when it is opened, or `()` for none of them.
     type In<'a>: Input<'a>;

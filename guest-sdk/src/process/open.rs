@@ -2,7 +2,7 @@
 
 use super::ports::{AnyRows, Rows};
 use super::state::{self, AnyEntries, Cells, ListEntries, MapEntries, Touch};
-use super::{Aggregating, Clock, Column, List, Map, MapKey, Port, Reducing, Value};
+use super::{Aggregating, BroadcastMap, Clock, Column, List, Map, MapKey, Port, Reducing, Value};
 use crate::aggregate::Aggregate;
 use crate::bindings::wasmill::operator::descriptors::{self, Refresh, StateInfo, StateKind, TimeToLive};
 use crate::bindings::wasmill::operator::descriptors::{Inheritance, OutputPort};
@@ -18,10 +18,7 @@ use crate::value::Data;
 pub struct Open<'o> {
     pub(super) config: &'o str,
     pub(super) input: &'o Schema,
-    /// the numbers of the columns to read, and how many columns of the batch they take
-    pub(super) reads: Vec<u32>,
-    pub(super) required: Vec<(usize, String)>,
-    pub(super) width: usize,
+    pub(super) reads: Reads,
     pub(super) states: Vec<StateInfo>,
     pub(super) cells: Vec<Cells>,
     pub(super) entries: Vec<Box<dyn AnyEntries>>,
@@ -55,21 +52,7 @@ impl Open<'_> {
     pub fn column<T: Shape>(&mut self, name: &str) -> Result<Column<T>, Error> {
         let mut need = Schema::default();
         T::Of::describe(name, false, &mut need);
-        Ok(Column::new(self.read(&need)?))
-    }
-
-    /// Reads columns by name; the first is at the returned place.
-    pub(super) fn read(&mut self, need: &Schema) -> Result<usize, Error> {
-        let at = self.width;
-        for need in need.columns() {
-            let column = self.input.find(need)?;
-            if column.nullable() && !need.nullable() {
-                self.required.push((self.width, need.name().to_owned()));
-            }
-            self.reads.push(column.number);
-            self.width += column.width();
-        }
-        Ok(at)
+        Ok(Column::new(self.reads.add(self.input, &need)?))
     }
 
     /// A state with one value for each key. The name is durable: checkpoints know the state by it.
@@ -109,6 +92,12 @@ impl Open<'_> {
         self.state(name).map()
     }
 
+    /// Broadcast state: an ordered map of each slot, which all events read and broadcast rows write. For operators with a
+    /// broadcast input ([`Broadcast`](crate::Broadcast)), keyed or not. It does not expire.
+    pub fn broadcast_map<K: MapKey, V: Data + Default>(&mut self, name: &str) -> BroadcastMap<K, V> {
+        self.state(name).broadcast_map()
+    }
+
     /// A state with more to say of it than its name.
     pub fn state<'c>(&'c mut self, name: &str) -> State<'c> {
         State {
@@ -143,6 +132,33 @@ impl Open<'_> {
     pub fn histogram(&mut self, name: &str) -> Histogram {
         self.histograms.push(name.to_owned());
         Histogram(self.histograms.len() - 1)
+    }
+}
+
+/// The columns of an input that are read.
+#[derive(Default)]
+pub(super) struct Reads {
+    /// their numbers in the input's schema
+    pub(super) columns: Vec<u32>,
+    /// the columns that rows must have a value in though their schema does not promise it
+    pub(super) required: Vec<(usize, String)>,
+    /// how many columns of the batch they take
+    width: usize,
+}
+
+impl Reads {
+    /// Reads columns by name; the first is at the returned place.
+    pub(super) fn add(&mut self, input: &Schema, need: &Schema) -> Result<usize, Error> {
+        let at = self.width;
+        for need in need.columns() {
+            let column = input.find(need)?;
+            if column.nullable() && !need.nullable() {
+                self.required.push((self.width, need.name().to_owned()));
+            }
+            self.columns.push(column.number);
+            self.width += column.width();
+        }
+        Ok(at)
     }
 }
 
@@ -223,13 +239,24 @@ impl State<'_> {
 
     /// See [`Open::map`].
     pub fn map<K: MapKey, V: Data + Default>(self) -> Map<K, V> {
-        let map = Map::new(self.entries.len());
-        self.entries.push(Box::new(MapEntries::<K>::new(self.states.len() as u32, V::WIDTH)));
+        let entries = MapEntries::<K>::new(self.states.len() as u32, V::WIDTH);
+        Map::new(self.map_of::<K, V>(StateKind::Map, entries))
+    }
+
+    /// See [`Open::broadcast_map`].
+    pub fn broadcast_map<K: MapKey, V: Data + Default>(self) -> BroadcastMap<K, V> {
+        let entries = MapEntries::<K>::broadcast(self.states.len() as u32, V::WIDTH);
+        BroadcastMap::new(self.map_of::<K, V>(StateKind::Broadcast, entries))
+    }
+
+    /// Its number among the states with entries.
+    fn map_of<K: MapKey, V: Data + Default>(self, kind: StateKind, entries: MapEntries<K>) -> usize {
+        self.entries.push(Box::new(entries));
         let mut key_type = Schema::default();
         K::describe("key", false, &mut key_type);
-        let info = describe::<V>(&self.name, StateKind::Map, self.version, self.time_to_live);
+        let info = describe::<V>(&self.name, kind, self.version, self.time_to_live);
         self.states.push(StateInfo { key_type: Some(key_type.to_wire()), ..info });
-        map
+        self.entries.len() - 1
     }
 
     fn value_like<T: Data + Default>(self, kind: StateKind) -> Value<T> {

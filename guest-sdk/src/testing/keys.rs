@@ -11,6 +11,8 @@ use std::marker::PhantomData;
 
 pub(super) struct Keys<P> {
     keys: Vec<KeyState>,
+    /// broadcast state, by state
+    broadcast: Vec<Entries>,
     states: Vec<StateInfo>,
     widths: Vec<Option<usize>>,
     timers: usize,
@@ -57,7 +59,8 @@ pub(super) struct DueTimer {
 
 impl<P: Process> Keys<P> {
     pub(super) fn new(states: Vec<StateInfo>, widths: Vec<Option<usize>>, timers: usize) -> Self {
-        Self { keys: Vec::new(), states, widths, timers, of: PhantomData }
+        let broadcast = states.iter().map(|_| Entries::new()).collect();
+        Self { keys: Vec::new(), broadcast, states, widths, timers, of: PhantomData }
     }
 
     /// The number of a key.
@@ -130,13 +133,16 @@ impl<P: Process> Keys<P> {
             states: self.states.clone(),
             widths: self.widths.clone(),
             entries: members.iter().map(|member| std::mem::take(&mut self.keys[*member].entries)).collect(),
+            broadcast: std::mem::take(&mut self.broadcast),
             times: self.states.iter().map(|state| clocks.write_times(state, members.len())).collect(),
             touched: Vec::new(),
+            reads: 0,
         }
     }
 
     /// Takes over what a call did to the states and timers of its keys.
     pub(super) fn apply(&mut self, step: &Step, members: &[usize], current: Current) {
+        self.broadcast = current.broadcast;
         for (member, entries) in members.iter().zip(current.entries) {
             self.keys[*member].entries = entries;
         }

@@ -43,7 +43,7 @@ pub use repeat::Repeat;
 use crate::bindings::wasmill::operator::calls::{Batch, Due, Output, Step};
 use crate::bindings::wasmill::operator::columns::Column;
 use crate::bindings::wasmill::operator::descriptors::{self, Descriptor};
-use crate::process::{self, Input, Instance, Key, Process};
+use crate::process::{self, Broadcast, Input, Instance, Key, Process};
 use crate::record::{Builder, Record, RecordShape};
 use crate::{Error, Level, Schema, Timestamp};
 use keys::{Clocks, Keys};
@@ -60,10 +60,13 @@ pub struct Drive<P: Process> {
     processing_time: i64,
     calls: Vec<Call>,
     rejected: Vec<String>,
+    state_reads: usize,
 }
 
 /// A call that was made: what the operator read, and what it answered.
 struct Call {
+    /// of the input rows: not those of the broadcast input, nor timers
+    is_of_rows: bool,
     columns: Vec<Column>,
     times: Vec<i64>,
     step: Step,
@@ -104,6 +107,10 @@ impl<P: Process> Drive<P> {
     /// An operator that is given columns of this schema, or why it refuses to open.
     pub fn open(config: &str, input: Schema) -> Result<Self, Error> {
         let (instance, descriptor) = Instance::open(config, std::slice::from_ref(&input))?;
+        Self::opened(instance, descriptor, input)
+    }
+
+    fn opened(instance: Instance<P>, descriptor: Descriptor, input: Schema) -> Result<Self, Error> {
         let mut need = Schema::default();
         P::Key::describe(&mut need);
         let mut key = Vec::new();
@@ -120,6 +127,7 @@ impl<P: Process> Drive<P> {
             processing_time: 0,
             calls: Vec::new(),
             rejected: Vec::new(),
+            state_reads: 0,
         })
     }
 
@@ -179,7 +187,7 @@ impl<P: Process> Drive<P> {
         let (current, step) = state::during(current, || self.instance.on_batch(batch));
         let consumed = step.consumed as usize;
         assert!(consumed > 0, "a call deals with at least one row");
-        self.finish(Call { columns, times, step }, &groups.members, current);
+        self.finish(Call { is_of_rows: true, columns, times, step }, &groups.members, current);
         consumed
     }
 
@@ -236,13 +244,15 @@ impl<P: Process> Drive<P> {
                 };
                 let (current, step) = state::during(current, || self.instance.on_timers(due));
                 from += step.consumed as usize;
-                self.finish(Call { columns: Vec::new(), times, step }, &groups.members, current);
+                let call = Call { is_of_rows: false, columns: Vec::new(), times, step };
+                self.finish(call, &groups.members, current);
             }
         }
         panic!("timers keep setting timers that are due at once");
     }
 
     fn finish(&mut self, call: Call, members: &[usize], current: state::Current) {
+        self.state_reads += current.reads;
         self.keys.apply(&call.step, members, current);
         self.rejected.extend(call.step.rejected.iter().map(|rejection| rejection.reason.clone()));
         self.calls.push(call);
@@ -260,7 +270,7 @@ impl<P: Process> Drive<P> {
     /// Panics when the operator is keyed.
     pub fn repeat(self) -> Repeat<P> {
         assert!(!P::Key::KEYED, "a call of a keyed operator changes what the next one is given");
-        let batches = self.calls.into_iter().map(|call| (call.columns, call.times));
+        let batches = self.calls.into_iter().filter(|call| call.is_of_rows).map(|call| (call.columns, call.times));
         Repeat::new(self.instance, self.descriptor.reads_times, batches)
     }
 
@@ -275,7 +285,7 @@ impl<P: Process> Drive<P> {
 
     /// The input rows that the rows of the main output came from: what a filter let through.
     pub fn kept(&self) -> Vec<P::In<'_>> {
-        let rows = self.port(0).flat_map(|(call, output)| {
+        let rows = self.port(0).filter(|(call, _)| call.is_of_rows).flat_map(|(call, output)| {
             let reader = P::In::reader(&call.columns);
             origins(output).map(move |row| P::In::read(&reader, row))
         });
@@ -315,6 +325,11 @@ impl<P: Process> Drive<P> {
         self.calls.len()
     }
 
+    /// How often its calls have asked the host for entries of lists and maps.
+    pub fn state_reads(&self) -> usize {
+        self.state_reads
+    }
+
     /// Why rows and timers were refused.
     pub fn rejected(&self) -> &[String] {
         &self.rejected
@@ -340,6 +355,72 @@ impl<P: Process> Drive<P> {
     pub fn histogram(&mut self, name: &str) -> &[f64] {
         let histogram = self.descriptor.histograms.iter().position(|histogram| histogram == name);
         &self.instance.telemetry().histograms[histogram.unwrap_or_else(|| panic!("no histogram `{name}`"))]
+    }
+}
+
+impl<P: Broadcast> Drive<P> {
+    /// An operator with a broadcast input, given just the columns that it reads, with a configuration in JSON.
+    pub fn with_broadcast(config: &str) -> Self {
+        let mut input = Schema::default();
+        P::In::need(&mut input);
+        Self::open_with_broadcast(config, input).unwrap_or_else(|error| panic!("the operator does not open: {error}"))
+    }
+
+    /// The same with events of a record: see [`Drive::over`].
+    pub fn over_with_broadcast<R: RecordShape>(config: &str) -> Self {
+        let opened = Self::open_with_broadcast(config, Schema::of::<R>());
+        opened.unwrap_or_else(|error| panic!("the operator does not open: {error}"))
+    }
+
+    /// The same with events of this schema, or why it refuses to open.
+    pub fn open_with_broadcast(config: &str, input: Schema) -> Result<Self, Error> {
+        let mut broadcast = Schema::default();
+        <P::BroadcastIn<'_> as Input>::need(&mut broadcast);
+        let (instance, descriptor) = Instance::open_with_broadcast(config, &[input.clone(), broadcast])?;
+        Self::opened(instance, descriptor, input)
+    }
+
+    /// Gives the operator one row of its broadcast input.
+    pub fn broadcast(&mut self, time: Timestamp, row: P::BroadcastIn<'_>) -> &mut Self {
+        self.broadcast_batch([(time, row)])
+    }
+
+    /// Gives the operator rows of its broadcast input in one batch, and the rest again when it stops at its output limit.
+    pub fn broadcast_batch<'r>(
+        &mut self,
+        rows: impl IntoIterator<Item = (Timestamp, P::BroadcastIn<'r>)>,
+    ) -> &mut Self {
+        let rows: Vec<_> = rows.into_iter().collect();
+        let mut from = 0;
+        while from < rows.len() {
+            from += self.call_broadcast(&rows[from..]);
+        }
+        self
+    }
+
+    /// How many rows it dealt with.
+    fn call_broadcast(&mut self, rows: &[(Timestamp, P::BroadcastIn<'_>)]) -> usize {
+        let columns = columns(rows.iter().map(|(_, row)| row));
+        let times: Vec<_> = rows.iter().map(|(time, _)| time.0).collect();
+        let processing_time = self.processing_time;
+        let current = self.keys.lend(&[], &Clocks { row_times: &times, row_groups: &[], processing_time });
+        let batch = Batch {
+            input: 1,
+            rows: rows.len() as u32,
+            times: if self.descriptor.reads_times { times.clone() } else { Vec::new() },
+            columns: columns.clone(),
+            groups: 0,
+            row_groups: Vec::new(),
+            keys: Vec::new(),
+            states: Vec::new(),
+            watermark: self.watermark,
+            processing_time,
+        };
+        let (current, step) = state::during(current, || self.instance.on_batch(batch));
+        let consumed = step.consumed as usize;
+        assert!(consumed > 0, "a call deals with at least one row");
+        self.finish(Call { is_of_rows: false, columns, times, step }, &[], current);
+        consumed
     }
 }
 

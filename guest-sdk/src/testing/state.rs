@@ -2,7 +2,7 @@
 
 use super::places;
 use crate::bindings::wasmill::operator::columns::Column;
-use crate::bindings::wasmill::operator::descriptors::{Refresh, StateInfo};
+use crate::bindings::wasmill::operator::descriptors::{Refresh, StateInfo, StateKind};
 use crate::bindings::wasmill::operator::state::{Answers, Bounds, Page};
 use crate::encoded;
 use crate::schema::{DataType, IntegerType};
@@ -30,9 +30,13 @@ pub(super) struct Current {
     pub(super) widths: Vec<Option<usize>>,
     /// by group, then by state
     pub(super) entries: Vec<Vec<Entries>>,
+    /// of broadcast state, by state
+    pub(super) broadcast: Vec<Entries>,
     /// by state, then by group: what a write's time is
     pub(super) times: Vec<Vec<i64>>,
     pub(super) touched: Vec<(u32, u32)>,
+    /// how often the call has asked for entries
+    pub(super) reads: usize,
 }
 
 thread_local! {
@@ -52,7 +56,10 @@ fn current<R>(work: impl FnOnce(&mut Current) -> R) -> R {
 
 impl Current {
     fn entries(&mut self, state: u32, group: u32) -> &mut Entries {
-        &mut self.entries[group as usize][state as usize]
+        match self.states[state as usize].kind {
+            StateKind::Broadcast => &mut self.broadcast[state as usize],
+            _ => &mut self.entries[group as usize][state as usize],
+        }
     }
 
     /// What a write, or a read of an entry that was last written at `written`, makes of its time.
@@ -64,7 +71,10 @@ impl Current {
     }
 
     fn time(&self, state: u32, group: u32) -> i64 {
-        self.times[state as usize][group as usize]
+        match self.states[state as usize].kind {
+            StateKind::Broadcast => 0,
+            _ => self.times[state as usize][group as usize],
+        }
     }
 
     fn set(&mut self, state: u32, group: u32, place: Vec<u8>, value: &[u8]) {
@@ -100,6 +110,7 @@ impl Current {
 
 pub(crate) fn get(state: u32, groups: &[u32], keys: &[Column]) -> Answers {
     current(|current| {
+        current.reads += 1;
         let places = current.places(state, keys, groups.len());
         let pairs = groups.iter().zip(&places);
         let values: Vec<_> = pairs.map(|(group, place)| current.read(state, *group, place)).collect();
@@ -110,6 +121,7 @@ pub(crate) fn get(state: u32, groups: &[u32], keys: &[Column]) -> Answers {
 
 pub(crate) fn scan(state: u32, groups: &[u32], start: Option<&Bounds>, end: Option<&Bounds>, entries_max: u32) -> Page {
     current(|current| {
+        current.reads += 1;
         let starts = current.bounds(state, start, groups.len());
         let ends = current.bounds(state, end, groups.len());
         let (mut counts, mut more, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

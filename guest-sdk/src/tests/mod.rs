@@ -1,5 +1,6 @@
 //! Tests of what the parts do together, through the test driver.
 
+mod broadcast;
 mod columns;
 mod kinds;
 mod rows;

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::plan::descriptor::{OperatorInfo, OperatorKind};
+use crate::plan::graph::BROADCAST_INPUT;
 use crate::sandbox::component::Plugin;
 
 /// Say what is in a component: its operators, what they read, their keys
@@ -33,12 +34,13 @@ pub fn describe(operator: &OperatorInfo) -> Vec<String> {
     };
     let summary = if operator.summary.is_empty() { String::new() } else { format!(": {}", operator.summary) };
     let mut lines = vec![format!("{kind} {}{summary}", operator.name)];
-    for input in &operator.inputs {
+    for (number, input) in operator.inputs.iter().enumerate() {
+        let reads = if number == BROADCAST_INPUT { "broadcast" } else { "reads " };
         lines.push(match (input.columns.fields().is_empty(), input.generic) {
-            (true, true) => "  reads  whatever its settings name".to_owned(),
-            (true, false) => "  reads  nothing".to_owned(),
-            (false, true) => format!("  reads  {} (and whatever its settings name)", input.columns),
-            (false, false) => format!("  reads  {}", input.columns),
+            (true, true) => format!("  {reads} whatever its settings name"),
+            (true, false) => format!("  {reads} nothing"),
+            (false, true) => format!("  {reads} {} (and whatever its settings name)", input.columns),
+            (false, false) => format!("  {reads} {}", input.columns),
         });
     }
     if operator.keyed {

@@ -14,6 +14,7 @@ use crate::model::time::{Micros, Timestamp};
 use crate::model::value::Values;
 use crate::plan::descriptor::{Clock, Descriptor, StateInfo};
 use crate::plan::graph::PluginLimits;
+use crate::state::broadcast::BroadcastState;
 use crate::state::grouping::Grouping;
 use crate::state::snapshot::Content;
 use crate::state::timers::Timers;
@@ -113,6 +114,16 @@ impl Keyed {
         }
     }
 
+    pub fn with_broadcast(self, state: BroadcastState) -> Self {
+        Self { overlay: self.overlay.with_broadcast(state), ..self }
+    }
+
+    /// Makes the call one for rows of the broadcast input: without keys.
+    pub fn start_broadcast(&mut self) -> &mut Overlay {
+        self.overlay.start_broadcast();
+        &mut self.overlay
+    }
+
     /// Makes the keys of these rows the ones of the call, and loads their state.
     pub fn group(&mut self, batch: &Batch, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|i| Arc::clone(batch.column(*i))).collect();
@@ -201,6 +212,23 @@ impl Keyed {
         Ok(Ok(()))
     }
 
+    /// The same of a step over rows of the broadcast input, which changes no state but that of the slot.
+    pub fn apply_broadcast(&mut self, step: &Step) -> Result<Result<(), CallFailure>, Fault> {
+        if !step.states.is_empty() || !step.timers_set.is_empty() || !step.timers_cancelled.is_empty() {
+            let failure = CallFailure::new("it changed the state or the timers of keys in a call that has none");
+            return Ok(Err(failure));
+        }
+        let bytes = match self.overlay.check_broadcast()? {
+            Ok(bytes) => bytes,
+            Err(reason) => return Ok(Err(CallFailure::new(reason))),
+        };
+        self.overlay.apply()?;
+        if let Some(broadcast) = self.overlay.broadcast() {
+            broadcast.set_bytes(bytes);
+        }
+        Ok(Ok(()))
+    }
+
     fn store(&mut self, changed: Vec<(usize, Values)>) -> Result<(), Fault> {
         let touched = self.overlay.touched();
         let (backend, times) = self.overlay.backend_and_times();
@@ -281,6 +309,9 @@ impl Keyed {
         if !self.infos.is_empty() {
             frozen.push(self.overlay.backend().snapshot(barrier)?);
         }
+        if let Some(broadcast) = self.overlay.broadcast() {
+            frozen.extend(broadcast.snapshot(barrier)?);
+        }
         let is_incremental = barrier.base.is_some();
         Ok(OperatorSnapshot { frozen, is_incremental, ..OperatorSnapshot::default() })
     }
@@ -289,6 +320,9 @@ impl Keyed {
     pub fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
         if !self.infos.is_empty() {
             self.overlay.backend().restore(state.chunks.as_mut(), &mut state.states)?;
+        }
+        if let Some(broadcast) = self.overlay.broadcast() {
+            broadcast.restore(state.chunks.as_mut(), &mut state.states)?;
         }
         self.event_timers.restore(state.chunks.as_mut(), &state.timers)?;
         self.processing_timers.restore(state.chunks.as_mut(), &state.timers)

@@ -11,7 +11,7 @@ use super::snapshot::{MemberState, OperatorSnapshot};
 /// Rows of what one watermark sets off that an operator gives out at once, about.
 pub const FIRED_ROWS_MAX: usize = 32 << 10;
 
-/// Order of calls: `restore` at most once; any number of `on_batch`, `on_watermark` (rising), `on_time` (rising) and
+/// Order of calls: `restore` at most once; any number of `on_batch`, `on_broadcast`, `on_watermark` (rising), `on_time` (rising) and
 /// `snapshot`; `on_end` once; then only `snapshot`.
 pub trait Operator: Send {
     /// Whether it takes more input now: `false` is back-pressure, asked again when time has passed.
@@ -20,6 +20,11 @@ pub trait Operator: Send {
     }
 
     fn on_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault>;
+
+    /// Rows of the broadcast input, which every slot gets; only called if the operator has one.
+    fn on_broadcast(&mut self, _batch: Batch, _out: &mut Collector) -> Result<(), Fault> {
+        Err(Fault::internal("rows were broadcast to an operator that has no broadcast input"))
+    }
 
     /// No event at or before `watermark` follows, unless it is late.
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault>;

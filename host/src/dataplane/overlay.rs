@@ -11,11 +11,13 @@ use arrow_array::{Array, ArrayRef};
 
 use crate::model::fault::Fault;
 use crate::model::key::{self, Keys};
+use crate::model::key_group::KeyHash;
 use crate::model::schema::{DataType, Field};
 use crate::model::value::Values;
 use crate::plan::descriptor::{StateInfo, StateKind};
 use crate::plan::graph::PluginLimits;
 use crate::state::KeyedState;
+use crate::state::broadcast::BroadcastState;
 use crate::state::entries::{address, behind, place_of, state_of};
 use crate::state::expiry::{STAMP_BYTES, stamp};
 
@@ -38,6 +40,9 @@ pub struct Overlay {
     limits: PluginLimits,
     /// `None` = no call runs that may reach state.
     backend: Option<Box<dyn KeyedState>>,
+    broadcast: Option<BroadcastState>,
+    /// The call is for rows of the broadcast input: it has no keys, and may write broadcast state.
+    is_broadcast_call: bool,
     /// The distinct keys of the call.
     keys: Keys,
     pub times: CallTimes,
@@ -67,6 +72,14 @@ impl Overlay {
         Self { states: states.into(), limits, backend: Some(backend), ..Self::default() }
     }
 
+    pub fn with_broadcast(self, broadcast: BroadcastState) -> Self {
+        Self { broadcast: Some(broadcast), ..self }
+    }
+
+    pub fn broadcast(&mut self) -> Option<&mut BroadcastState> {
+        self.broadcast.as_mut()
+    }
+
     /// # Panics
     /// While it is lent to a call.
     pub fn backend(&mut self) -> &mut dyn KeyedState {
@@ -94,19 +107,79 @@ impl Overlay {
         })
     }
 
-    /// Whether calls of the operator may have something to say to it.
+    /// Whether calls of the operator may have something to say to it of their keys.
     fn is_used(&self) -> bool {
-        self.states.iter().any(|state| !state.kind.is_value_like() || state.time_to_live.is_some())
+        let has_entries = |state: &StateInfo| !state.kind.is_value_like() && state.kind != StateKind::Broadcast;
+        self.states.iter().any(|state| has_entries(state) || state.time_to_live.is_some())
     }
 
     /// Drops what the last call has written and not applied, and turns to the keys of the next.
     pub fn start(&mut self, keys: &Keys) {
+        self.forget();
+        self.is_broadcast_call = false;
+        if self.is_used() {
+            self.keys.clone_from(keys);
+        }
+    }
+
+    /// The same for a call with rows of the broadcast input.
+    pub fn start_broadcast(&mut self) {
+        self.forget();
+        self.is_broadcast_call = true;
+        self.keys.clear();
+    }
+
+    fn forget(&mut self) {
         self.writes.clear();
         self.cleared.clear();
         self.touched.clear();
         self.write_bytes = 0;
-        if self.is_used() {
-            self.keys.clone_from(keys);
+    }
+
+    /// What broadcast state takes when the call's writes are applied, which are of nothing else: an error if that is
+    /// more than the limit.
+    pub fn check_broadcast(&mut self) -> Result<Result<usize, String>, Fault> {
+        let Some(broadcast) = &mut self.broadcast else { return Ok(Ok(0)) };
+        let (mut before, mut after) = (0, 0);
+        for prefix in self.cleared.keys() {
+            before += broadcast.bytes_behind(prefix)?;
+        }
+        let (mut addresses, mut stored) = (Keys::default(), Values::new(None));
+        for (address, write) in &self.writes {
+            after += write.value.as_ref().map_or(0, |value| address.len() + value.len());
+            if !self.cleared.keys().any(|prefix| address.starts_with(prefix)) {
+                addresses.push(address, KeyHash::of(&[]));
+            }
+        }
+        broadcast.maps().get_entries(&addresses, &mut stored)?;
+        for (at, address) in addresses.iter().enumerate() {
+            before += stored.get(at).map_or(0, |value| address.len() + value.len());
+        }
+        let (bytes, limit) = (broadcast.bytes() - before + after, broadcast.bytes_max());
+        // What shrinks is taken, whatever the limit is now.
+        Ok(match bytes > limit && after > before {
+            true => Err(format!(
+                "broadcast state would have {bytes} bytes; broadcast_state_bytes_max of [limits.plugin] is {limit}: raise \
+                 it, or let the operator remove what it does not need"
+            )),
+            false => Ok(bytes),
+        })
+    }
+
+    fn is_broadcast(&self, state: usize) -> bool {
+        self.states[state].kind == StateKind::Broadcast
+    }
+
+    /// Of the key that a state's entries of a group belong to.
+    fn hash(&self, state: usize, group: u32) -> KeyHash {
+        if self.is_broadcast(state) { KeyHash::of(&[]) } else { self.keys.hash(group as usize) }
+    }
+
+    /// What holds the entries of a state.
+    fn store(&mut self, state: usize) -> &mut dyn KeyedState {
+        match self.states[state].kind {
+            StateKind::Broadcast => self.broadcast.as_mut().expect("there is broadcast state").maps(),
+            _ => self.backend(),
         }
     }
 
@@ -121,13 +194,13 @@ impl Overlay {
         let cleared = std::mem::take(&mut self.cleared);
         if !cleared.is_empty() {
             let mut prefixes = Keys::default();
-            cleared.iter().for_each(|(prefix, group)| prefixes.push(prefix, self.keys.hash(*group as usize)));
-            self.backend().clear_entries(&prefixes)?;
+            cleared.iter().for_each(|(prefix, group)| prefixes.push(prefix, self.hash(state_of(prefix), *group)));
+            self.applied_to().clear_entries(&prefixes)?;
         }
         let (mut addresses, mut values, mut stored) = (Keys::default(), Values::new(None), Vec::new());
         for (address, Write { group, value }) in writes {
             let state = state_of(&address);
-            addresses.push(&address, self.keys.hash(group as usize));
+            addresses.push(&address, self.hash(state, group));
             stored.clear();
             if let Some(time_to_live) = self.states[state].time_to_live {
                 let written = self.times.written(time_to_live.clock, group as usize);
@@ -136,12 +209,20 @@ impl Overlay {
             stored.extend_from_slice(value.as_deref().unwrap_or_default());
             values.push(value.as_ref().map(|_| &*stored));
             if addresses.bytes() + values.data_bytes() > APPLY_BYTES {
-                self.backend().put_entries(&addresses, &values)?;
+                self.applied_to().put_entries(&addresses, &values)?;
                 addresses.clear();
                 values.clear();
             }
         }
-        if addresses.is_empty() { Ok(()) } else { self.backend().put_entries(&addresses, &values) }
+        if addresses.is_empty() { Ok(()) } else { self.applied_to().put_entries(&addresses, &values) }
+    }
+
+    /// A call writes either to broadcast state or to that of its keys.
+    fn applied_to(&mut self) -> &mut dyn KeyedState {
+        match self.is_broadcast_call {
+            true => self.broadcast.as_mut().expect("there is broadcast state").maps(),
+            false => self.backend(),
+        }
     }
 
     /// The type of an entry's key: of a list, the number of the element. An error if the state has no entries.
@@ -172,19 +253,32 @@ impl Overlay {
         self.states.get(state as usize).ok_or_else(|| format!("it asked for state {state} of {}", self.states.len()))
     }
 
-    fn check_groups(&self, groups: &[u32], rows: usize, of: &str) -> Result<(), String> {
+    /// Broadcast state is that of the slot: one group, whatever keys the call has.
+    fn check_groups(&self, state: u32, groups: &[u32], rows: usize, of: &str) -> Result<(), String> {
         if groups.len() != rows {
             return Err(format!("{rows} {of} for {} groups", groups.len()));
         }
-        match groups.iter().find(|group| **group as usize >= self.keys.len()) {
-            Some(group) => Err(format!("it asked for group {group} of {}", self.keys.len())),
+        let count = if self.is_broadcast(state as usize) { 1 } else { self.keys.len() };
+        match groups.iter().find(|group| **group as usize >= count) {
+            Some(group) => Err(format!("it asked for group {group} of {count}")),
             None => Ok(()),
+        }
+    }
+
+    fn check_writable(&self, info: &StateInfo) -> Result<(), String> {
+        match info.kind {
+            StateKind::Broadcast if !self.is_broadcast_call => Err(format!(
+                "state `{}` is broadcast state: only calls with rows of the broadcast input write it",
+                info.name
+            )),
+            _ => Ok(()),
         }
     }
 
     fn prefix(&self, state: u32, group: u32) -> Vec<u8> {
         let mut prefix = Vec::new();
-        address(state as usize, self.keys.get(group as usize), &[], &mut prefix);
+        let key = if self.is_broadcast(state as usize) { &[] } else { self.keys.get(group as usize) };
+        address(state as usize, key, &[], &mut prefix);
         prefix
     }
 
@@ -192,7 +286,7 @@ impl Overlay {
     pub fn get(&mut self, state: u32, groups: &[u32], keys: &ArrayRef) -> Result<Values, String> {
         let info = self.entries_of(state)?;
         let (width, by_reads) = (info.width(), info.time_to_live.is_some_and(|it| it.refreshed_by_reads));
-        self.check_groups(groups, keys.len(), "keys")?;
+        self.check_groups(state, groups, keys.len(), "keys")?;
         let places = Places::new(keys);
         let mut values = Values::new(width);
         for start in (0..groups.len()).step_by(GET_ROWS) {
@@ -232,13 +326,13 @@ impl Overlay {
                 Some(write) => found[row].clone_from(&write.value),
                 None if is_cleared => {}
                 None => {
-                    addresses.push(&address, self.keys.hash(*group as usize));
+                    addresses.push(&address, self.hash(state as usize, *group));
                     asked.push(row);
                 }
             }
         }
         let mut stored = Values::new(None);
-        let read = self.backend().get_entries(&addresses, &mut stored);
+        let read = self.store(state as usize).get_entries(&addresses, &mut stored);
         self.keep_fault(read)?;
         for (i, row) in asked.into_iter().enumerate() {
             found[row] = stored.get(i).and_then(|stored| self.alive(state, groups[row], stored)).map(<[u8]>::to_vec);
@@ -266,9 +360,9 @@ impl Overlay {
         let by_reads = info.time_to_live.is_some_and(|it| it.refreshed_by_reads);
         let mut page = Gathered::new(info.width(), &self.limits);
         for ends in [&start, &end].into_iter().flatten() {
-            self.check_groups(groups, ends.keys.len(), "ends of ranges")?;
+            self.check_groups(state, groups, ends.keys.len(), "ends of ranges")?;
         }
-        self.check_groups(groups, groups.len(), "groups")?;
+        self.check_groups(state, groups, groups.len(), "groups")?;
         let (start, end) = (start.map(EndPlaces::new), end.map(EndPlaces::new));
         for (row, group) in groups.iter().enumerate() {
             let prefix = self.prefix(state, *group);
@@ -316,7 +410,12 @@ impl Overlay {
         if is_empty(range) {
             return Ok(());
         }
-        let mut backend = self.backend.take().expect("checked by `info`");
+        let hash = self.hash(state as usize, group);
+        let (mut backend, mut broadcast) = (self.backend.take(), self.broadcast.take());
+        let store = match (&mut backend, &mut broadcast) {
+            (_, Some(broadcast)) if self.is_broadcast(state as usize) => broadcast.maps(),
+            (backend, _) => &mut **backend.as_mut().expect("checked by `info`"),
+        };
         let mut own = self.writes.range::<[u8], _>(range).peekable();
         let mut visit = |address: &[u8], stored: &[u8]| {
             while let Some((own_address, write)) = own.next_if(|(own_address, _)| own_address.as_slice() < address) {
@@ -329,10 +428,10 @@ impl Overlay {
         };
         let scanned = match self.cleared.contains_key(prefix) {
             true => Ok(()),
-            false => backend.scan_entries(self.keys.hash(group as usize), range, &mut visit),
+            false => store.scan_entries(hash, range, &mut visit),
         };
         let _ = own.try_for_each(|(address, write)| page.add(address, write.value.as_deref()));
-        self.backend = Some(backend);
+        (self.backend, self.broadcast) = (backend, broadcast);
         scanned
     }
 
@@ -353,11 +452,12 @@ impl Overlay {
     /// Gives keys of a map values, in order; absent removes.
     pub fn put(&mut self, state: u32, groups: &[u32], keys: &ArrayRef, values: &Values) -> Result<(), String> {
         let info = self.entries_of(state)?;
-        if info.kind != StateKind::Map {
+        if !info.kind.is_map() {
             return Err(format!("state `{}` is a list: elements are appended", info.name));
         }
-        self.check_groups(groups, keys.len(), "keys")?;
-        self.check_groups(groups, values.len(), "values")?;
+        self.check_writable(info)?;
+        self.check_groups(state, groups, keys.len(), "keys")?;
+        self.check_groups(state, groups, values.len(), "values")?;
         let places = Places::new(keys);
         for (row, group) in groups.iter().enumerate() {
             let place = places.get(row);
@@ -378,7 +478,7 @@ impl Overlay {
         if !info.kind.is_list() {
             return Err(format!("state `{}` is a map: nothing can be appended", info.name));
         }
-        self.check_groups(groups, values.len(), "elements")?;
+        self.check_groups(state, groups, values.len(), "elements")?;
         for (row, group) in groups.iter().enumerate() {
             let value = values.get(row).ok_or("an element of a list has no value")?.to_vec();
             let mut address = self.prefix(state, *group);
@@ -412,8 +512,8 @@ impl Overlay {
 
     /// Removes all entries of groups.
     pub fn clear(&mut self, state: u32, groups: &[u32]) -> Result<(), String> {
-        self.entries_of(state)?;
-        self.check_groups(groups, groups.len(), "groups")?;
+        self.check_writable(self.entries_of(state)?)?;
+        self.check_groups(state, groups, groups.len(), "groups")?;
         for group in groups {
             let prefix = self.prefix(state, *group);
             let behind = behind(&prefix);
@@ -433,7 +533,7 @@ impl Overlay {
         if !info.kind.is_value_like() {
             return Err(format!("state `{}` has no values to touch", info.name));
         }
-        self.check_groups(groups, groups.len(), "groups")?;
+        self.check_groups(state, groups, groups.len(), "groups")?;
         self.touched.extend(groups.iter().map(|group| (state as usize, *group)));
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::model::id::Uid;
 use crate::model::schema::Schema;
 use crate::model::time::Timestamp;
 use crate::plan::descriptor::{Clock, Descriptor, OutputPort};
+use crate::plan::graph::BROADCAST_INPUT;
 
 use super::dead_letter::{DeadEvent, DeadLetter};
 use super::function::{BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step};
@@ -75,23 +76,23 @@ impl ProcessOperator {
         Self { uid, function, ports, keyed, watermark: Timestamp::MIN, rounds_left: None, descriptor }
     }
 
-    /// One call for these rows or, where it fails, for each half of them, down to the row that makes it fail.
-    fn process(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
+    /// One call for these rows of an input or, where it fails, for each half of them, down to the row that makes it fail.
+    fn process(&mut self, input: usize, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
         if batch.is_empty() {
             return Ok(());
         }
-        match self.call(&batch, out)? {
+        match self.call(input, &batch, out)? {
             Ok(consumed) if consumed < batch.rows() => {
                 let rest = batch.slice(consumed, batch.rows() - consumed);
-                self.process(rest, out)
+                self.process(input, rest, out)
             }
             Ok(_) => Ok(()),
             Err(_) if batch.rows() > 1 => {
                 let half = batch.rows() / 2;
-                self.process(batch.slice(0, half), out)?;
-                self.process(batch.slice(half, batch.rows() - half), out)
+                self.process(input, batch.slice(0, half), out)?;
+                self.process(input, batch.slice(half, batch.rows() - half), out)
             }
-            Err(_) => match self.call(&batch, out)? {
+            Err(_) => match self.call(input, &batch, out)? {
                 Ok(_) => Ok(()),
                 Err(failure) => {
                     out.dead_letters.push(DeadLetter::of_row(&self.uid, &batch, 0, failure.reason));
@@ -102,27 +103,33 @@ impl ProcessOperator {
     }
 
     /// One transaction: `Ok(Err(_))` had no effect.
-    fn call(&mut self, batch: &Batch, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
-        let columns: Vec<ArrayRef> = self.descriptor.reads[0].iter().map(|i| Arc::clone(batch.column(*i))).collect();
-        if let Some(keyed) = &mut self.keyed {
+    fn call(&mut self, input: usize, batch: &Batch, out: &mut Collector) -> Result<Result<usize, CallFailure>, Fault> {
+        let is_broadcast = input == BROADCAST_INPUT;
+        let columns: Vec<ArrayRef> =
+            self.descriptor.reads[input].iter().map(|i| Arc::clone(batch.column(*i))).collect();
+        if let Some(keyed) = self.keyed.as_mut().filter(|_| !is_broadcast) {
             keyed.group(batch, self.watermark, out.now)?;
             let oversized = keyed.oversized();
             if !oversized.is_empty() {
                 let (rest, long) = batch.clone().without(oversized);
                 let letters = long.into_iter().map(|(row, reason)| DeadLetter::of_row(&self.uid, &row, 0, reason));
                 out.dead_letters.extend(letters);
-                self.process(rest, out)?;
+                self.process(input, rest, out)?;
                 return Ok(Ok(batch.rows()));
             }
             if keyed.state_bytes() > CALL_BYTES_MAX && batch.rows() > 1 {
                 let half = batch.rows() / 2;
-                return self.call(&batch.slice(0, half), out);
+                return self.call(input, &batch.slice(0, half), out);
             }
         }
         let mut none = Overlay::default();
-        let (groups, state) = self.keyed.as_mut().map_or((Groups::default(), &mut none), Keyed::call);
+        let (groups, state) = match &mut self.keyed {
+            None => (Groups::default(), &mut none),
+            Some(keyed) if is_broadcast => (Groups::default(), keyed.start_broadcast()),
+            Some(keyed) => keyed.call(),
+        };
         let call = BatchCall {
-            input: 0,
+            input,
             rows: batch.rows(),
             times: if self.descriptor.reads_times { batch.times() } else { &[] },
             columns: &columns,
@@ -138,9 +145,12 @@ impl ProcessOperator {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
-        if let Some(keyed) = &mut self.keyed
-            && let Err(failure) = keyed.apply(&mut step)?
-        {
+        let applied = match &mut self.keyed {
+            None => Ok(()),
+            Some(keyed) if is_broadcast => keyed.apply_broadcast(&step)?,
+            Some(keyed) => keyed.apply(&mut step)?,
+        };
+        if let Err(failure) = applied {
             return Ok(Err(failure));
         }
         let consumed = step.consumed;
@@ -151,6 +161,11 @@ impl ProcessOperator {
         }
         for rows in step.outputs {
             let port = rows.port;
+            if is_broadcast && self.ports[port].inherits() {
+                return Err(Fault::plugin(
+                    "a row of the broadcast input cannot emit to a port that inherits columns: those are of the other input",
+                ));
+            }
             out.emit(port, self.ports[port].assemble(batch, rows)?);
         }
         Ok(Ok(consumed))
@@ -260,7 +275,11 @@ impl ProcessOperator {
 
 impl Operator for ProcessOperator {
     fn on_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
-        self.process(batch.compact(), out)
+        self.process(0, batch.compact(), out)
+    }
+
+    fn on_broadcast(&mut self, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
+        self.process(BROADCAST_INPUT, batch.compact(), out)
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault> {
@@ -294,6 +313,10 @@ impl Operator for ProcessOperator {
 }
 
 impl Port {
+    fn inherits(&self) -> bool {
+        !self.inherited.is_empty() || self.is_selection
+    }
+
     fn assemble(&self, input: &Batch, rows: PortRows) -> Result<Batch, Fault> {
         if self.is_selection && rows.times.is_none() {
             match &rows.origins {
@@ -322,7 +345,7 @@ impl Port {
     }
 
     fn assemble_from_timers(&self, due_times: &[i64], rows: PortRows) -> Result<Batch, Fault> {
-        if !self.inherited.is_empty() || self.is_selection {
+        if self.inherits() {
             return Err(Fault::plugin("a timer cannot emit to a port that inherits columns: there is no input row"));
         }
         let times = match (rows.times, rows.origins) {

@@ -93,6 +93,8 @@ pub enum Work {
 pub struct Running {
     pub operator: Box<dyn Operator>,
     pub merge: WatermarkMerge,
+    /// From here on, gates are those of the broadcast input.
+    pub first_broadcast_gate: usize,
     pub assigner: Option<TimeAssigner>,
     pub intake: Intake,
 }
@@ -374,9 +376,13 @@ impl Task {
         let change = match message {
             Message::Batch(batch) => {
                 running.merge.on_event(gate);
+                let is_broadcast = gate >= running.first_broadcast_gate;
                 let rows = batch.rows() as u64;
                 self.members[i].metrics.records_in.fetch_add(rows, Relaxed);
-                return self.operate_counted(i, now, rows, |operator, out| operator.on_batch(batch, out));
+                return self.operate_counted(i, now, rows, |operator, out| match is_broadcast {
+                    true => operator.on_broadcast(batch, out),
+                    false => operator.on_batch(batch, out),
+                });
             }
             Message::Watermark(watermark) => running.merge.on_watermark(gate, watermark),
             Message::Idle => running.merge.on_idle(gate),

@@ -104,10 +104,12 @@ pub enum StateKind {
     OperatorSplit,
     /// The same, but every slot gets the elements of all.
     OperatorUnion,
+    /// A map of each slot, the same in all of them: made of an input that every slot gets whole.
+    Broadcast,
 }
 
 impl StateKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Value,
         Self::Reducing,
         Self::Aggregating,
@@ -115,6 +117,7 @@ impl StateKind {
         Self::Map,
         Self::OperatorSplit,
         Self::OperatorUnion,
+        Self::Broadcast,
     ];
 
     /// The kind that is displayed like this.
@@ -126,7 +129,7 @@ impl StateKind {
     pub fn is_value_like(self) -> bool {
         match self {
             Self::Value | Self::Reducing | Self::Aggregating => true,
-            Self::List | Self::Map | Self::OperatorSplit | Self::OperatorUnion => false,
+            Self::List | Self::Map | Self::OperatorSplit | Self::OperatorUnion | Self::Broadcast => false,
         }
     }
 
@@ -135,9 +138,14 @@ impl StateKind {
         matches!(self, Self::List) || self.is_operator_state()
     }
 
-    /// Of a slot, and not of a key.
+    /// A list of a slot, and not of a key.
     pub fn is_operator_state(self) -> bool {
         matches!(self, Self::OperatorSplit | Self::OperatorUnion)
+    }
+
+    /// Entries with keys of their own.
+    pub fn is_map(self) -> bool {
+        matches!(self, Self::Map | Self::Broadcast)
     }
 }
 
@@ -152,6 +160,7 @@ impl fmt::Display for StateKind {
             Self::Map => "map",
             Self::OperatorSplit => "operator-split",
             Self::OperatorUnion => "operator-union",
+            Self::Broadcast => "broadcast",
         })
     }
 }
@@ -179,9 +188,13 @@ impl fmt::Display for Clock {
 }
 
 impl Descriptor {
-    /// Whether each slot may have state of its own: there is only operator state.
+    /// Whether each slot may have state of its own: none of it is by key.
     pub fn is_state_by_slot(&self) -> bool {
-        self.states.iter().all(|state| state.kind.is_operator_state())
+        self.states.iter().all(|state| state.kind.is_operator_state() || state.kind == StateKind::Broadcast)
+    }
+
+    pub fn has_broadcast_state(&self) -> bool {
+        self.states.iter().any(|state| state.kind == StateKind::Broadcast)
     }
 
     /// The schema of a port: what it writes and, if it extends its input, the input's other columns before that.

@@ -37,12 +37,24 @@ pub struct Node {
     pub uid: Uid,
     /// Slots `0 .. parallelism` run it.
     pub parallelism: Parallelism,
+    /// Those of the broadcast input stand behind the others.
     pub inputs: Vec<Input>,
-    /// The columns of what this node reads, after `Input::columns`; a source has none.
+    /// The columns of what this node reads, after `Input::columns`; a source has none. A broadcast input has its own: see
+    /// `Node::schema_of`.
     pub input_schema: Schema,
     pub kind: NodeKind,
     /// A sink has none. A port may be read by several nodes, or by none.
     pub outputs: Vec<Output>,
+}
+
+impl Node {
+    /// The columns that the node reads of an edge.
+    pub fn schema_of(&self, input: &Input) -> &Schema {
+        match &self.kind {
+            NodeKind::Process(process) if input.is_broadcast_input => &process.plugin.inputs[BROADCAST_INPUT],
+            _ => &self.input_schema,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +70,8 @@ pub struct Input {
     pub from: NodeIndex,
     /// Index into the outputs of `from`.
     pub port: usize,
+    /// It is part of the operator's second input, and not of its first.
+    pub is_broadcast_input: bool,
     pub exchange: Exchange,
     /// For each column of the reader's input schema where it stands in the port's schema; `None` = null.
     pub columns: Vec<Option<usize>>,
@@ -115,6 +129,9 @@ pub struct PluginRef {
     /// Of each input.
     pub inputs: Vec<Schema>,
 }
+
+/// The number of an operator's broadcast input; that of its rows is 0.
+pub const BROADCAST_INPUT: usize = 1;
 
 /// Output: the key columns, `window_start`, `window_end`, then a column for each native aggregate and the columns of
 /// each plugin's. The main port, then `late`: the rows that came too late, as they were.
@@ -187,6 +204,8 @@ pub struct PluginLimits {
     pub state_read_entries_max: usize,
     /// Of what one call writes to lists and maps.
     pub state_write_bytes_max: usize,
+    /// Of an operator's broadcast state, in each slot: keys and values.
+    pub broadcast_state_bytes_max: usize,
     pub key_bytes_max: usize,
     pub timers_per_key_max: usize,
     pub log_lines_per_second_max: u32,
@@ -217,6 +236,7 @@ impl Default for PluginLimits {
             state_read_bytes_max: 1 << 20,
             state_read_entries_max: 65_536,
             state_write_bytes_max: 64 << 20,
+            broadcast_state_bytes_max: 64 << 20,
             key_bytes_max: 64 << 10,
             timers_per_key_max: 1_000,
             log_lines_per_second_max: 100,

@@ -5,6 +5,7 @@ use crate::model::time::Micros;
 use crate::plan::descriptor::{
     Clock, Descriptor, InputNeed, OperatorInfo, OperatorKind, OutputPort, StateInfo, StateKind, TimeToLive, TimerInfo,
 };
+use crate::plan::graph::BROADCAST_INPUT;
 
 use super::bindings::wasmill::operator::descriptors as wit;
 use super::bindings::wasmill::operator::schemas::{
@@ -124,8 +125,13 @@ pub fn lift_info(info: wit::OperatorInfo) -> Result<OperatorInfo, String> {
         .into_iter()
         .map(|need| Ok(InputNeed { name: need.name, columns: lift_schema(need.columns)?, generic: need.generic }));
     let inputs = inputs.collect::<Result<Vec<_>, String>>()?;
-    if inputs.len() != 1 {
-        return Err(format!("operator `{}` has {} inputs; this version runs those with one", info.name, inputs.len()));
+    let inputs_max = match kind {
+        OperatorKind::Process => 1 + BROADCAST_INPUT,
+        OperatorKind::Aggregate => 1,
+    };
+    if inputs.is_empty() || inputs.len() > inputs_max {
+        let (name, inputs) = (&info.name, inputs.len());
+        return Err(format!("operator `{name}` has {inputs} inputs; this version gives it up to {inputs_max}"));
     }
     Ok(OperatorInfo {
         name: info.name,
@@ -157,6 +163,10 @@ pub fn lift_descriptor(descriptor: wit::Descriptor, inputs: &[Schema]) -> Result
     unique("histogram", descriptor.histograms.iter().map(String::as_str))?;
     if outputs.is_empty() {
         return Err("it has no output port".to_owned());
+    }
+    let broadcast = states.iter().find(|state| state.kind == StateKind::Broadcast);
+    if let Some(state) = broadcast.filter(|_| inputs.len() <= BROADCAST_INPUT) {
+        return Err(format!("state `{}` is broadcast state, and it has no broadcast input", state.name));
     }
     Ok(Descriptor {
         reads,
@@ -190,9 +200,7 @@ fn lift_state(state: wit::StateInfo) -> Result<StateInfo, String> {
         wit::StateKind::Map => StateKind::Map,
         wit::StateKind::OperatorSplit => StateKind::OperatorSplit,
         wit::StateKind::OperatorUnion => StateKind::OperatorUnion,
-        other @ wit::StateKind::Broadcast => {
-            return Err(format!("state `{}` is of the kind {other:?}, which this version does not keep", state.name));
-        }
+        wit::StateKind::Broadcast => StateKind::Broadcast,
     };
     let schema = lift_schema(state.value_type)?;
     let [value] = schema.fields() else {
@@ -204,6 +212,9 @@ fn lift_state(state: wit::StateInfo) -> Result<StateInfo, String> {
         clock: lift_clock(time_to_live.clock),
         refreshed_by_reads: time_to_live.refresh == wit::Refresh::OnReadAndWrite,
     });
+    if kind == StateKind::Broadcast && time_to_live.is_some() {
+        return Err(format!("state `{}` is broadcast state, which does not expire", state.name));
+    }
     let (value, version) = (value.clone(), state.version);
     Ok(StateInfo { name: state.name, kind, key, value, defaults: state.defaults, version, time_to_live })
 }
@@ -211,8 +222,8 @@ fn lift_state(state: wit::StateInfo) -> Result<StateInfo, String> {
 fn lift_state_key(kind: StateKind, key: Option<SchemaResult>) -> Result<Option<Field>, String> {
     let key = key.map(lift_schema).transpose()?;
     match (kind, key) {
-        (StateKind::Map, None) => Err("it is a map without a key type".to_owned()),
-        (StateKind::Map, Some(key)) => match key.fields() {
+        (kind, None) if kind.is_map() => Err("it is a map without a key type".to_owned()),
+        (kind, Some(key)) if kind.is_map() => match key.fields() {
             [key] if key.data_type.is_key() && !key.nullable => Ok(Some(key.clone())),
             _ => Err(format!("`{key}` cannot be the key of a map: it is one field, neither nullable nor nested")),
         },

@@ -1,6 +1,7 @@
 //! Layer 1: keyed state and timers: what operators remember, by key and key group. Synchronous and without I/O; a
 //! backend that needs a disk implements `KeyedState` elsewhere.
 
+pub mod broadcast;
 pub mod entries;
 pub mod evolution;
 pub mod expiry;

@@ -114,7 +114,10 @@ impl OrderedMap {
         leaf.bytes -= bytes_of(key, &value);
         self.len -= 1;
         if leaf.entries.is_empty() {
-            self.gone.push((*number, self.snapshot_made));
+            // Nobody knows of it before there was a snapshot.
+            if self.snapshot_made > 0 {
+                self.gone.push((*number, self.snapshot_made));
+            }
             let from = from.clone();
             self.leaves.remove(&from);
         }

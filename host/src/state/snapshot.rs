@@ -22,11 +22,14 @@ pub enum Content {
     Entries = 5,
     /// Events that had not reached an operator, by the number of the checkpoint.
     InFlight = 6,
+    /// Entries of broadcast state, once for all slots.
+    Broadcast = 7,
 }
 
 impl Content {
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Rows, Self::EventTimers, Self::ProcessingTimers, Self::Panes, Self::Entries, Self::InFlight]
+        use Content::*;
+        [Rows, EventTimers, ProcessingTimers, Panes, Entries, InFlight, Broadcast]
             .into_iter()
             .find(|content| *content as u8 == code)
     }

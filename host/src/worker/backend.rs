@@ -35,7 +35,7 @@ impl Backend {
     ) -> Result<Box<dyn KeyedState>, Fault> {
         let states: Vec<_> = descriptor.states.iter().map(layout).collect();
         match self {
-            // Operator state is small, and not by key group.
+            // State of slots is small, and not by key group.
             Self::RocksDb(rocksdb) if !descriptor.is_state_by_slot() => {
                 let groups = groups_of(slot, node.parallelism, plan.max_parallelism);
                 let is_native = is_native(plan);

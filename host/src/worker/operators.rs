@@ -3,7 +3,7 @@
 use crate::connectors::{self, SinkId, Transactions};
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};
 use crate::dataplane::in_flight::Intake;
-use crate::dataplane::keyed::Keyed;
+use crate::dataplane::keyed::{Keyed, layout};
 use crate::dataplane::operator::Operator;
 use crate::dataplane::process::ProcessOperator;
 use crate::dataplane::sink::Sink;
@@ -18,6 +18,7 @@ use crate::plan::connector::TimePlan;
 use crate::plan::graph::{AggregatePlan, Node, NodeKind, Plan, ProcessPlan, WindowPlan};
 use crate::sandbox::aggregate::WasmAggregate;
 use crate::sandbox::process::WasmProcess;
+use crate::state::broadcast::BroadcastState;
 
 use super::backend::Backend;
 
@@ -40,8 +41,15 @@ pub struct Start<'a> {
     pub transactions: Option<&'a dyn Transactions>,
 }
 
-/// What `node` does in `slot`; `gates` are the channels and chain links that lead to it there.
-pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gates: usize) -> Result<Work, Fault> {
+/// The channels and chain links that lead to a node in a slot; those of its broadcast input stand behind the others.
+#[derive(Clone, Copy)]
+pub struct Gates {
+    pub rows: usize,
+    pub broadcast: usize,
+}
+
+/// What `node` does in `slot`.
+pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gates: Gates) -> Result<Work, Fault> {
     let Start { plan, .. } = *start;
     let (operator, time): (Box<dyn Operator>, Option<TimePlan>) = match &node.kind {
         NodeKind::Source(source) => {
@@ -64,8 +72,9 @@ pub fn start(start: &Start<'_>, backend: &Backend, node: &Node, slot: Slot, gate
     };
     let assigner = time.map(|time| TimeAssigner::new(time, node.outputs[0].schema.clone()));
     let intake = Intake::new(node, slot, plan.max_parallelism);
-    let merge = WatermarkMerge::new(gates);
-    Ok(Work::Operator(Box::new(Running { operator, merge, assigner, intake })))
+    let merge = WatermarkMerge::new(gates.rows + gates.broadcast);
+    let first_broadcast_gate = gates.rows;
+    Ok(Work::Operator(Box::new(Running { operator, merge, first_broadcast_gate, assigner, intake })))
 }
 
 fn start_process(
@@ -84,7 +93,14 @@ fn start_process(
     let key = process.key.clone().or_else(|| stateful.then(Vec::new));
     let keyed = key.map(|key| {
         let state = backend.open(plan, node, slot, descriptor)?;
-        Ok(Keyed::new(key, &node.input_schema, state, plan.max_parallelism, descriptor, limits))
+        let keyed = Keyed::new(key, &node.input_schema, state, plan.max_parallelism, descriptor, limits);
+        Ok(match descriptor.has_broadcast_state() {
+            true => {
+                let layouts = descriptor.states.iter().map(layout);
+                keyed.with_broadcast(BroadcastState::new(layouts, limits.broadcast_state_bytes_max, slot == Slot(0)))
+            }
+            false => keyed,
+        })
     });
     let keyed = keyed.transpose()?;
     Ok(ProcessOperator::new(node.uid.clone(), function, descriptor.clone(), &node.input_schema, keyed))

@@ -18,7 +18,7 @@ use crate::plan::graph::{Exchange, Input, Node, NodeIndex, NodeKind, Plan, Proce
 
 use super::backend::Backend;
 use super::channel::{Waker, channel};
-use super::operators::{self, Start};
+use super::operators::{self, Gates, Start};
 use super::slot::{SlotTask, TaskTime};
 
 /// A job that is ready to run.
@@ -158,7 +158,12 @@ impl Wiring<'_> {
     fn member(&mut self, index: NodeIndex, task: &[NodeIndex], slot: Slot) -> Result<Member, Fault> {
         let plan = self.plan;
         let node = self.node(index);
-        let gates = (0..node.inputs.len()).map(|input| self.gates_of(index, input)).sum();
+        let gates_of = |is_broadcast_input| {
+            let inputs =
+                node.inputs.iter().enumerate().filter(move |(_, input)| input.is_broadcast_input == is_broadcast_input);
+            inputs.map(|(input, _)| self.gates_of(index, input)).sum()
+        };
+        let gates = Gates { rows: gates_of(false), broadcast: gates_of(true) };
         let (counters, histograms) = match &node.kind {
             NodeKind::Process(ProcessPlan { descriptor, .. }) => {
                 (descriptor.counters.len(), descriptor.histograms.len())
@@ -185,7 +190,7 @@ impl Wiring<'_> {
         let reader = self.node(id.0);
         let port = &self.node(input.from).outputs[input.port].schema;
         let projection = (!input.is_identity(port))
-            .then(|| Projection { schema: reader.input_schema.clone(), columns: input.columns.clone() });
+            .then(|| Projection { schema: reader.schema_of(input).clone(), columns: input.columns.clone() });
         let to = if input.exchange == Exchange::Forward {
             let member = task.iter().position(|node| *node == id.0).expect("a forward edge stays in its task");
             Destination::Member { member, gate: self.first_gate(id) }

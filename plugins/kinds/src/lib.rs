@@ -81,12 +81,14 @@ impl Process for Fold {
 mod entries;
 mod expiring;
 mod held;
+mod judge;
 
 pub use entries::{Basket, Baskets, Latest, Recent};
 pub use expiring::FirstSeen;
 pub use held::{Hold, Released};
+pub use judge::{Judge, Judged, Limit};
 
-export!(process: Fold, Baskets, Recent, FirstSeen, Hold; aggregate: Mean);
+export!(process: Fold, Baskets, Recent, FirstSeen, Hold; broadcast: Judge; aggregate: Mean);
 
 #[cfg(test)]
 mod tests;

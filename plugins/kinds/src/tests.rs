@@ -52,3 +52,19 @@ fn ten_at_a_time() {
     hold.batch(events(0..7)).batch(events([-1])).batch(events(7..15));
     assert!(hold.outputs().into_iter().map(|released| released.value).eq(0..10));
 }
+
+#[test]
+fn limits_hold_from_their_time_on() {
+    let mut judge = Drive::<Judge>::over_with_broadcast::<Input<'_>>("");
+    judge.event(Timestamp(5), Input { key: "a", value: 1 }).event(Timestamp(25), Input { key: "a", value: 2 });
+    let limit = |value| Limit { value };
+    // Later than the events, and not in order; what is refused leaves what there was.
+    judge.broadcast_batch([(Timestamp(20), limit(9)), (Timestamp(10), limit(8)), (Timestamp(20), limit(7))]);
+    judge.broadcast_batch([(Timestamp(15), limit(-1)), (Timestamp(30), limit(6))]);
+    judge.event(Timestamp(17), Input { key: "b", value: 3 }).watermark(Timestamp(25));
+    let judged = |key, value, at, limit| Judged { key, value, at: Timestamp(at), limit };
+    let expected = [judged("a", 1, 5, None), judged("a", 2, 25, Some(9)), judged("b", 3, 17, Some(8))];
+    assert_eq!(judge.outputs(), expected);
+    assert_eq!(judge.rejected(), ["it is negative"]);
+    assert_eq!(judge.live_keys(), 0);
+}

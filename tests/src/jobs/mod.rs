@@ -2,6 +2,7 @@
 
 mod access_log;
 mod bad_events;
+mod broadcast;
 pub mod clicks;
 mod exchange;
 mod hostile;

@@ -10,6 +10,9 @@ pub(super) const AHEAD_ENTRIES: u32 = 32;
 /// Entries that are asked for at once when one group's are read on; the host may give fewer.
 pub(super) const PAGE_ENTRIES: u32 = 4_096;
 
+/// Answers about broadcast state, of more entries than a read ahead takes, that stay known from call to call.
+pub(super) const KEPT_ENTRIES_MAX: usize = 65_536;
+
 /// After a read ahead most of whose groups had more entries than it took, so many calls do without.
 pub(super) const CALLS_WITHOUT_AHEAD: u32 = 63;
 

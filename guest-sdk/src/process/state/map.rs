@@ -1,6 +1,6 @@
 //! A map for each key.
 
-use super::entries::{AHEAD_ENTRIES, AHEAD_GROUPS, Ahead, AnyEntries, Journal, PAGE_ENTRIES};
+use super::entries::{AHEAD_ENTRIES, AHEAD_GROUPS, Ahead, AnyEntries, Journal, KEPT_ENTRIES_MAX, PAGE_ENTRIES};
 use super::host;
 use crate::bindings::wasmill::operator::columns::Column;
 use crate::bindings::wasmill::operator::state::{Bounds, Page};
@@ -142,12 +142,15 @@ impl<K: MapKey, V: Data> Map<K, V> {
     }
 }
 
-type Range<K> = (Bound<K>, Bound<K>);
+pub(super) type Range<K> = (Bound<K>, Bound<K>);
 
 /// The entries of one map state, for all groups of a call.
 pub(in crate::process) struct MapEntries<K> {
     state: u32,
     width: Option<usize>,
+    /// It is of the slot: there is one group, whatever the call's, and what was read stays known until it is written,
+    /// which only calls of this instance do.
+    is_broadcast: bool,
     groups: Vec<Group<K>>,
     journal: Journal<Change<K>>,
     ahead: Ahead,
@@ -183,14 +186,20 @@ impl<K> Group<K> {
 
 impl<K: MapKey> MapEntries<K> {
     pub(in crate::process) fn new(state: u32, width: Option<usize>) -> Self {
-        Self { state, width, groups: Vec::new(), journal: Journal::default(), ahead: Ahead::default() }
+        let (journal, ahead) = (Journal::default(), Ahead::default());
+        Self { state, width, is_broadcast: false, groups: Vec::new(), journal, ahead }
+    }
+
+    /// Of broadcast state.
+    pub(in crate::process) fn broadcast(state: u32, width: Option<usize>) -> Self {
+        Self { is_broadcast: true, ..Self::new(state, width) }
     }
 
     fn group(&mut self, group: u32) -> &mut Group<K> {
         &mut self.groups[group as usize]
     }
 
-    fn get(&mut self, group: u32, key: &K) -> Option<&[u8]> {
+    pub(super) fn get(&mut self, group: u32, key: &K) -> Option<&[u8]> {
         if !self.knows(group, key) && !self.group(group).asked && self.ahead.is_worth_it() {
             self.read_ahead(group);
         }
@@ -212,7 +221,8 @@ impl<K: MapKey> MapEntries<K> {
         let behind = (group..).zip(&self.groups[group as usize..]);
         let unknown = behind.filter(|(_, group)| !group.whole && !group.asked).map(|(number, _)| number);
         let groups: Vec<u32> = unknown.take(AHEAD_GROUPS).collect();
-        let page = host::scan(self.state, &groups, None, None, AHEAD_ENTRIES);
+        let entries_max = if self.is_broadcast { PAGE_ENTRIES } else { AHEAD_ENTRIES };
+        let page = host::scan(self.state, &groups, None, None, entries_max);
         let (mut given, mut whole) = (0, 0);
         for (at, (number, _)) in groups.iter().zip(self.learn(&groups, &page)).enumerate() {
             let group = &mut self.groups[*number as usize];
@@ -269,7 +279,7 @@ impl<K: MapKey> MapEntries<K> {
         self.group(group).whole = matches!(range, (Bound::Unbounded, Bound::Unbounded));
     }
 
-    fn range(&mut self, group: u32, range: &Range<K>) -> Vec<(K, Vec<u8>)> {
+    pub(super) fn range(&mut self, group: u32, range: &Range<K>) -> Vec<(K, Vec<u8>)> {
         if is_empty(range) {
             return Vec::new();
         }
@@ -278,7 +288,7 @@ impl<K: MapKey> MapEntries<K> {
         known.filter_map(|(key, entry)| Some((key.clone(), entry.value.clone()?))).collect()
     }
 
-    fn first(&mut self, group: u32, range: &Range<K>) -> Option<(K, Vec<u8>)> {
+    pub(super) fn first(&mut self, group: u32, range: &Range<K>) -> Option<(K, Vec<u8>)> {
         const FEW: u32 = 8;
         if is_empty(range) {
             return None;
@@ -298,12 +308,12 @@ impl<K: MapKey> MapEntries<K> {
         }
     }
 
-    fn write(&mut self, group: u32, row: u32, key: K, value: Option<Vec<u8>>) {
+    pub(super) fn write(&mut self, group: u32, row: u32, key: K, value: Option<Vec<u8>>) {
         let was = self.group(group).known.insert(key.clone(), Entry { value, written: true });
         self.journal.push(row, Change::Entry(group, key, was));
     }
 
-    fn clear(&mut self, group: u32, row: u32) {
+    pub(super) fn clear(&mut self, group: u32, row: u32) {
         let cleared = Group { whole: true, cleared: true, asked: true, ..Group::new() };
         let was = std::mem::replace(self.group(group), cleared);
         self.journal.push(row, Change::Group(group, was));
@@ -312,8 +322,12 @@ impl<K: MapKey> MapEntries<K> {
 
 impl<K: MapKey> AnyEntries for MapEntries<K> {
     fn start(&mut self, groups: usize) {
-        self.groups.clear();
-        self.groups.resize_with(groups, Group::new);
+        let keeps =
+            self.is_broadcast && self.groups.iter().all(|group| group.whole || group.known.len() < KEPT_ENTRIES_MAX);
+        if !keeps {
+            self.groups.clear();
+        }
+        self.groups.resize_with(if self.is_broadcast { 1 } else { groups }, Group::new);
         self.journal.clear();
         self.ahead.start_call();
     }
@@ -348,10 +362,14 @@ impl<K: MapKey> AnyEntries for MapEntries<K> {
                 values.push(entry.value.as_deref());
             }
         }
+        let is_unchanged = numbers.is_empty() && cleared.is_empty();
         if !numbers.is_empty() {
             host::put(self.state, &numbers, &columns(keys), &encoded::pack(values.into_iter(), self.width));
         }
-        self.groups.clear();
+        // The host may yet refuse the call.
+        if !(self.is_broadcast && is_unchanged) {
+            self.groups.clear();
+        }
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

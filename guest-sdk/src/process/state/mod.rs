@@ -2,6 +2,7 @@
 //! travel with the call. Entries ([`List`], [`Map`]) stay with the host: what a call reads is asked for in bulk and kept
 //! until the call ends, what it writes is sent once, at its end.
 
+mod broadcast;
 mod cells;
 mod entries;
 mod folding;
@@ -10,6 +11,7 @@ mod list;
 mod map;
 mod value;
 
+pub use broadcast::{BroadcastMap, BroadcastStates};
 pub(super) use cells::{Cells, Touch};
 pub(super) use entries::AnyEntries;
 pub use folding::{Aggregating, Reducing};

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::dataplane::snapshot::SourceSplit;
 use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
+use crate::plan::descriptor::StateKind;
 use crate::plan::location::Location;
 use crate::state::StateLayout;
 use crate::state::snapshot::{ChunkId, Content};
@@ -221,6 +222,7 @@ fn describe(content: Content) -> &'static str {
         Content::Panes => "panes",
         Content::Entries => "entries",
         Content::InFlight => "events in flight",
+        Content::Broadcast => "broadcast state",
     }
 }
 
@@ -228,6 +230,7 @@ fn describe(content: Content) -> &'static str {
 fn describe_state(state: &StateRecord) -> String {
     let (name, data_type) = (&state.value.name, &state.value.data_type);
     match (&state.key_type, state.state_kind.as_str()) {
+        (Some(key), "broadcast") => format!("{name}: broadcast map<{key}, {data_type}>"),
         (Some(key), _) => format!("{name}: map<{key}, {data_type}>"),
         (None, "list" | "operator-split" | "operator-union") => format!("{name}: list<{data_type}>"),
         (None, _) => format!("{name}: {data_type}"),
@@ -241,9 +244,10 @@ fn names(shape: &Shape, content: Content) -> Vec<String> {
             let functions = aggregates.iter().map(|aggregate| format!("{} = {}", aggregate.name, aggregate.function));
             [WINDOWS.to_owned()].into_iter().chain(functions).collect()
         }
-        (Shape::Process { states, .. }, Content::Rows | Content::Entries) => {
-            let holds = |state: &&StateRecord| match state.layout() {
-                Ok(StateLayout::Entries { .. }) => content == Content::Entries,
+        (Shape::Process { states, .. }, Content::Rows | Content::Entries | Content::Broadcast) => {
+            let holds = |state: &&StateRecord| match (state.kind(), state.layout()) {
+                (Ok(StateKind::Broadcast), _) => content == Content::Broadcast,
+                (_, Ok(StateLayout::Entries { .. })) => content == Content::Entries,
                 _ => content == Content::Rows,
             };
             states.iter().filter(holds).map(describe_state).collect()

@@ -31,7 +31,7 @@ fn check(content: Content, payload: &[u8], key: &[Field]) -> Result<(), String> 
         Content::Rows | Content::EventTimers | Content::ProcessingTimers | Content::Panes => 0,
         // The number of the state stands before the key, and a place behind it.
         Content::Entries => 2,
-        Content::InFlight => return Ok(()),
+        Content::InFlight | Content::Broadcast => return Ok(()),
     };
     for entry in entries(payload) {
         let (stored, _) = entry.map_err(|fault| fault.message)?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::schema::Field;
+use crate::plan::descriptor::StateKind;
 use crate::plan::graph::Plan;
 use crate::state::evolution::{Declared, Evolution, evolution};
 use crate::storage::manifest::{
@@ -126,24 +127,23 @@ fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Fi
             Shape::Process { key: then_key, states: then_states, timers: then_timers, .. },
             Shape::Process { key, states, timers, .. },
         ) => {
-            if then_key != key {
+            let other_key = (then_key != key).then(|| {
                 let why = format!("its key was ({}), and is ({})", columns(then_key), columns(key));
-                parts(&then.shape).for_each(|what| add(what, Verdict::Incompatible(why.clone())));
-                return;
-            }
+                Verdict::Incompatible(why)
+            });
             for state in then_states {
                 let now = states.iter().find(|now| now.value.name == state.value.name);
-                add(
-                    format!("state `{}`", state.value.name),
-                    now.map_or(Verdict::Dropped, |now| compare_state(state, now)),
-                );
+                let verdict = now.map_or(Verdict::Dropped, |now| compare_state(state, now));
+                // Broadcast state is of no key.
+                let other_key = other_key.clone().filter(|_| !matches!(state.kind(), Ok(StateKind::Broadcast)));
+                add(format!("state `{}`", state.value.name), other_key.unwrap_or(verdict));
             }
             for state in states.iter().filter(|now| then_states.iter().all(|then| then.value.name != now.value.name)) {
                 add(format!("state `{}`", state.value.name), Verdict::New);
             }
             for timer in then_timers {
                 let verdict = if timers.contains(timer) { Verdict::Compatible } else { Verdict::Dropped };
-                add(format!("timer `{timer}`"), verdict);
+                add(format!("timer `{timer}`"), other_key.clone().unwrap_or(verdict));
             }
         }
         (Shape::Window { .. }, Shape::Window { .. }) => compare_windows(&then.shape, now, add),
@@ -280,5 +280,57 @@ impl<'a> Parsed<'a> {
             defaults: &self.defaults,
             version: self.record.version,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(key: &str, kind: &str) -> Shape {
+        let state = |name: &str, kind: &str| StateRecord {
+            value: FieldRecord { name: name.to_owned(), data_type: "i64".to_owned() },
+            state_kind: kind.to_owned(),
+            key_type: Some("text".to_owned()),
+            expires_in: None,
+            version: 0,
+            defaults: "00".repeat(8),
+        };
+        Shape::Process {
+            plugin: "sha256:0".to_owned(),
+            operator: "guard".to_owned(),
+            key: vec![FieldRecord { name: key.to_owned(), data_type: "text".to_owned() }],
+            states: vec![state("rules", kind), state("seen", "map")],
+            timers: Vec::new(),
+        }
+    }
+
+    fn verdicts(then: Shape, now: &Shape) -> Vec<Verdict> {
+        let node = NodeRecord {
+            uid: Uid::from("guard"),
+            shape: then,
+            watermark: None,
+            ahead: Vec::new(),
+            latest: None,
+            splits: Vec::new(),
+            in_flight: None,
+            slots: Vec::new(),
+            committables: Vec::new(),
+        };
+        let mut findings = Vec::new();
+        compare_node(&node.uid, &node, now, &mut findings);
+        findings.into_iter().map(|finding| finding.verdict).collect()
+    }
+
+    #[test]
+    fn broadcast_state_is_of_no_key_and_does_not_become_that_of_one() {
+        let (broadcast, map) = (process("user", "broadcast"), process("user", "map"));
+        assert_eq!(verdicts(broadcast.clone(), &broadcast), [Verdict::Compatible, Verdict::Compatible]);
+        for (then, now) in [(&broadcast, &map), (&map, &broadcast)] {
+            let found = verdicts(then.clone(), now);
+            assert!(matches!(&found[0], Verdict::Incompatible(why) if why.contains("of kind")), "{found:?}");
+        }
+        let found = verdicts(broadcast, &process("shop", "broadcast"));
+        assert!(matches!(&found[..], [Verdict::Compatible, Verdict::Incompatible(_)]), "{found:?}");
     }
 }

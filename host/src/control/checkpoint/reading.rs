@@ -13,8 +13,10 @@ use crate::model::key::{self, Keys};
 use crate::model::key_group::KeyGroup;
 use crate::model::schema::{DataType, Field, Schema};
 use crate::model::value;
+use crate::plan::descriptor::StateKind;
 use crate::plan::state_backend::RocksDbPlan;
 use crate::state::StateLayout;
+use crate::state::broadcast::COPY_GROUP;
 use crate::state::expiry::STAMP_BYTES;
 use crate::state::snapshot::{ChunkId, ChunkSource, Content, entries};
 use crate::storage::manifest::{AggregateRecord, FieldRecord, NodeRecord, Shape, StateRecord};
@@ -57,6 +59,8 @@ enum Layout {
         number: usize,
         place: DataType,
         value: Stored,
+        /// They are of the slots, and not of a key.
+        is_broadcast: bool,
     },
     /// The timer with this number.
     Timer(usize),
@@ -95,7 +99,10 @@ impl<'a> StateReader<'a> {
             Shape::Window { key, window, aggregates } if name == WINDOWS => (key, windows(window, aggregates)?),
             _ => return Err(unknown(node, name)),
         };
-        let key = key.iter().map(FieldRecord::parse).collect::<Result<_, _>>()?;
+        let key: Vec<Field> = match &layout {
+            Layout::Entries { is_broadcast: true, .. } => Vec::new(),
+            _ => key.iter().map(FieldRecord::parse).collect::<Result<_, _>>()?,
+        };
         Ok(Self { origin, node, key, layout })
     }
 
@@ -108,7 +115,10 @@ impl<'a> StateReader<'a> {
     /// that; what is not JSON is text. Those of a list or map come in order.
     pub fn get(&self, wanted: &str, take: &mut dyn FnMut(Entry) -> bool) -> Result<(), Fault> {
         let keys = self.encode(wanted)?;
-        let KeyGroup(group) = keys.hash(0).group(self.origin.manifest.max_parallelism);
+        let KeyGroup(group) = match &self.layout {
+            Layout::Entries { is_broadcast: true, .. } => COPY_GROUP,
+            _ => keys.hash(0).group(self.origin.manifest.max_parallelism),
+        };
         let mut found = Vec::new();
         self.read(group..group + 1, Some(keys.get(0)), &mut |at, entry| {
             found.push((at.to_vec(), entry));
@@ -255,7 +265,8 @@ impl Layout {
         let state = &states[number];
         if let StateLayout::Entries { .. } = state.layout()? {
             let place = state.key()?.map_or(DataType::U64, |key| key.data_type);
-            return Ok(Self::Entries { number, place, value: stored(state)? });
+            let is_broadcast = state.kind()? == StateKind::Broadcast;
+            return Ok(Self::Entries { number, place, value: stored(state)?, is_broadcast });
         }
         let mut values = Vec::new();
         let mut at = 0;
@@ -273,6 +284,7 @@ impl Layout {
     fn contents(&self) -> &'static [Content] {
         match self {
             Self::Value { .. } => &[Content::Rows],
+            Self::Entries { is_broadcast: true, .. } => &[Content::Broadcast],
             Self::Entries { .. } => &[Content::Entries],
             Self::Timer(_) => &[Content::EventTimers, Content::ProcessingTimers],
             Self::Windows { .. } => &[Content::Panes],

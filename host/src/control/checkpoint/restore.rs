@@ -16,6 +16,7 @@ use crate::plan::descriptor::{OperatorKind, StateKind};
 use crate::plan::graph::{AggregatePlan, Node, NodeKind, Plan};
 use crate::plan::location::Location;
 use crate::sandbox::migration::Migration;
+use crate::state::broadcast::{COPY_GROUP, WithCopy};
 use crate::state::evolution::Evolution;
 use crate::state::operator_state::{Redistributed, Redistribution};
 use crate::state::snapshot::ChunkSource;
@@ -211,8 +212,12 @@ impl SlotOrigin {
         let (slot, parallelism, max_parallelism) = (self.slot, node.parallelism, self.plan.max_parallelism);
         let states = redistributions(record)?;
         if states.iter().all(Option::is_none) {
-            let chunks = self.origin.chunks(record, groups_of(slot, parallelism, max_parallelism))?;
-            return Ok(Box::new(CheckedKeys { chunks, key }));
+            let own = self.origin.chunks(record, groups_of(slot, parallelism, max_parallelism))?;
+            if !has_broadcast_state(record)? {
+                return Ok(Box::new(CheckedKeys { chunks: own, key }));
+            }
+            let copy = self.origin.chunks(record, COPY_GROUP.0..COPY_GROUP.0 + 1)?;
+            return Ok(Box::new(CheckedKeys { chunks: WithCopy { own, copy }, key }));
         }
         let former = record.slots.iter().map(|former| {
             let only = NodeRecord { slots: vec![former.clone()], ..record.clone() };
@@ -229,6 +234,12 @@ fn key_of(record: &NodeRecord) -> Result<Vec<Field>, Fault> {
         Shape::Process { key, .. } | Shape::Window { key, .. } => key.iter().map(FieldRecord::parse).collect(),
         Shape::Source | Shape::Sink => Ok(Vec::new()),
     }
+}
+
+fn has_broadcast_state(record: &NodeRecord) -> Result<bool, Fault> {
+    let Shape::Process { states, .. } = &record.shape else { return Ok(false) };
+    let kinds = states.iter().map(StateRecord::kind).collect::<Result<Vec<_>, _>>()?;
+    Ok(kinds.contains(&StateKind::Broadcast))
 }
 
 /// Of each state of a node.

@@ -11,7 +11,9 @@ use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::key_group::KeyHash;
 use crate::model::time::{Micros, Timestamp};
 use crate::plan::descriptor::{Clock, TimeToLive};
+use crate::state::broadcast::COPY_GROUP;
 use crate::state::memory::MemoryState;
+use crate::state::snapshot::Content;
 use crate::state::snapshot::testing::Chunks;
 use crate::state::{FormerState, StateLayout};
 
@@ -270,4 +272,103 @@ fn what_is_not_in_order_is_refused() {
     let written = (0..10).try_for_each(|_| overlay.append(LIST, &[0], &one));
     assert!(written.unwrap_err().contains("state_write_bytes_max: 100"));
     assert!(Overlay::default().clear(0, &[]).unwrap_err().starts_with("state is reached within"));
+}
+
+/// The same states, and broadcast state with room for 100 bytes.
+fn with_broadcast() -> Overlay {
+    let mut states = states(None);
+    let map = states[MAP as usize].clone();
+    states.push(StateInfo { name: "rules".to_owned(), kind: StateKind::Broadcast, ..map });
+    let layouts: Vec<_> = states.iter().map(crate::dataplane::keyed::layout).collect();
+    let backend = Box::new(MemoryState::new(4, layouts.clone()));
+    let broadcast = BroadcastState::new(layouts, 100, true);
+    Overlay::new(&states, backend, PluginLimits::default()).with_broadcast(broadcast)
+}
+
+const RULES: u32 = 3;
+
+/// Applies what a call with rows of the broadcast input has put, unless it is too much.
+fn put_rules(overlay: &mut Overlay, rules: &[(i64, Option<&[u8]>)]) -> Result<usize, String> {
+    overlay.start_broadcast();
+    for (key, value) in rules {
+        overlay.put(RULES, &[0], &number(*key), &values([*value])).unwrap();
+        assert_eq!(overlay.get(RULES, &[0], &number(*key)).unwrap().get(0), *value);
+    }
+    let bytes = overlay.check_broadcast().unwrap()?;
+    overlay.apply().unwrap();
+    overlay.broadcast().unwrap().set_bytes(bytes);
+    Ok(bytes)
+}
+
+#[test]
+fn broadcast_state_is_that_of_the_slot_and_written_for_its_own_input_only() {
+    let mut overlay = with_broadcast();
+    assert_eq!(put_rules(&mut overlay, &[(1, Some(b"one")), (2, Some(b"two"))]), Ok(2 * 14));
+    assert_eq!(overlay.get(MAP, &[0], &number(1)).unwrap_err(), "it asked for group 0 of 0");
+    start(&mut overlay);
+    assert_eq!(
+        overlay.get(RULES, &[0, 0], &(Arc::new(Int64Array::from(vec![1, 7])) as _)).unwrap().get(0),
+        Some(&b"one"[..])
+    );
+    assert_eq!(overlay.get(RULES, &[1], &number(1)).unwrap_err(), "it asked for group 1 of 1");
+    let page = overlay.scan(RULES, &[0], None, None, 1).unwrap();
+    assert_eq!((page.counts, page.more), (vec![1], vec![true]));
+    let one = values([Some(&b"v"[..])]);
+    let refused = "state `rules` is broadcast state: only calls with rows of the broadcast input write it";
+    assert_eq!(overlay.put(RULES, &[0], &number(1), &one).unwrap_err(), refused);
+    assert_eq!(overlay.clear(RULES, &[0]).unwrap_err(), refused);
+    // What a key has is another state's.
+    overlay.put(MAP, &[1], &number(1), &one).unwrap();
+    overlay.apply().unwrap();
+    start(&mut overlay);
+    assert_eq!(overlay.get(RULES, &[0], &number(1)).unwrap().get(0), Some(&b"one"[..]));
+    assert_eq!(overlay.get(MAP, &[1], &number(1)).unwrap().get(0), Some(&b"v"[..]));
+}
+
+#[test]
+fn broadcast_state_has_room_for_so_many_bytes_when_a_call_has_returned() {
+    let mut overlay = with_broadcast();
+    assert_eq!(put_rules(&mut overlay, &[(1, Some(&[1; 49]))]), Ok(60));
+    let error = put_rules(&mut overlay, &[(2, Some(&[2; 40]))]).unwrap_err();
+    assert!(error.starts_with("broadcast state would have 111 bytes; broadcast_state_bytes_max"), "{error}");
+    // As much as goes may come.
+    assert_eq!(put_rules(&mut overlay, &[(1, None), (2, Some(&[2; 80])), (2, Some(&[2; 89]))]), Ok(100));
+    overlay.start_broadcast();
+    overlay.clear(RULES, &[0]).unwrap();
+    overlay.put(RULES, &[0], &number(2), &values([Some(&[3; 9][..])])).unwrap();
+    assert_eq!(overlay.check_broadcast().unwrap(), Ok(20));
+    overlay.apply().unwrap();
+    overlay.broadcast().unwrap().set_bytes(20);
+    start(&mut overlay);
+    assert_eq!(overlay.get(RULES, &[0], &number(2)).unwrap().get(0), Some(&[3; 9][..]));
+}
+
+#[test]
+fn one_slot_leaves_a_copy_of_broadcast_state_and_every_slot_starts_from_it() {
+    let mut overlay = with_broadcast();
+    let mut chunks = Chunks::default();
+    let at = |checkpoint, base: Option<u64>| Barrier {
+        checkpoint: CheckpointId(checkpoint),
+        base: base.map(CheckpointId),
+        overtakes_at: None,
+        stops: false,
+    };
+    put_rules(&mut overlay, &[(1, Some(b"one")), (2, Some(b"two"))]).unwrap();
+    overlay.broadcast().unwrap().snapshot(&at(1, None)).unwrap().unwrap().write(&mut chunks).unwrap();
+    put_rules(&mut overlay, &[(1, None), (3, Some(b"three"))]).unwrap();
+    overlay.broadcast().unwrap().snapshot(&at(2, Some(1))).unwrap().unwrap().write(&mut chunks).unwrap();
+    assert!(chunks.0.keys().all(|id| id.content == Content::Broadcast && id.group == COPY_GROUP), "{chunks:?}");
+
+    let mut other = with_broadcast();
+    let layouts: Vec<_> = layouts().chain([StateLayout::Entries { expires: false }]).collect();
+    let mut former: Vec<_> =
+        layouts.iter().enumerate().map(|(i, layout)| FormerState::unchanged(*layout, Some(i))).collect();
+    other.broadcast().unwrap().restore(&mut chunks, &mut former).unwrap();
+    assert_eq!(other.broadcast().unwrap().bytes(), 14 + 16);
+    start(&mut other);
+    let keys: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let found = other.get(RULES, &[0, 0, 0], &keys).unwrap();
+    assert_eq!([0, 1, 2].map(|row| found.get(row)), [None, Some(&b"two"[..]), Some(&b"three"[..])]);
+    let mut silent = BroadcastState::new(layouts, 100, false);
+    assert!(silent.snapshot(&at(1, None)).unwrap().is_none());
 }

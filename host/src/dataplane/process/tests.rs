@@ -14,6 +14,7 @@ use crate::model::value::Values;
 use crate::plan::descriptor::{OutputPort, StateInfo, StateKind, TimeToLive, TimerInfo};
 use crate::plan::graph::PluginLimits;
 use crate::state::StateLayout;
+use crate::state::broadcast::BroadcastState;
 use crate::state::memory::MemoryState;
 
 /// Counts rows by key, as a plugin would; refuses negative values, and fails whole calls that hold `POISON`.
@@ -278,4 +279,82 @@ fn timers_due_together_are_given_out_piece_by_piece() {
         calls += 1;
     }
     assert!(calls > 1 && times.len() == 100_000 && times.is_sorted());
+}
+
+/// Keeps what its second input says and emits it to the port `ended`; to `main`, which extends the first, if that is told.
+struct Rules;
+
+const TO_MAIN: i64 = 100;
+const KEYED_STATE: i64 = 200;
+
+impl ProcessFunction for Rules {
+    fn on_batch(&mut self, batch: &BatchCall<'_>, state: &mut Overlay) -> Result<Step, CallFailure> {
+        assert_eq!((batch.input, batch.groups.count, batch.groups.states.len()), (1, 0, 0));
+        let rules = batch.columns[0].as_primitive::<Int64Type>().values();
+        for rule in rules {
+            let key: ArrayRef = Arc::new(Int64Array::from(vec![*rule]));
+            let mut value = Values::new(Some(8));
+            value.push(Some(&rule.to_le_bytes()));
+            state.put(1, &[0], &key, &value).map_err(CallFailure::new)?;
+        }
+        if rules.contains(&POISON) {
+            return Err(CallFailure::new("poison"));
+        }
+        let states = if rules.contains(&KEYED_STATE) { vec![(0, Values::new(Some(8)))] } else { Vec::new() };
+        let rows = PortRows {
+            port: usize::from(!rules.contains(&TO_MAIN)),
+            rows: batch.rows,
+            origins: None,
+            times: None,
+            columns: vec![Arc::new(UInt64Array::from_iter_values(rules.iter().map(|rule| *rule as u64)))],
+        };
+        Ok(Step { consumed: batch.rows, outputs: vec![rows], states, ..Step::default() })
+    }
+
+    fn on_timers(&mut self, _: &DueCall<'_>, _: &mut Overlay) -> Result<Step, CallFailure> {
+        unreachable!("no timer was set")
+    }
+}
+
+fn with_rules() -> ProcessOperator {
+    let mut operator = operator(usize::MAX);
+    operator.function = Box::new(Rules);
+    operator.descriptor.reads.push(vec![1]);
+    let count = operator.descriptor.states[0].clone();
+    let key = Some(Field::new("rule", DataType::I64));
+    operator.descriptor.states.push(StateInfo { name: "rules".into(), kind: StateKind::Broadcast, key, ..count });
+    let layouts: Vec<_> = operator.descriptor.states.iter().map(crate::dataplane::keyed::layout).collect();
+    let limits = PluginLimits::default();
+    let backend = Box::new(MemoryState::new(16, layouts.clone()));
+    let keyed = Keyed::new(vec![0], &input(), backend, 16, &operator.descriptor, limits);
+    operator.keyed = Some(keyed.with_broadcast(BroadcastState::new(layouts, 1 << 20, true)));
+    operator
+}
+
+#[test]
+fn a_row_of_the_broadcast_input_that_fails_leaves_no_trace() {
+    let mut operator = with_rules();
+    let mut out = Collector::new(Timestamp(0));
+    let rows: Vec<(i64, i64)> = [1, 2, POISON, 3, KEYED_STATE, 4].map(|rule| (0, rule)).to_vec();
+    operator.on_broadcast(batch(&rows, 10), &mut out).unwrap();
+    let letters: Vec<_> = out.dead_letters.iter().map(|letter| (letter.offset, letter.reason.as_str())).collect();
+    let of_keys = "it changed the state or the timers of keys in a call that has none";
+    assert_eq!(letters, [(Some(12), "poison"), (Some(14), of_keys)]);
+    let emitted: Vec<u64> = out
+        .outputs
+        .iter()
+        .flat_map(|(port, batch)| {
+            assert_eq!(*port, 1);
+            batch.column(0).as_primitive::<UInt64Type>().values().to_vec()
+        })
+        .collect();
+    assert_eq!(emitted, [1, 2, 3, 4]);
+    // A state number, a key and a value of each.
+    assert_eq!(operator.keyed.as_mut().unwrap().start_broadcast().broadcast().unwrap().bytes(), 4 * (2 + 9 + 8));
+}
+
+#[test]
+fn a_row_of_the_broadcast_input_has_no_columns_of_the_first() {
+    let fault = with_rules().on_broadcast(batch(&[(0, TO_MAIN)], 0), &mut Collector::new(Timestamp(0))).unwrap_err();
+    assert!(fault.message.contains("cannot emit to a port that inherits columns"), "{fault}");
 }

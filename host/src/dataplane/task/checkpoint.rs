@@ -40,7 +40,9 @@ impl Task {
         for (i, member) in self.members.iter_mut().enumerate() {
             if let Some(mut state) = from.member(&member.uid)? {
                 let in_flight = member.restore(&mut state, remembers).map_err(|fault| fault.at(&member.uid))?;
-                let gate = self.inlets.iter().find(|inlet| inlet.member == i).map_or(0, |inlet| inlet.gate);
+                // What is broadcast is never overtaken, and its gates are not the first.
+                let gates = self.inlets.iter().filter(|inlet| inlet.member == i).map(|inlet| inlet.gate);
+                let gate = gates.min().filter(|gate| !member.is_broadcast_gate(*gate)).unwrap_or(0);
                 let deliver = |batch| Delivery { member: i, gate, message: Message::Batch(batch) };
                 self.held.extend(in_flight.into_iter().map(deliver));
                 fail_point::reach("restore.middle");
@@ -170,6 +172,10 @@ fn routers(edges: &mut [Vec<Edge>]) -> impl Iterator<Item = &mut Router> {
 }
 
 impl Member {
+    fn is_broadcast_gate(&self, gate: usize) -> bool {
+        matches!(&self.work, Work::Operator(running) if gate >= running.first_broadcast_gate)
+    }
+
     fn snapshot(&mut self, barrier: &Barrier) -> Result<MemberSnapshot, Fault> {
         let uid = self.uid.clone();
         match &mut self.work {
@@ -196,7 +202,7 @@ impl Member {
                 Ok(Vec::new())
             }
             Work::Operator(running) => {
-                let Running { operator, merge, assigner, intake } = running.as_mut();
+                let Running { operator, merge, assigner, intake, .. } = running.as_mut();
                 let watermark = state.progress.input;
                 merge.restore(watermark);
                 match assigner {

@@ -23,7 +23,7 @@ pub fn dot(plan: &Plan) -> String {
     for (i, node) in plan.nodes.iter().enumerate() {
         for input in &node.inputs {
             let port = &plan.nodes[input.from.0].outputs[input.port];
-            let label = quoted(&format!("{}: {}", port.name, exchange(&input.exchange, &port.schema)));
+            let label = quoted(&format!("{}: {}", port.name, exchange(input, &port.schema)));
             writeln!(out, "  n{} -> n{i} [label={label}];", input.from.0).expect("a string takes every write");
         }
     }

@@ -7,7 +7,7 @@ use super::connector::{
     Delivery, FileFormat, Format, GeneratedEvents, KafkaStart, KafkaTopic, MessageFormat, SinkConnector, SinkFormat,
     SourceConnector, TimePlan, TimeUnit,
 };
-use super::graph::{AggregatePlan, Exchange, NativeAggregate, Node, NodeKind, PluginRef, WindowPlan};
+use super::graph::{AggregatePlan, Exchange, Input, NativeAggregate, Node, NodeKind, PluginRef, WindowPlan};
 use crate::model::schema::Schema;
 
 pub use dot::dot;
@@ -184,11 +184,12 @@ fn columns(indices: &[usize], schema: &Schema) -> String {
     names.join(", ")
 }
 
-fn exchange(exchange: &Exchange, port: &Schema) -> String {
-    match exchange {
+fn exchange(input: &Input, port: &Schema) -> String {
+    match &input.exchange {
         Exchange::Forward => "forward".to_owned(),
         Exchange::Hash { key } => format!("hash({})", columns(key, port)),
         Exchange::Rebalance => "rebalance".to_owned(),
+        Exchange::Broadcast if input.is_broadcast_input => "broadcast, as its second input".to_owned(),
         Exchange::Broadcast => "broadcast".to_owned(),
     }
 }

@@ -48,7 +48,7 @@ fn below(plan: &Plan, i: usize, indent: &str, told: &mut [bool], out: &mut Strin
         let port = &plan.nodes[i].outputs[input.port];
         let branch = if last { "└─" } else { "├─" };
         let again = if told[*reader] { "  (above)" } else { "" };
-        let way = exchange(&input.exchange, &port.schema);
+        let way = exchange(input, &port.schema);
         let title = title(&plan.nodes[*reader]);
         line_out(out, format_args!("{indent}{branch} {} ─ {way} ─> {title}{again}", port.name));
         if !told[*reader] {

@@ -7,6 +7,7 @@ use crate::model::id::PluginDigest;
 use crate::plan::descriptor::{OperatorInfo, OperatorKind};
 use crate::plan::diagnostic::{Errors, did_you_mean, quoted};
 use crate::plan::environment::Environment;
+use crate::plan::graph::BROADCAST_INPUT;
 use crate::plan::spec::{AggregateCall, OperatorKindSpec, PluginSpec};
 
 use super::graph::{Kind, Vertex};
@@ -59,8 +60,12 @@ fn find(
     });
     let (digest, operators) = known.as_ref()?;
     let info = choose(plugin, kind, operators, errors)?;
-    if info.inputs.len() != 1 {
-        let message = format!("`{}` takes {} inputs; a job can give it one", info.name, info.inputs.len());
+    let inputs_max = match kind {
+        OperatorKind::Process => 1 + BROADCAST_INPUT,
+        OperatorKind::Aggregate => 1,
+    };
+    if info.inputs.is_empty() || info.inputs.len() > inputs_max {
+        let message = format!("`{}` takes {} inputs; a job can give it {inputs_max}", info.name, info.inputs.len());
         errors.add(plugin.operator.as_ref().map_or(plugin.path.span, |name| name.span), message);
         return None;
     }

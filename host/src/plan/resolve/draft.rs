@@ -10,6 +10,8 @@ pub struct Draft {
     /// For each edge of the vertex.
     pub inputs: Vec<DraftInput>,
     pub input_schema: Schema,
+    /// The columns of its broadcast input that it needs.
+    pub broadcast_needs: Option<(Schema, Needs)>,
     pub ports: Vec<Port>,
     /// The columns of its input that it needs for itself; what a port inherits comes on top.
     pub needs: Needs,
@@ -39,6 +41,14 @@ pub enum Needs {
 impl Needs {
     pub fn of(schema: &Schema, indices: impl IntoIterator<Item = usize>) -> Self {
         Self::Columns(indices.into_iter().map(|i| schema.fields()[i].name.clone()).collect())
+    }
+
+    /// The names of these columns, of all that there are.
+    pub fn columns(&self, schema: &Schema) -> BTreeSet<String> {
+        match self {
+            Self::All => schema.fields().iter().map(|field| field.name.clone()).collect(),
+            Self::Columns(columns) => columns.clone(),
+        }
     }
 
     pub fn add(&mut self, names: impl IntoIterator<Item = String>) {

@@ -23,6 +23,8 @@ pub struct Edge<'a> {
     /// Index of the vertex.
     pub from: usize,
     pub spec: &'a InputSpec,
+    /// It is part of the operator's second input.
+    pub is_broadcast_input: bool,
 }
 
 impl Edge<'_> {
@@ -50,6 +52,14 @@ impl<'a> Kind<'a> {
             Kind::Source(_) => &[],
             Kind::Operator(spec) => &spec.inputs,
             Kind::Sink(spec) => &spec.inputs,
+        }
+    }
+
+    /// Of the second input.
+    fn broadcast(self) -> &'a [InputSpec] {
+        match self {
+            Kind::Operator(spec) => &spec.broadcast,
+            Kind::Source(_) | Kind::Sink(_) => &[],
         }
     }
 }
@@ -139,9 +149,11 @@ fn connect(vertices: &mut [Vertex], errors: &Errors) {
     for reader in 0..vertices.len() {
         let mut edges: Vec<Edge> = Vec::new();
         let mut broken = false;
-        for spec in vertices[reader].kind.inputs() {
+        let kind = vertices[reader].kind;
+        let inputs = kind.inputs().iter().map(|spec| (spec, false));
+        for (spec, is_broadcast_input) in inputs.chain(kind.broadcast().iter().map(|spec| (spec, true))) {
             match find(vertices, spec, errors) {
-                Some(from) => edges.push(Edge { from, spec }),
+                Some(from) => edges.push(Edge { from, spec, is_broadcast_input }),
                 None => broken = true,
             }
         }

@@ -27,8 +27,23 @@ pub struct Asking<'a> {
 impl<'a> Inputs<'a> {
     /// `None` when an input is not known: that was said, or is said here.
     pub fn find(vertex: &'a Vertex<'a>, drafts: &'a [Option<Draft>], errors: &Errors) -> Option<Self> {
+        Self::find_some(vertex, false, drafts, errors)
+    }
+
+    /// The same of what is broadcast to it.
+    pub fn find_broadcast(vertex: &'a Vertex<'a>, drafts: &'a [Option<Draft>], errors: &Errors) -> Option<Self> {
+        Self::find_some(vertex, true, drafts, errors)
+    }
+
+    fn find_some(
+        vertex: &'a Vertex<'a>,
+        is_broadcast_input: bool,
+        drafts: &'a [Option<Draft>],
+        errors: &Errors,
+    ) -> Option<Self> {
+        let edges = || vertex.edges.iter().filter(|edge| edge.is_broadcast_input == is_broadcast_input);
         let mut list = Vec::new();
-        for edge in &vertex.edges {
+        for edge in edges() {
             let Some(writer) = &drafts[edge.from] else { continue };
             let name = edge.spec.port.as_str();
             match writer.ports.iter().position(|port| port.name == name) {
@@ -41,7 +56,7 @@ impl<'a> Inputs<'a> {
                 }
             }
         }
-        let whole = !vertex.broken && list.len() == vertex.edges.len();
+        let whole = !vertex.broken && list.len() == edges().count();
         whole.then(|| Self { vertex, list, schema: Schema::empty() })
     }
 

@@ -51,10 +51,15 @@ impl Pass<'_> {
             }
             Kind::Operator(spec) => {
                 let inputs = Inputs::find(vertex, drafts, ask.errors)?.in_common();
+                let broadcast = match spec.broadcast.is_empty() {
+                    true => None,
+                    false => Some(Inputs::find_broadcast(vertex, drafts, ask.errors)?.in_common()),
+                };
                 let components = &self.components[i];
                 match &spec.kind {
                     OperatorKindSpec::Process(process) => {
-                        process::draft(spec, process, components[0].as_ref()?, &inputs, env, ask)
+                        let component = components[0].as_ref()?;
+                        process::draft(spec, process, component, &inputs, broadcast.as_ref(), env, ask)
                     }
                     OperatorKindSpec::Window(window) => window::draft(spec, window, components, &inputs, env, ask),
                 }

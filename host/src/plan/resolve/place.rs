@@ -100,10 +100,14 @@ pub fn inputs(i: usize, vertices: &[Vertex], drafts: &[Draft], places: &[Place],
     let edges = vertex.edges.iter().zip(&draft.inputs);
     edges
         .map(|(edge, input)| {
+            let (from, port, columns) = (NodeIndex(edge.from), input.port, input.columns.clone());
+            if edge.is_broadcast_input {
+                return Input { from, port, is_broadcast_input: true, exchange: Exchange::Broadcast, columns };
+            }
             let key = key.map(|key| key.iter().filter_map(|column| input.columns[*column]).collect::<Vec<_>>());
             let forced = edge.spec.exchange.as_ref();
             let exchange = exchange(vertex, places[edge.from], places[i].parallelism, key, forced, errors);
-            Input { from: NodeIndex(edge.from), port: input.port, exchange, columns: input.columns.clone() }
+            Input { from, port, is_broadcast_input: false, exchange, columns }
         })
         .collect()
 }

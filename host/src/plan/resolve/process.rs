@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::model::schema::{Field, Schema};
 use crate::model::time::Micros;
-use crate::plan::descriptor::{Clock, Descriptor, StateInfo};
+use crate::plan::descriptor::{Clock, Descriptor, InputNeed, StateInfo};
 use crate::plan::diagnostic::{Errors, Span, Spanned, all};
 use crate::plan::environment::Environment;
-use crate::plan::graph::{NodeKind, PluginRef, ProcessPlan};
+use crate::plan::graph::{BROADCAST_INPUT, NodeKind, PluginRef, ProcessPlan};
 use crate::plan::spec::{OperatorSpec, PluginSpec, ProcessSpec};
 
 use super::component::Component;
@@ -20,24 +20,34 @@ pub fn draft(
     process: &ProcessSpec,
     component: &Component,
     inputs: &Inputs,
+    broadcast: Option<&Inputs>,
     env: &mut dyn Environment,
     ask: &mut Asking,
 ) -> Option<Draft> {
     let key = key(spec, component, inputs, ask);
-    let met = needs_met(component, inputs, ask);
+    let mut met = needs_met(&component.info.inputs[0], "column", inputs, ask);
+    if let Some((broadcast, need)) = broadcast_need(spec, component, broadcast, ask.errors)? {
+        met &= needs_met(need, "broadcast column", broadcast, ask);
+    }
     let key = key?;
     if !met {
         return None;
     }
-    let (plugin, descriptor) = open(&process.plugin, component, inputs, env, ask)?;
-    let mut good = times_met(&descriptor, inputs, ask.errors);
+    let both: Vec<&Inputs> = [inputs].into_iter().chain(broadcast).collect();
+    let (plugin, descriptor) = open(&process.plugin, component, &both, env, ask)?;
+    let mut good = true;
+    for inputs in &both {
+        good &= times_met(&descriptor, inputs, ask.errors);
+    }
     if let (Some(_), Some(state)) = (&key, descriptor.states.iter().find(|state| state.kind.is_operator_state())) {
         let (name, state) = (&component.info.name, &state.name);
         let message = format!("`{name}` is keyed and declares `{state}` as operator state, which only others have");
         ask.errors.add(spec.uid.span, message);
         good = false;
     }
-    let ports = ports(&process.plugin, &descriptor, inputs, ask.errors)?;
+    let mut ports = ports(&process.plugin, &descriptor, inputs, ask.errors)?;
+    let has_time = both.iter().all(|inputs| inputs.has_time());
+    ports.iter_mut().for_each(|port| port.has_time = has_time);
     let time = match (&process.time, ports.first()) {
         (None, _) => None,
         (Some(time), Some(main)) => {
@@ -50,42 +60,72 @@ pub fn draft(
             None
         }
     };
-    let mut needs = needs(component, &descriptor, &inputs.schema);
+    let mut needs = needs(component, &descriptor, 0, &inputs.schema);
     needs.add(key.iter().flatten().map(|i| inputs.schema.fields()[*i].name.clone()));
     if let Some((time, main)) = time.as_ref().zip(ports.first()) {
         let column = &main.schema.fields()[time.column].name;
         needs.add(main.inherits.get(column).cloned());
     }
-    let mut ports = ports;
     if let (Some(_), Some(main)) = (&time, ports.first_mut()) {
         main.has_time = true;
     }
     good.then(|| Draft {
-        inputs: inputs.drafts(),
+        inputs: both.iter().flat_map(|inputs| inputs.drafts()).collect(),
         input_schema: inputs.schema.clone(),
+        broadcast_needs: broadcast.map(|broadcast| {
+            let schema = broadcast.schema.clone();
+            let needs = self::needs(component, &descriptor, BROADCAST_INPUT, &schema);
+            (schema, needs)
+        }),
         kind: NodeKind::Process(ProcessPlan { plugin, descriptor, key, time }),
         ports,
         needs,
     })
 }
 
-/// Whether the inputs have the columns that the operator declares.
-pub fn needs_met(component: &Component, inputs: &Inputs, ask: &mut Asking) -> bool {
+/// What is broadcast, and what the operator needs of it; the outer `None` is a mistake.
+fn broadcast_need<'c, 'i>(
+    spec: &OperatorSpec,
+    component: &'c Component,
+    broadcast: Option<&'i Inputs<'i>>,
+    errors: &Errors,
+) -> Option<Option<(&'i Inputs<'i>, &'c InputNeed)>> {
+    let (uid, name) = (&spec.uid, &component.info.name);
+    match (broadcast, component.info.inputs.get(BROADCAST_INPUT)) {
+        (None, None) => Some(None),
+        (Some(broadcast), Some(need)) => Some(Some((broadcast, need))),
+        (Some(broadcast), None) => {
+            let message = format!("operator `{}` takes no `broadcast`: `{name}` has one input", uid.value);
+            errors.add_with_help(broadcast.span(), message, "several `inputs` are one stream: write it there");
+            None
+        }
+        (None, Some(need)) => {
+            let message = format!("operator `{}` needs a `broadcast`: `{name}` has a broadcast input", uid.value);
+            let columns =
+                if need.columns.fields().is_empty() { "any columns".to_owned() } else { need.columns.to_string() };
+            errors.add_with_help(uid.span, message, format!("write broadcast = [\"NAME\"], a stream of {columns}"));
+            None
+        }
+    }
+}
+
+/// Whether the inputs have the columns that the operator declares; `noun` is what these are.
+pub fn needs_met(need: &InputNeed, noun: &str, inputs: &Inputs, ask: &mut Asking) -> bool {
     let mut met = true;
-    for need in component.info.inputs[0].columns.fields() {
-        met &= inputs.need("column", need, None, ask);
+    for need in need.columns.fields() {
+        met &= inputs.need(noun, need, None, ask);
     }
     met
 }
 
-/// The columns that a plugin's operator needs, as far as it is known.
-pub fn needs(component: &Component, descriptor: &Descriptor, schema: &Schema) -> Needs {
-    let need = &component.info.inputs[0];
+/// The columns that a plugin's operator needs of an input, as far as it is known.
+pub fn needs(component: &Component, descriptor: &Descriptor, input: usize, schema: &Schema) -> Needs {
+    let need = &component.info.inputs[input];
     if need.generic {
         // What it makes of a schema may depend on columns that it does not read.
         return Needs::All;
     }
-    let mut needs = Needs::of(schema, descriptor.reads.iter().flatten().copied());
+    let mut needs = Needs::of(schema, descriptor.reads[input].iter().copied());
     needs.add(need.columns.fields().iter().map(|field| field.name.clone()));
     needs
 }
@@ -143,7 +183,7 @@ pub fn key_columns(key_by: &[Spanned<String>], inputs: &Inputs, ask: &Asking) ->
 pub fn open(
     spec: &PluginSpec,
     component: &Component,
-    inputs: &Inputs,
+    inputs: &[&Inputs],
     env: &mut dyn Environment,
     ask: &Asking,
 ) -> Option<(PluginRef, Descriptor)> {
@@ -153,28 +193,29 @@ pub fn open(
         digest: digest.clone(),
         operator: info.name.clone(),
         config: spec.config.clone(),
-        inputs: vec![inputs.schema.clone()],
+        inputs: inputs.iter().map(|inputs| inputs.schema.clone()).collect(),
     };
     match env.open(&plugin.path, &plugin.operator, &plugin.config, &plugin.inputs) {
         Ok(descriptor) => check_reads(spec, &descriptor, inputs, ask.errors).then_some((plugin, descriptor)),
         Err(message) => {
             let message = format!("`{}` refuses to open: {message}", info.name);
-            match inputs.inferred().first() {
-                Some(source) if info.inputs[0].generic => {
-                    let help = ask.sources.declare(*source, "..", "..");
+            let generic = inputs.iter().zip(&info.inputs).filter(|(_, need)| need.generic);
+            match generic.flat_map(|(inputs, _)| inputs.inferred()).next() {
+                Some(source) => {
+                    let help = ask.sources.declare(source, "..", "..");
                     let help = help.replace("nothing says its type", "if it lacks a column");
                     ask.errors.add_with_help(spec.config_span, message, help);
                 }
-                _ => ask.errors.add(spec.config_span, message),
+                None => ask.errors.add(spec.config_span, message),
             }
             None
         }
     }
 }
 
-fn check_reads(spec: &PluginSpec, descriptor: &Descriptor, inputs: &Inputs, errors: &Errors) -> bool {
-    let columns = inputs.schema.fields().len();
-    let good = descriptor.reads.len() <= 1 && descriptor.reads.iter().flatten().all(|column| *column < columns);
+fn check_reads(spec: &PluginSpec, descriptor: &Descriptor, inputs: &[&Inputs], errors: &Errors) -> bool {
+    let has = |(reads, inputs): (&Vec<usize>, &&Inputs)| reads.iter().all(|i| *i < inputs.schema.fields().len());
+    let good = descriptor.reads.len() == inputs.len() && descriptor.reads.iter().zip(inputs).all(has);
     if !good {
         errors.add(spec.path.span, "the plugin wants to read columns that its input does not have");
     }

@@ -6,7 +6,7 @@ use crate::model::schema::Schema;
 use crate::plan::connector::{CsvFormat, Format};
 use crate::plan::graph::NodeKind;
 
-use super::draft::{Draft, Needs};
+use super::draft::Draft;
 use super::graph::{Kind, Vertex};
 
 /// The schemas of the sources without the columns that nobody needs, by vertex.
@@ -16,7 +16,7 @@ pub fn pruned(vertices: &[Vertex], drafts: &[Draft]) -> BTreeMap<usize, Schema> 
         drafts.iter().map(|draft| vec![BTreeSet::new(); draft.ports.len()]).collect();
     let mut schemas = BTreeMap::new();
     for (i, draft) in drafts.iter().enumerate().rev() {
-        let mut columns = own(draft);
+        let mut columns = draft.needs.columns(&draft.input_schema);
         if let (NodeKind::Source(plan), Kind::Source(spec)) = (&draft.kind, vertices[i].kind) {
             columns.append(&mut needed[i][0]);
             // Without a header, columns are found by their order.
@@ -32,17 +32,14 @@ pub fn pruned(vertices: &[Vertex], drafts: &[Draft]) -> BTreeMap<usize, Schema> 
             columns.extend(needed.intersection(&port.inherits).cloned());
         }
         for (edge, input) in vertices[i].edges.iter().zip(&draft.inputs) {
-            needed[edge.from][input.port].extend(columns.iter().cloned());
+            let columns = match draft.broadcast_needs.as_ref().filter(|_| edge.is_broadcast_input) {
+                Some((schema, needs)) => needs.columns(schema),
+                None => columns.clone(),
+            };
+            needed[edge.from][input.port].extend(columns);
         }
     }
     schemas
-}
-
-fn own(draft: &Draft) -> BTreeSet<String> {
-    match &draft.needs {
-        Needs::All => draft.input_schema.fields().iter().map(|field| field.name.clone()).collect(),
-        Needs::Columns(columns) => columns.clone(),
-    }
 }
 
 /// At least one column, which counts the rows.

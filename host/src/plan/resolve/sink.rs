@@ -26,6 +26,7 @@ pub fn draft(spec: &SinkSpec, vertices: &[Vertex], inputs: Inputs, errors: &Erro
     Some(Draft {
         inputs: inputs.drafts(),
         input_schema: inputs.schema.clone(),
+        broadcast_needs: None,
         kind: NodeKind::Sink(spec.connector.clone()),
         ports: Vec::new(),
         needs: needs(spec),

@@ -33,6 +33,7 @@ pub fn draft(spec: &SourceSpec, schema: Schema, inferred: Option<usize>, errors:
     };
     Some(Draft {
         needs: Needs::of(&schema, time.iter().map(|time| time.column)),
+        broadcast_needs: None,
         kind: NodeKind::Source(SourcePlan { connector: spec.connector.clone(), schema, time }),
         inputs: Vec::new(),
         input_schema: Schema::empty(),

@@ -61,6 +61,7 @@ pub fn draft(
     timed.then(|| Draft {
         inputs: inputs.drafts(),
         input_schema: inputs.schema.clone(),
+        broadcast_needs: None,
         kind: NodeKind::Window(plan),
         ports: ports(schema, inputs),
         needs,
@@ -180,10 +181,10 @@ fn from_plugin(
     env: &mut dyn Environment,
     ask: &mut Asking,
 ) -> Option<Aggregated> {
-    if !process::needs_met(component, inputs, ask) {
+    if !process::needs_met(&component.info.inputs[0], "column", inputs, ask) {
         return None;
     }
-    let (plugin, descriptor) = process::open(spec, component, inputs, env, ask)?;
+    let (plugin, descriptor) = process::open(spec, component, &[inputs], env, ask)?;
     let Some(main) = descriptor.outputs.first() else {
         ask.errors.add(spec.path.span, format!("the aggregate `{}` has no output", component.info.name));
         return None;
@@ -196,6 +197,6 @@ fn from_plugin(
             .map(|field| Field { name: format!("{}_{}", name.value, field.name), ..field.clone() })
             .collect(),
     };
-    let needs = process::needs(component, &descriptor, &inputs.schema);
+    let needs = process::needs(component, &descriptor, 0, &inputs.schema);
     Some(Aggregated { plan: AggregatePlan::Plugin { name: name.value.clone(), plugin, descriptor }, columns, needs })
 }

@@ -35,6 +35,7 @@ fn read_plugin(mut fields: Reader, limits: &mut PluginLimits) {
         limits.state_read_entries_max = entries.value as usize;
     }
     bytes(&mut fields, "state_write_bytes_max", &mut limits.state_write_bytes_max);
+    bytes(&mut fields, "broadcast_state_bytes_max", &mut limits.broadcast_state_bytes_max);
     bytes(&mut fields, "key_bytes_max", &mut limits.key_bytes_max);
     if let Some(timers) = fields.integer("timers_per_key_max", 0, u64::MAX) {
         limits.timers_per_key_max = timers.value as usize;

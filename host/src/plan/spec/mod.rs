@@ -168,6 +168,24 @@ fn inputs(fields: &mut Reader) -> Option<Vec<InputSpec>> {
     all(items.iter().map(|item| input(item, errors)))
 }
 
+/// What an operator's second input consists of; empty = it has none.
+fn broadcast(fields: &mut Reader) -> Option<Vec<InputSpec>> {
+    if !fields.has("broadcast") {
+        fields.item("broadcast");
+        return Some(Vec::new());
+    }
+    let errors = fields.errors;
+    let items = fields.array("broadcast")?;
+    if items.is_empty() {
+        errors.add_with_help(items.span, "`broadcast` names nothing", "leave it out where nothing is broadcast");
+    }
+    let inputs = all(items.iter().map(|item| input(item, errors)))?;
+    for exchange in inputs.iter().filter_map(|input| input.exchange.as_ref()) {
+        errors.add_with_help(exchange.span, "what is broadcast goes to every slot", "leave `exchange` out");
+    }
+    Some(inputs)
+}
+
 fn input(item: &Item, errors: &Errors) -> Option<InputSpec> {
     let (path, exchange) = match &item.value {
         Value::Table(_) => {

@@ -9,12 +9,14 @@ use crate::plan::graph::Window;
 use super::reader::{self, Reader, nowhere};
 use super::source::{TimeSpec, time};
 use super::tree::{Entry, Item, Value};
-use super::{InputSpec, inputs, node, parallelism, resolved};
+use super::{InputSpec, broadcast, inputs, node, parallelism, resolved};
 
 #[derive(Clone, Debug)]
 pub struct OperatorSpec {
     pub uid: Spanned<String>,
     pub inputs: Vec<InputSpec>,
+    /// Of its second input; empty = it has none.
+    pub broadcast: Vec<InputSpec>,
     pub key_by: Option<Spanned<Vec<Spanned<String>>>>,
     pub kind: OperatorKindSpec,
     pub parallelism: Option<Spanned<u16>>,
@@ -88,8 +90,10 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<O
     let inputs = inputs(&mut fields);
     let key_by = key_by(&mut fields);
     let parallelism = parallelism(&mut fields, max);
+    let mut of_broadcast = Some(Vec::new());
     let kind = match (fields.has("plugin"), fields.has("window")) {
         (true, false) => {
+            of_broadcast = broadcast(&mut fields);
             let plugin = plugin(&mut fields, folder);
             let time = time(&mut fields);
             plugin.zip(time).map(|(plugin, time)| OperatorKindSpec::Process(ProcessSpec { plugin, time }))
@@ -103,7 +107,8 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<O
             let help = "a plugin's operator needs `plugin`, a window needs `window` and `aggregate`";
             errors.add_with_help(fields.span, format!("{} needs `plugin` or `window`", fields.what), help);
             // One of them may be there, misspelt.
-            for name in ["plugin", "operator", "config", "event_time", "watermark", "window", "aggregate"] {
+            for name in ["plugin", "operator", "config", "broadcast", "event_time", "watermark", "window", "aggregate"]
+            {
                 fields.item(name);
             }
             fields.finish(nowhere);
@@ -112,7 +117,7 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<O
     };
     let is_window = fields.has("window");
     fields.finish(|name| match name {
-        "operator" | "config" | "event_time" | "watermark" if is_window => {
+        "operator" | "config" | "broadcast" | "event_time" | "watermark" if is_window => {
             Some("it is for operators with `plugin`, and this is a window".to_owned())
         }
         "aggregate" if !is_window => Some("it is for operators with `window`, and this has a `plugin`".to_owned()),
@@ -121,7 +126,7 @@ pub fn read(entry: &Entry, folder: &Path, max: u16, errors: &Errors) -> Option<O
         }
         _ => None,
     });
-    Some(OperatorSpec { uid, inputs: inputs?, key_by: key_by?, kind: kind?, parallelism })
+    Some(OperatorSpec { uid, inputs: inputs?, broadcast: of_broadcast?, key_by: key_by?, kind: kind?, parallelism })
 }
 
 /// The outer `None` is a mistake.

@@ -24,6 +24,8 @@ struct Fake {
     kind: OperatorKind,
     needs: &'static str,
     generic: bool,
+    /// What its broadcast input needs.
+    broadcast: Option<&'static str>,
     /// `None` = not keyed.
     key: Option<&'static str>,
     /// Name, columns, extends.
@@ -37,6 +39,7 @@ const PLAIN: Fake = Fake {
     kind: OperatorKind::Process,
     needs: "",
     generic: false,
+    broadcast: None,
     key: None,
     outputs: &[("out", "n: i64", false)],
     state: None,
@@ -127,6 +130,26 @@ const HELD: [Fake; 2] = [
     Fake { name: "hold-user", key: Some("user: text"), state: Some(StateKind::OperatorUnion), ..PLAIN },
 ];
 
+/// `rules.wasm`.
+const RULES: [Fake; 2] = [
+    Fake {
+        name: "rules",
+        needs: "user_id: text",
+        broadcast: Some("shop: text, limit: i64?"),
+        outputs: &[("out", "", true), ("blocked", "user_id: text", false)],
+        state: Some(StateKind::Broadcast),
+        ..PLAIN
+    },
+    Fake {
+        name: "rules-user",
+        needs: "cents: i64?",
+        key: Some("user: text"),
+        broadcast: Some("shop: text"),
+        timer: Some(Clock::EventTime),
+        ..PLAIN
+    },
+];
+
 fn operators(plugin: &Path) -> Result<&'static [Fake], String> {
     match plugin.file_name().and_then(|name| name.to_str()) {
         Some("clicks.wasm") => Ok(&CLICKS),
@@ -136,6 +159,7 @@ fn operators(plugin: &Path) -> Result<&'static [Fake], String> {
         Some("ledger.wasm") => Ok(&LEDGER),
         Some("measured.wasm") => Ok(&MEASURED),
         Some("one.wasm") => Ok(&ONE),
+        Some("rules.wasm") => Ok(&RULES),
         Some("text.wasm") => Err(format!("`{}` is not a WebAssembly component", plugin.display())),
         _ => Err(format!("`{}` does not exist", plugin.display())),
     }
@@ -147,7 +171,11 @@ impl Environment for FakeEnvironment {
             name: fake.name.to_owned(),
             kind: fake.kind,
             summary: String::new(),
-            inputs: vec![InputNeed { name: "in".to_owned(), columns: schema(fake.needs), generic: fake.generic }],
+            inputs: [("in", fake.needs, fake.generic)]
+                .into_iter()
+                .chain(fake.broadcast.map(|needs| ("broadcast", needs, false)))
+                .map(|(name, needs, generic)| InputNeed { name: name.to_owned(), columns: schema(needs), generic })
+                .collect(),
             keyed: fake.key.is_some(),
             key: schema(fake.key.unwrap_or_default()),
             config_schema: None,
@@ -162,13 +190,21 @@ impl Environment for FakeEnvironment {
         if config.get("min_cents").is_some_and(|cents| !cents.is_i64()) {
             return Err(format!("`min_cents` must be an integer, not {}", config["min_cents"]));
         }
-        let [input] = inputs else { return Err("one input".to_owned()) };
+        let (input, broadcast) = match (inputs, fake.broadcast) {
+            ([input], None) => (input, None),
+            ([input, broadcast], Some(needs)) => (input, Some((broadcast, needs))),
+            _ => return Err("other inputs".to_owned()),
+        };
         let column = config.get("column").and_then(|column| column.as_str());
         if let Some(column) = column.filter(|column| input.field(column).is_none()) {
             return Err(format!("the input has no column `{column}`"));
         }
-        let needs = schema(fake.needs);
-        let needed = needs.fields().iter().map(|field| input.index_of(&field.name).unwrap());
+        let indices = |needs: &str, input: &Schema| -> Vec<usize> {
+            schema(needs).fields().iter().map(|field| input.index_of(&field.name).unwrap()).collect()
+        };
+        let mut reads = vec![indices(fake.needs, input)];
+        reads[0].extend(column.and_then(|column| input.index_of(column)));
+        reads.extend(broadcast.map(|(input, needs)| indices(needs, input)));
         let state = |kind| StateInfo {
             name: "count".to_owned(),
             kind,
@@ -179,7 +215,7 @@ impl Environment for FakeEnvironment {
             time_to_live: None,
         };
         Ok(Descriptor {
-            reads: vec![needed.chain(column.and_then(|column| input.index_of(column))).collect()],
+            reads,
             reads_times: false,
             outputs: fake
                 .outputs
