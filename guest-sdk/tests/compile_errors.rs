@@ -2,5 +2,8 @@
 
 #[test]
 fn mistakes_are_explained() {
-    trybuild::TestCases::new().compile_fail("../tests/compile-errors/*.rs");
+    let mistakes = trybuild::TestCases::new();
+    mistakes.compile_fail("../tests/compile-errors/*.rs");
+    // Beside a program that compiles all are built and not only checked, as those are that authors make.
+    mistakes.pass("../tests/compile-errors/good/*.rs");
 }

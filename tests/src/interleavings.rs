@@ -13,47 +13,39 @@ use wasmill::worker::slot::SlotTask;
 use wasmill::worker::wiring::wire;
 
 use crate::harness::Folder;
+use crate::keyed_job::{counted, json_files, keyed_events, out_of_order};
 
 const SEEDS: u64 = 40;
 
 /// A keyed operator behind a hash exchange, a window behind another, and channels so small that they are often full.
 /// What it gives does not depend on the order of events of different splits, which nothing promises.
-const JOB: &str = r#"
+const JOB: &str = concat!(
+    r#"
     name = "job"
     parallelism = 3
     [limits]
     batch_rows_max = 50
     channel_bytes_max = "20KiB"
-    [sources.events]
-    connector = "generator"
-    events = "keyed"
+"#,
+    keyed_events!(),
+    r#"
     keys = 20
     count = 6000
     per_milli = 1
     splits = 4
-    out_of_orderness = "200ms"
-    event_time = { column = "timestamp", unit = "ms" }
-    watermark = { out_of_orderness = "200ms" }
-    [operators.count]
-    inputs = ["events"]
-    key_by = ["key"]
-    plugin = "plugins/count.wasm"
+"#,
+    out_of_order!(),
+    counted!(),
+    r#"
     [operators.windows]
     inputs = ["count"]
     key_by = ["key"]
     window = { sliding = "2s", slide = "500ms" }
     aggregate = { n = "count()", most = "max(value)", sum = "sum(value)" }
-    [sinks.out]
-    inputs = ["windows"]
-    connector = "file"
-    path = "out"
-    format = "json"
-    [sinks.late]
-    inputs = ["windows.late"]
-    connector = "file"
-    path = "late"
-    format = "json"
-"#;
+"#,
+    json_files!("out", r#"["windows"]"#),
+    json_files!("late", r#"["windows.late"]"#)
+);
 
 /// splitmix64
 struct Random(Wrapping<u64>);

@@ -15,6 +15,8 @@ mod jobs;
 #[cfg(test)]
 mod kafka;
 #[cfg(test)]
+mod keyed_job;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod operations;

@@ -8,8 +8,8 @@ use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::time::Timestamp;
-use crate::state::FormerState;
 use crate::state::snapshot::{ChunkSource, Frozen};
+use crate::state::{Conversion, FormerState};
 
 use super::sink_writer::Committable;
 use super::split::SplitState;
@@ -77,6 +77,8 @@ pub struct MemberState {
     pub chunks: Box<dyn ChunkSource>,
     /// The states that the checkpoint's rows hold.
     pub states: Vec<FormerState>,
+    /// Of a window's aggregates, what makes their accumulators today's.
+    pub accumulators: Vec<Option<Box<dyn Conversion>>>,
     /// For each timer of the checkpoint its number now; `None` = it is dropped.
     pub timers: Vec<Option<u32>>,
     /// Of a source: the splits of all slots.

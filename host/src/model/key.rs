@@ -310,6 +310,38 @@ pub fn try_decode<'a>(keys: impl Iterator<Item = &'a [u8]>, fields: &[Field]) ->
     }
 }
 
+/// Takes a key off the front of bytes that may be anything. The error says what is wrong with it, and with which column.
+pub fn skip(bytes: &mut &[u8], fields: &[Field]) -> Result<(), String> {
+    let mut column = |field: &Field| {
+        let skipped = skip_column(bytes, &field.data_type).and_then(|is_there| match is_there || field.nullable {
+            true => Ok(()),
+            false => Err("it is null".to_owned()),
+        });
+        skipped.map_err(|error| format!("key column `{}`: {error}", field.name))
+    };
+    fields.iter().try_for_each(&mut column)
+}
+
+/// Whether it is not null.
+fn skip_column(key: &mut &[u8], data_type: &DataType) -> Result<bool, String> {
+    match (data_type, data_type.fixed_width()) {
+        (DataType::Text, _) => {
+            let text = take_terminated(key)?;
+            text.as_deref().map_or(Ok(""), std::str::from_utf8).map_err(|error| format!("it is not UTF-8: {error}"))?;
+            Ok(text.is_some())
+        }
+        (DataType::Bytes, _) => Ok(take_terminated(key)?.is_some()),
+        (DataType::List(_) | DataType::Struct(_), _) | (_, None) => Err(format!("{data_type} is no type of a key")),
+        (_, Some(width)) => {
+            let is_there = take_tag(key)?;
+            let width = if is_there { width } else { 0 };
+            let left = key.len();
+            key.split_off(..width).ok_or_else(|| too_short(width, left))?;
+            Ok(is_there)
+        }
+    }
+}
+
 fn decode_column(keys: &mut [&[u8]], data_type: &DataType) -> Result<ArrayRef, String> {
     Ok(match data_type {
         DataType::Boolean => {

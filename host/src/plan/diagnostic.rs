@@ -1,8 +1,11 @@
-//! What is wrong with a job, and where: every message names a place in the job file (or a `--set`) and shows it.
+//! What is wrong with a job, and where: every message names a place in the job file (or a `--set`) and shows it, without
+//! the secrets that stand there.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::ops::{Deref, Range};
+
+use super::secrets;
 
 /// A range of bytes of a `JobText`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,13 +125,13 @@ impl JobText {
         let SpecError { span, message, help } = error;
         let set = self.overrides.iter().find(|set| set.start <= span.start && span.start <= set.end);
         if let (Some(set), true) = (set, span.start > self.file_end) {
-            writeln!(out, "--set {}: {message}", &self.text[set.start..set.end])?;
+            writeln!(out, "--set {}: {message}", secrets::hidden(&self.text[set.start..set.end]))?;
             if let Some(help) = help {
                 writeln!(out, "  = {help}")?;
             }
             return Ok(());
         }
-        let place = Place::of(self.file(), *span);
+        let place = Place::of(&secrets::hidden(self.file()), *span);
         let Place { line, column, snippet, indent, carets } = place;
         let number = line.to_string();
         let margin = " ".repeat(number.len());

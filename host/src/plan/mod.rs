@@ -11,6 +11,7 @@ pub mod graph;
 pub mod load;
 pub mod location;
 pub mod resolve;
+mod secrets;
 pub mod spec;
 pub mod state_backend;
 

@@ -1,4 +1,5 @@
-//! A plugin's `migrate`: values of a state that an older version wrote, made into today's when a job starts.
+//! A plugin's `migrate`: values of a state, or accumulators, that an older version wrote, made into today's when a job
+//! starts.
 
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
@@ -25,11 +26,12 @@ impl Migration {
     pub fn new(
         node: &Uid,
         plugin: &PluginRef,
+        kind: OperatorKind,
         limits: PluginLimits,
         state: &StateInfo,
         from_version: u32,
     ) -> Result<Self, Fault> {
-        let instances = Instances::new(node, plugin, OperatorKind::Process, limits, |prepared, store, instance| {
+        let instances = Instances::new(node, plugin, kind, limits, |prepared, store, instance| {
             prepared.plugin.load(store, instance)
         });
         Ok(Self {

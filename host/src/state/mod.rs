@@ -113,6 +113,9 @@ pub trait Conversion: Send {
     fn convert(&mut self, value: &[u8]) -> Result<Vec<u8>, Fault>;
 }
 
+/// Of several states, in order; absent = its values are as they were. There may be fewer than states.
+pub type Conversions = [Option<Box<dyn Conversion>>];
+
 impl FormerState {
     /// One whose values are as they were.
     pub fn unchanged(layout: StateLayout, number: Option<usize>) -> Self {

@@ -179,8 +179,11 @@ impl StateRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AggregateRecord {
     pub name: String,
-    /// Such as `sum(cents: i64)`, or the plugin's operator and the type of its accumulator.
+    /// Such as `sum(i64)`, or the plugin's operator with the type and version of its accumulator.
     pub function: String,
+    /// An encoded accumulator with the defaults of its fields, hexadecimal; of a plugin's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub defaults: String,
 }
 
 /// A name and a type, written as job files write types.

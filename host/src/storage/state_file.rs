@@ -197,7 +197,11 @@ impl ChunkSource for StateFiles {
                 if xxh3_64(payload) != placed.checksum {
                     return Err(broken(&self.store, key, &format!("the checksum at byte {} is wrong", placed.offset)));
                 }
-                take(placed.id, payload)?;
+                take(placed.id, payload).map_err(|fault| {
+                    let (name, KeyGroup(group)) = (self.store.name_of(key), placed.id.group);
+                    let message = format!("{} (file of state `{name}`, key group {group})", fault.message);
+                    Fault { message, ..fault }
+                })?;
             }
             rest = others;
         }

@@ -2,7 +2,9 @@
 //! process that started it.
 
 mod install;
+mod listeners;
 mod ready;
+mod security;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,9 +15,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use listeners::Listener;
 
 pub use install::{VERSION, install, is_installed};
+pub use security::{PASSWORD, Security, USER};
 
 /// How long a broker may take until it answers.
 const READY: Duration = Duration::from_secs(60);
@@ -55,27 +60,57 @@ impl Broker {
     /// The same for clients that are to come by a proxy: who asks at `behind`, where the proxy relays to, is told to find
     /// the broker at `proxy`. At `address` there is no proxy.
     pub fn start_behind(proxy: Option<SocketAddr>, partitions: u16) -> Result<Self> {
+        Self::launch(free_addresses()?, proxy, partitions, &new_folder()?, None)
+    }
+
+    /// The same with places for clients who must say who they are, beside `address`, which asks nobody.
+    pub fn start_secured(partitions: u16) -> Result<(Self, Security)> {
+        let folder = new_folder()?;
+        let [address, controller, behind, secured @ ..] = free_addresses::<6>()?;
+        let security = Security::create(&folder, secured)?;
+        let broker = Self::launch([address, controller, behind], None, partitions, &folder, Some(&security))?;
+        Ok((broker, security))
+    }
+
+    fn launch(
+        [address, controller, behind]: [SocketAddr; 3],
+        proxy: Option<SocketAddr>,
+        partitions: u16,
+        folder: &Path,
+        security: Option<&Security>,
+    ) -> Result<Self> {
         ensure!(
             is_installed(),
             "Apache Kafka {VERSION} is not installed: run `cargo xtask test` or `cargo xtask kafka`"
         );
-        let [address, controller, behind] = free_addresses()?;
-        let folder = new_folder()?;
+        let mut listeners = vec![
+            Listener::of("PLAINTEXT", address),
+            Listener {
+                name: "PROXY",
+                protocol: "PLAINTEXT",
+                address: behind,
+                advertised: Some(proxy.unwrap_or(behind)),
+            },
+            Listener { name: "CONTROLLER", protocol: "PLAINTEXT", address: controller, advertised: None },
+        ];
+        listeners.extend(security.into_iter().flat_map(Security::listeners));
+        let mut settings = server_settings(partitions, controller, &folder.join("data"));
+        settings += &listeners::settings(&listeners);
+        settings += &security.map(Security::settings).unwrap_or_default();
         let properties = folder.join("server.properties");
-        let listeners = listeners(address, controller, behind, proxy.unwrap_or(behind));
-        fs::write(&properties, listeners + &server_properties(partitions, &folder.join("data")))?;
+        fs::write(&properties, settings)?;
         let properties = properties.display().to_string();
-        format(&properties)?;
+        format(&properties, security.is_some())?;
 
         let mut supervisor = Command::new("sh");
-        supervisor.args(["-c", include_str!("supervise.sh"), "supervise.sh"]).arg(&folder);
+        supervisor.args(["-c", include_str!("supervise.sh"), "supervise.sh"]).arg(folder);
         supervisor.arg("java").args(java()).args(["kafka.Kafka", &properties]);
         // In a group of its own: Ctrl-C is for us, and our end is what ends it.
         supervisor.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut supervisor = supervisor.spawn().context("cannot run sh")?;
         let orders = supervisor.stdin.take();
         let answers = BufReader::new(supervisor.stdout.take().context("the supervisor has a pipe")?);
-        let mut broker = Self { address, behind, folder, supervisor, orders, answers };
+        let mut broker = Self { address, behind, folder: folder.to_owned(), supervisor, orders, answers };
         broker.resume()?;
         Ok(broker)
     }
@@ -124,10 +159,11 @@ impl Drop for Broker {
 }
 
 /// All are bound at once, so that they differ.
-fn free_addresses() -> Result<[SocketAddr; 3]> {
-    let free = || TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1");
-    let (one, two, three) = (free()?, free()?, free()?);
-    Ok([one.local_addr()?, two.local_addr()?, three.local_addr()?])
+fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+    let free = |_| TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1");
+    let bound = (0..N).map(free).collect::<Result<Vec<TcpListener>>>()?;
+    let addresses = bound.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    addresses.try_into().map_err(|_| anyhow!("there are {N} addresses"))
 }
 
 fn new_folder() -> Result<PathBuf> {
@@ -138,22 +174,13 @@ fn new_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Where the broker listens, and what it tells clients of each place.
-fn listeners(address: SocketAddr, controller: SocketAddr, behind: SocketAddr, proxy: SocketAddr) -> String {
-    format!(
-        "controller.quorum.voters=1@{controller}\n\
-         controller.listener.names=CONTROLLER\n\
-         listeners=PLAINTEXT://{address},PROXY://{behind},CONTROLLER://{controller}\n\
-         advertised.listeners=PLAINTEXT://{address},PROXY://{proxy}\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
-    )
-}
-
-fn server_properties(partitions: u16, data: &Path) -> String {
+fn server_settings(partitions: u16, controller: SocketAddr, data: &Path) -> String {
     let data = data.display();
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
+         controller.quorum.voters=1@{controller}\n\
+         controller.listener.names=CONTROLLER\n\
          log.dirs={data}\n\
          log.retention.ms=-1\n\
          num.partitions={partitions}\n\
@@ -175,9 +202,12 @@ fn java() -> Vec<String> {
     arguments
 }
 
-fn format(properties: &str) -> Result<()> {
+fn format(properties: &str, has_users: bool) -> Result<()> {
     let mut format = Command::new("java");
     format.args(java()).args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties]);
+    if has_users {
+        format.args(Security::format_arguments());
+    }
     let output = format.output().context("cannot run java")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "cannot format the storage of a Kafka broker: {said}");

@@ -109,9 +109,9 @@ impl<'a> Killer<'a> {
             self.live(life, self.rows + self.share).with_context(|| format!("life {number}: {life:?}"))?;
         }
         self.release(u64::MAX);
+        self.live_on(all).context("the last life")?;
         let never: Vec<_> = self.network.kafka.armed();
         ensure!(never.is_empty(), "no request met these faults: {never:?}");
-        self.live_on(all).context("the last life")?;
         Ok(self.report)
     }
 
@@ -331,10 +331,13 @@ impl<'a> Killer<'a> {
     /// A host that nothing happens to: it reads all, is drained, and has finished for whoever starts it again.
     fn live_on(&mut self, all: u64) -> Result<()> {
         let mut host = self.start(&Life { parallelism: 2, mishaps: Vec::new(), end: End::Killed })?;
-        if let Waited::Ended(status) = self.wait(&mut host, all)? {
-            bail!("host {} has ended ({status}): {}", host.number, host.last_words());
+        // Whoever wakes may end a transaction of the live one, which then starts again, but not while it stops.
+        for rows in [self.rows.midpoint(all), all] {
+            if let Waited::Ended(status) = self.wait(&mut host, rows)? {
+                bail!("host {} has ended ({status}): {}", host.number, host.last_words());
+            }
+            self.wake(&host)?;
         }
-        self.wake(&host)?;
         self.drain()?;
         match self.wait(&mut host, u64::MAX)? {
             Waited::Ended(status) if status.success() => {}

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::recovery::{die_at, finish};
 use crate::harness::{Folder, repository};
+use crate::keyed_job::{die_at, finish};
 
 /// The log as requests with event times: its lines are up to a minute out of order.
 const REQUESTS: &str = r#"

@@ -1,72 +1,63 @@
 //! Jobs that die and go on: killed at every place between two effects, with other numbers of slots, two hosts at once.
 //! The output is always that of a run in which nothing happens.
 
-use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::OnceLock;
 
 use wasmill::model::fail_point::FAIL_POINTS;
 
 use crate::harness::{Folder, Ran};
+use crate::keyed_job::{
+    FAST, counted, die_at, finish, finish_fast, json_files, keyed_events, no_restart, out_of_order, totals,
+};
 
 /// Paced, so that a host that is to die at one of its checkpoints does not come to the end before, however slow the
-/// machine; `finish` sets the rate to `FAST`.
-const JOB: &str = r#"
+/// machine; `finish_fast` lets go of the rate.
+const JOB: &str = concat!(
+    r#"
     name = "job"
     parallelism = 2
     [checkpoints]
     interval = "25ms"
-    [sources.events]
-    connector = "generator"
-    events = "keyed"
+"#,
+    keyed_events!(),
+    r#"
     keys = 500
     count = 1800000
     rate = 200000
     per_milli = 30
     splits = 4
-    out_of_orderness = "200ms"
-    event_time = { column = "timestamp", unit = "ms" }
-    watermark = { out_of_orderness = "200ms" }
-    [operators.count]
-    inputs = ["events"]
-    key_by = ["key"]
-    plugin = "plugins/count.wasm"
+"#,
+    out_of_order!(),
+    counted!(),
+    r#"
     [operators.windows]
     inputs = ["count"]
     key_by = ["key"]
     window = { sliding = "10s", slide = "5s" }
     aggregate = { n = "count()", most = "max(value)" }
-    [operators.totals]
-    inputs = ["count"]
-    key_by = ["key"]
-    window = { tumbling = "1h" }
-    aggregate = { counted = "max(count)", counts = "sum(count)" }
-    [sinks.out]
-    inputs = ["windows"]
-    connector = "file"
-    path = "out"
-    format = "json"
+"#,
+    totals!(),
+    json_files!("out", r#"["windows"]"#),
+    r#"
     [sinks.sums]
     inputs = ["totals"]
     connector = "file"
     path = "sums"
     format = "csv"
-    # Each death is one of a whole process.
-    [restart]
-    strategy = "none"
-"#;
+"#,
+    no_restart!()
+);
 
 /// What is visible in both sinks.
 fn rows(folder: &Folder) -> Vec<String> {
     [folder.lines("out"), folder.lines("sums")].concat().into_iter().filter(|line| !line.starts_with("key,")).collect()
 }
 
-pub const FAST: &str = "sources.events.rate=1000000000";
-
 /// What a job shows when nothing happens to it.
 fn straight_of(job: &str) -> Vec<String> {
     let folder = Folder::new();
-    let ran = folder.run(&job.replace("\"25ms\"", "\"1h\""), &["--set", FAST]);
+    let ran = folder.run(&job.replace("\"25ms\"", "\"1h\""), FAST);
     assert!(ran.success, "{}", ran.stderr);
     let rows = rows(&folder);
     assert!(rows.len() > 5_000, "{}", rows.len());
@@ -76,26 +67,6 @@ fn straight_of(job: &str) -> Vec<String> {
 fn straight() -> &'static [String] {
     static ROWS: OnceLock<Vec<String>> = OnceLock::new();
     ROWS.get_or_init(|| straight_of(JOB))
-}
-
-/// Runs the job until it dies at this place for the n-th time.
-pub fn die_at(folder: &Folder, place: &str, n: u32, arguments: &[&str]) {
-    let mut command = folder.command(&[&["run", "job.toml"], arguments].concat());
-    let output = command.env("WASMILL_FAIL_POINT", format!("{place}:{n}")).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.signal(), Some(6), "`{place}` was not reached for time {n}: {text}");
-}
-
-/// What fails here would fail for ever.
-pub const NO_RESTART: [&str; 2] = ["--set", "restart.strategy=\"none\""];
-
-pub fn finish(folder: &Folder, arguments: &[&str]) {
-    let ran = folder.call(&[&["run", "job.toml"], &NO_RESTART[..], arguments].concat());
-    assert!(ran.success, "{}", ran.stderr);
-}
-
-fn finish_fast(folder: &Folder, arguments: &[&str]) {
-    finish(folder, &[&["--set", FAST], arguments].concat());
 }
 
 #[test]
@@ -160,10 +131,10 @@ fn events_that_a_barrier_has_overtaken_are_not_lost() {
     for n in 1..3 {
         let folder = Folder::new();
         folder.write("job.toml", &job);
-        die_at(&folder, "decided.before_follow", 1, &["--set", "parallelism=4", "--set", FAST]);
+        die_at(&folder, "decided.before_follow", 1, &[&["--set", "parallelism=4"], FAST].concat());
         let inspected = folder.call(&["checkpoint", "inspect", "job.toml"]);
         in_flight |= inspected.stdout.contains("events in flight");
-        die_at(&folder, "decided.before_ack", n, &["--set", "parallelism=3", "--set", FAST]);
+        die_at(&folder, "decided.before_ack", n, &[&["--set", "parallelism=3"], FAST].concat());
         finish_fast(&folder, &["--set", "parallelism=1"]);
         let rows = rows(&folder);
         assert!(rows == expected, "{n}: {} rows, not {}", rows.len(), expected.len());

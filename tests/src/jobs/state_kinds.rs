@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::recovery::{die_at, finish};
 use crate::harness::Folder;
+use crate::keyed_job::{FAST, die_at, finish_fast, json_files, keyed_events, no_restart, on_rocksdb};
 
 const KEYS: u64 = 5;
 
@@ -189,19 +189,19 @@ fn a_call_that_writes_too_much_has_no_effect() {
 
 /// Of one split, so that the order of a key's events is the same in each run. It would take six seconds: on a busy machine
 /// the second checkpoint of a shorter one was its last.
-const RECOVERING: &str = r#"
+const RECOVERING: &str = concat!(
+    r#"
     name = "job"
     parallelism = 2
     [checkpoints]
     interval = "25ms"
-    [sources.events]
-    connector = "generator"
-    events = "keyed"
+"#,
+    keyed_events!(),
+    r#"
     keys = 50
     count = 60000
     rate = 10000
     splits = 1
-    event_time = { column = "timestamp", unit = "ms" }
     [operators.folded]
     inputs = ["events"]
     key_by = ["key"]
@@ -217,34 +217,11 @@ const RECOVERING: &str = r#"
     key_by = ["key"]
     plugin = "plugins/kinds.wasm"
     operator = "recent"
-    [sinks.out]
-    inputs = ["listed"]
-    connector = "file"
-    path = "out"
-    format = "json"
-    [sinks.counts]
-    inputs = ["counted"]
-    connector = "file"
-    path = "counts"
-    format = "json"
-    [restart]
-    strategy = "none"
-"#;
-
-/// As fast as it goes.
-pub const FAST: &[&str] = &["--set", "sources.events.rate=1000000000"];
-
-/// The same with little memory, so that RocksDB has to do something.
-pub fn on_rocksdb(job: &str) -> String {
-    let settings = r#"
-    [state]
-    backend = "rocksdb"
-    cache_bytes_max = "8KiB"
-    write_buffer_bytes_max = "256KiB"
-    block_cache_bytes_max = "256KiB"
-"#;
-    format!("{job}{settings}")
-}
+"#,
+    json_files!("out", r#"["listed"]"#),
+    json_files!("counts", r#"["counted"]"#),
+    no_restart!()
+);
 
 #[test]
 fn lists_and_maps_come_back_from_checkpoints_into_other_numbers_of_slots() {
@@ -265,7 +242,7 @@ fn lists_and_maps_come_back_from_checkpoints_into_other_numbers_of_slots() {
         if job == on_rocksdb(&whole) {
             folder.write("job.toml", &whole);
         }
-        finish(&folder, &[FAST, &["--set", "parallelism=2"]].concat());
+        finish_fast(&folder, &["--set", "parallelism=2"]);
         let found = rows(&folder);
         assert!(found == expected, "{} rows, not {}: {job}", found.len(), expected.len());
     }
@@ -278,7 +255,7 @@ fn lists_and_maps_of_a_checkpoint_can_be_read_without_the_job() {
     let read = [job.clone(), on_rocksdb(&job)].map(|job| {
         let folder = Folder::new();
         folder.write("job.toml", job);
-        finish(&folder, FAST);
+        finish_fast(&folder, &[]);
         let say = |arguments: &[&str]| {
             let ran = folder.call(arguments);
             assert!(ran.success, "{}", ran.stderr);
@@ -309,30 +286,26 @@ fn lists_and_maps_of_a_checkpoint_can_be_read_without_the_job() {
 }
 
 /// Events of four splits through operators without a key, which hold some of them back.
-const HOLDING: &str = r#"
+const HOLDING: &str = concat!(
+    r#"
     name = "job"
     [checkpoints]
     interval = "25ms"
-    [sources.events]
-    connector = "generator"
-    events = "keyed"
+"#,
+    keyed_events!(),
+    r#"
     keys = 50
     count = 40000
     rate = 20000
     splits = 4
-    event_time = { column = "timestamp", unit = "ms" }
     [operators.hold]
     inputs = ["events"]
     plugin = "plugins/kinds.wasm"
     operator = "hold"
-    [sinks.out]
-    inputs = ["hold"]
-    connector = "file"
-    path = "out"
-    format = "json"
-    [restart]
-    strategy = "none"
-"#;
+"#,
+    json_files!("out", r#"["hold"]"#),
+    no_restart!()
+);
 
 #[test]
 fn lists_of_slots_are_dealt_out_to_other_numbers_of_slots() {
@@ -352,7 +325,7 @@ fn lists_of_slots_are_dealt_out_to_other_numbers_of_slots() {
     };
     let straight = Folder::new();
     straight.write("job.toml", HOLDING);
-    finish(&straight, &[FAST, &["--set", "parallelism=1"]].concat());
+    finish_fast(&straight, &["--set", "parallelism=1"]);
     let expected = values(&straight, 1);
     assert_eq!(expected.len(), 40_000);
     for job in [HOLDING.to_owned(), on_rocksdb(HOLDING)] {
@@ -360,7 +333,7 @@ fn lists_of_slots_are_dealt_out_to_other_numbers_of_slots() {
         folder.write("job.toml", &job);
         die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=1"]);
         die_at(&folder, "decided.before_ack", 2, &["--set", "parallelism=4"]);
-        finish(&folder, &[FAST, &["--set", "parallelism=2"]].concat());
+        finish_fast(&folder, &["--set", "parallelism=2"]);
         assert!(values(&folder, 2) == expected, "{job}");
     }
 }

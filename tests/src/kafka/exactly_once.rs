@@ -7,11 +7,11 @@ use std::thread;
 
 use serde_json::Value;
 use wasmill::model::fail_point::{FAIL_POINTS, TRANSACTION_FAIL_POINTS};
-use wasmill_broker::Broker;
 
-use super::cluster::{Cluster, Message};
+use super::cluster::Cluster;
+use super::copy::{QUICK, copy_exactly_once, each_once_and_in_order, messages};
 use crate::harness::{Folder, Ran, Running};
-use crate::jobs::recovery::{FAST, die_at, finish};
+use crate::keyed_job::{die_at, finish, finish_fast};
 
 const EVENTS: usize = 6_000;
 
@@ -108,7 +108,7 @@ fn dies_at(place: &str, cluster: &Cluster, expected: &[String]) {
     die_at(&folder, "decided.before_follow", 1, &[]);
     let is_of_starts = place.starts_with("claim.") || ["followers.replay", "restore.middle"].contains(&place);
     die_at(&folder, place, if is_of_starts { 1 } else { 2 }, &[]);
-    finish(&folder, &["--set", FAST]);
+    finish_fast(&folder, &[]);
     is_whole(cluster, &topic, place);
     assert!(folder.lines("out") == expected, "`{place}`: the files are others");
 }
@@ -171,56 +171,13 @@ fn of_two_hosts_one_stops_and_says_so() {
 }
 
 const HALF: usize = 1_000;
-const KEYS: usize = 7;
-
-/// Every message of a topic, to the partition of its key in another.
-fn copy(address: &str, from: &str, to: &str) -> String {
-    format!(
-        r#"
-        name = "job"
-        [checkpoints]
-        interval = "50ms"
-        [sources.in]
-        connector = "kafka"
-        brokers = "{address}"
-        topics = ["{from}"]
-        format = "raw"
-        metadata = {{ key = "k" }}
-        [sinks.out]
-        inputs = ["in"]
-        connector = "kafka"
-        brokers = "{address}"
-        topic = "{to}"
-        key = ["k"]
-        value = ["value"]
-        format = "raw"
-        delivery = "exactly-once"
-        properties = {{ "reconnect.backoff.max.ms" = 200 }}
-        "#,
-    )
-}
-
-fn messages(numbers: std::ops::Range<usize>) -> Vec<Message> {
-    let message = |n: usize| Message { key: Some((n % KEYS).to_string()), ..Message::new(&n.to_string()) };
-    numbers.map(message).collect()
-}
-
-fn each_once_and_in_order(cluster: &Cluster, topic: &str, count: usize) {
-    let read = cluster.read(topic);
-    for key in 0..KEYS {
-        let of_key = |message: &&Message| message.key == Some(key.to_string());
-        let values = read.iter().filter(of_key).map(|message| message.value.clone().unwrap());
-        assert!(values.eq((0..count).filter(|n| n % KEYS == key).map(|n| n.to_string())), "key {key}");
-    }
-    assert_eq!(read.len(), count, "nothing lost, nothing twice");
-    assert!(cluster.is_decided(topic), "a transaction is open");
-}
+const FEW: usize = 7;
 
 #[test]
 fn from_topic_to_topic_killed_stopped_and_rescaled() {
     let (cluster, folder) = (Cluster::shared(), Folder::new());
     let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
-    let job = copy(&cluster.address, &from, &to);
+    let job = copy_exactly_once(&cluster.address, &from, &to, QUICK);
     let mut sent = 0;
     for slots in ["1", "4", "2"] {
         cluster.send(&from, &messages(sent..sent + HALF));
@@ -230,8 +187,8 @@ fn from_topic_to_topic_killed_stopped_and_rescaled() {
         // `kill -9`
         drop(running);
     }
-    cluster.send(&from, &messages(sent..sent + KEYS));
-    sent += KEYS;
+    cluster.send(&from, &messages(sent..sent + FEW));
+    sent += FEW;
     let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
     cluster.wait_for(&to, sent);
     let stopped = folder.call(&["stop", "job.toml", "--savepoint", "saved"]);
@@ -242,7 +199,8 @@ fn from_topic_to_topic_killed_stopped_and_rescaled() {
     // The job goes on from the savepoint, and beside it a fork, which writes elsewhere.
     cluster.send(&from, &messages(sent..sent + HALF));
     let forked = cluster.topic("forked", 2);
-    folder.write("fork.toml", copy(&cluster.address, &from, &forked).replace("\"job\"", "\"fork\""));
+    folder
+        .write("fork.toml", copy_exactly_once(&cluster.address, &from, &forked, QUICK).replace("\"job\"", "\"fork\""));
     let fork = folder.command(&["run", "fork.toml", "--from", "saved"]).stderr(Stdio::null()).spawn().unwrap();
     let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
     cluster.wait_for(&to, sent + HALF);
@@ -261,7 +219,7 @@ fn from_topic_to_topic_killed_stopped_and_rescaled() {
 fn a_host_that_sleeps_while_another_takes_over_harms_nothing() {
     let (cluster, folder) = (Cluster::shared(), Folder::new());
     let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
-    let job = copy(&cluster.address, &from, &to);
+    let job = copy_exactly_once(&cluster.address, &from, &to, QUICK);
     cluster.send(&from, &messages(0..HALF));
     let (mut sleeper, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
     cluster.wait_for(&to, HALF);
@@ -283,30 +241,12 @@ fn a_host_that_sleeps_while_another_takes_over_harms_nothing() {
 }
 
 #[test]
-fn a_broker_that_restarts_loses_nothing_and_nothing_comes_twice() {
-    let mut broker = Broker::start(1).unwrap();
-    let (cluster, folder) = (Cluster::of(&broker), Folder::new());
-    let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
-    let job = copy(&cluster.address, &from, &to);
-    cluster.send(&from, &messages(0..HALF));
-    let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
-    cluster.wait_for(&to, 1);
-    broker.kill().unwrap();
-    broker.resume().unwrap();
-    cluster.send(&from, &messages(HALF..2 * HALF));
-    cluster.wait_for(&to, 2 * HALF);
-    running.interrupt();
-    assert!(running.succeeded());
-    each_once_and_in_order(&cluster, &to, 2 * HALF);
-}
-
-#[test]
 fn what_cannot_be_is_said() {
     let (cluster, folder) = (Cluster::shared(), Folder::new());
     let (from, to) = (cluster.topic("from", 1), cluster.topic("to", 1));
-    let job = copy(&cluster.address, &from, &to);
-    let long = job.replace("\"reconnect.backoff.max.ms\" = 200", "\"transaction.timeout.ms\" = 1000000");
-    let ran = folder.run(&long, &[]);
+    let job = copy_exactly_once(&cluster.address, &from, &to, QUICK);
+    let long = "sinks.out.properties={ \"transaction.timeout.ms\" = 1000000 }";
+    let ran = folder.run(&job, &["--set", long]);
     assert!(ran.error().contains("`transaction.max.timeout.ms` of the brokers"), "{}", ran.stderr);
 
     // Whoever deletes the topic of the decisions is told what that means.

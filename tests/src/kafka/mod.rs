@@ -1,9 +1,11 @@
 //! Topics as sources and sinks, against a real broker.
 
 mod cluster;
+mod copy;
 mod exactly_once;
 mod faults;
 mod restart;
+mod security;
 mod sink;
 mod source;
 mod splits;

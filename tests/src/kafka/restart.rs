@@ -4,63 +4,39 @@ use std::fs;
 
 use wasmill_broker::Broker;
 
-use super::cluster::{Cluster, Message};
+use super::cluster::Cluster;
+use super::copy::{QUICK, copy, copy_exactly_once, each_once_and_in_order, messages};
 use crate::harness::{Folder, Running};
 
 const HALF: usize = 2_000;
-const KEYS: usize = 7;
-
-/// Every message of a topic, to the partition of its key in another.
-fn copy(address: &str, from: &str, to: &str) -> String {
-    format!(
-        r#"
-        name = "job"
-        [sources.in]
-        connector = "kafka"
-        brokers = "{address}"
-        topics = ["{from}"]
-        format = "raw"
-        metadata = {{ key = "k" }}
-        [sinks.out]
-        inputs = ["in"]
-        connector = "kafka"
-        brokers = "{address}"
-        topic = "{to}"
-        key = ["k"]
-        value = ["value"]
-        format = "raw"
-        properties = {{ "reconnect.backoff.max.ms" = 200 }}
-        "#,
-    )
-}
 
 #[test]
 fn a_broker_that_restarts_loses_nothing_and_nothing_comes_twice() {
     let mut broker = Broker::start(1).unwrap();
-    let (cluster, folder) = (Cluster::of(&broker), Folder::new());
-    let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
-    let job = copy(&cluster.address, &from, &to);
-    let messages = messages();
-    cluster.send(&from, &messages[..HALF]);
-    let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
-    cluster.wait_for(&to, 1);
-    broker.kill().unwrap();
-    broker.resume().unwrap();
-    cluster.send(&from, &messages[HALF..]);
-    cluster.wait_for(&to, 2 * HALF);
-    running.interrupt();
-    assert!(running.succeeded());
-    each_once_and_in_order(&cluster.read(&to));
+    let cluster = Cluster::of(&broker);
+    for copy in [copy, copy_exactly_once] {
+        let (folder, from, to) = (Folder::new(), cluster.topic("from", 2), cluster.topic("to", 2));
+        cluster.send(&from, &messages(0..HALF));
+        let job = copy(&cluster.address, &from, &to, QUICK);
+        let (mut running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
+        cluster.wait_for(&to, 1);
+        broker.kill().unwrap();
+        broker.resume().unwrap();
+        cluster.send(&from, &messages(HALF..2 * HALF));
+        cluster.wait_for(&to, 2 * HALF);
+        running.interrupt();
+        assert!(running.succeeded());
+        each_once_and_in_order(&cluster, &to, 2 * HALF);
+    }
 }
 
 #[test]
 fn a_job_that_is_killed_goes_on_behind_its_last_checkpoint() {
     let (cluster, folder) = (Cluster::shared(), Folder::new());
     let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
-    let job = copy(&cluster.address, &from, &to) + "[checkpoints]\ninterval = \"25ms\"\n";
+    let job = copy(&cluster.address, &from, &to, QUICK) + "[checkpoints]\ninterval = \"25ms\"\n";
     let job = job.replace("metadata =", "group = \"job-group\"\n        metadata =");
-    let messages = messages();
-    cluster.send(&from, &messages[..HALF]);
+    cluster.send(&from, &messages(0..HALF));
     let (running, _lines) = Running::start_with(&folder, &job, &["-p", "1"]);
     cluster.wait_for(&to, HALF);
     // The second from now began when everything had been written.
@@ -75,11 +51,11 @@ fn a_job_that_is_killed_goes_on_behind_its_last_checkpoint() {
     }
     // `kill -9`
     drop(running);
-    cluster.send(&from, &messages[HALF..]);
+    cluster.send(&from, &messages(HALF..2 * HALF));
     let (running, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
     cluster.wait_for(&to, 2 * HALF);
     drop(running);
-    each_once_and_in_order(&cluster.read(&to));
+    each_once_and_in_order(&cluster, &to, 2 * HALF);
 }
 
 /// The number of the newest complete checkpoint; 0 = there is none.
@@ -87,18 +63,4 @@ fn last_checkpoint(folder: &Folder) -> u64 {
     let Ok(decisions) = fs::read_dir(folder.path().join("job.checkpoints/job/decisions")) else { return 0 };
     let numbers = decisions.filter_map(|file| file.ok()?.path().file_stem()?.to_str()?.parse().ok());
     numbers.max().unwrap_or(0)
-}
-
-fn messages() -> Vec<Message> {
-    let message = |n: usize| Message { key: Some((n % KEYS).to_string()), ..Message::new(&n.to_string()) };
-    (0..2 * HALF).map(message).collect()
-}
-
-fn each_once_and_in_order(read: &[Message]) {
-    assert_eq!(read.len(), 2 * HALF, "nothing lost, nothing twice");
-    for key in 0..KEYS {
-        let of_key = |message: &&Message| message.key == Some(key.to_string());
-        let values = read.iter().filter(of_key).map(|message| message.value.clone().unwrap());
-        assert!(values.eq((0..2 * HALF).filter(|n| n % KEYS == key).map(|n| n.to_string())), "key {key}");
-    }
 }

@@ -11,52 +11,41 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::Value;
 
 use crate::harness::Folder;
-use crate::jobs::recovery::NO_RESTART;
+use crate::keyed_job::{FAST, counted, json_files, keyed_events, out_of_order, totals};
 
-/// It takes most of a minute, unless its rate is set to `FAST`.
-const JOB: &str = r#"
+/// It takes most of a minute, unless it is run by `finish_fast`.
+const JOB: &str = concat!(
+    r#"
     name = "job"
     parallelism = 2
     [checkpoints]
     interval = "1h"
-    [sources.events]
-    connector = "generator"
-    events = "keyed"
+"#,
+    keyed_events!(),
+    r#"
     keys = 20
     count = 40000
     rate = 1000
     per_milli = 1
     splits = 4
-    out_of_orderness = "200ms"
-    event_time = { column = "timestamp", unit = "ms" }
-    watermark = { out_of_orderness = "200ms" }
-    [operators.count]
-    inputs = ["events"]
-    key_by = ["key"]
-    plugin = "plugins/count.wasm"
+"#,
+    out_of_order!(),
+    counted!(),
+    r#"
     [operators.windows]
     inputs = ["count"]
     key_by = ["key"]
     window = { sliding = "10s", slide = "5s" }
     aggregate = { n = "count()", most = "max(value)", mean = "avg(value)" }
-    [operators.totals]
-    inputs = ["count"]
-    key_by = ["key"]
-    window = { tumbling = "1h" }
-    aggregate = { counted = "max(count)", counts = "sum(count)" }
-    [sinks.out]
-    inputs = ["windows", "totals"]
-    connector = "file"
-    path = "out"
-    format = "json"
-"#;
-
-const FAST: &str = "sources.events.rate=1000000000";
+"#,
+    totals!(),
+    json_files!("out", r#"["windows", "totals"]"#)
+);
 
 /// What the job's sink shows when nothing happens to it.
 fn straight() -> Vec<String> {
     let folder = Folder::new();
-    let rows = folder.rows(JOB, &["--set", FAST]);
+    let rows = folder.rows(JOB, FAST);
     assert!(rows.len() > 60, "{}", rows.len());
     rows
 }
@@ -124,13 +113,6 @@ fn say(folder: &Folder, arguments: &[&str]) -> String {
 fn json(folder: &Folder, arguments: &[&str]) -> Value {
     let text = say(folder, &[arguments, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// Runs the job to its end.
-fn finish(folder: &Folder, arguments: &[&str]) -> String {
-    let ran = folder.call(&[&["run", "job.toml", "--set", FAST], &NO_RESTART[..], arguments].concat());
-    assert!(ran.success, "{}", ran.stderr);
-    ran.stderr
 }
 
 /// A job that was stopped with a savepoint in `folder/savepoint`.

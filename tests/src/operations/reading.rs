@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::harness::Folder;
+use crate::keyed_job::{FAST, finish_fast};
 
-use super::{FAST, JOB, finish, json, say, stopped};
+use super::{JOB, json, say, stopped};
 
 #[test]
 fn every_value_of_a_checkpoint_can_be_read_without_the_job() {
@@ -71,13 +72,23 @@ fn mistakes_and_damage_are_named() {
     let message = error(&["checkpoint", "inspect", "job.toml", "--checkpoint", "77"]);
     assert!(message.contains("no checkpoint 77"), "{message}");
 
+    let manifest = std::fs::read_to_string(folder.path().join("savepoint/manifest.json")).unwrap();
+    let mut strange: Value = serde_json::from_str(&manifest).unwrap();
+    let nodes = strange["nodes"].as_array_mut().unwrap();
+    nodes.iter_mut().find(|node| node["uid"] == "count").unwrap()["key"][0]["type"] = "u32".into();
+    folder.write("savepoint/manifest.json", strange.to_string());
+    let message = error(&["state", "scan", "savepoint", "count", "count"]);
+    for part in ["an entry of `count`", "is not what the manifest says", "count.0.state`, key group "] {
+        assert!(message.contains(part), "`{part}` is missing in: {message}");
+    }
+    folder.write("savepoint/manifest.json", &manifest);
+
     let file = folder.path().join("savepoint/count.0.state");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&file, bytes).unwrap();
     let message = error(&["state", "scan", "savepoint", "count", "count"]);
     assert!(message.contains("count.0.state` is broken: the checksum at byte"), "{message}");
-    let manifest = std::fs::read_to_string(folder.path().join("savepoint/manifest.json")).unwrap();
     folder.write("savepoint/manifest.json", manifest.replacen("\"format\": 1", "\"format\": 9", 1));
     for command in [&["checkpoint", "inspect", "savepoint"][..], &["run", "job.toml", "--from", "savepoint"]] {
         let message = error(command);
@@ -93,8 +104,8 @@ fn the_checkpoints_of_a_job_are_listed() {
     let none = folder.call(&["checkpoint", "inspect", "job.toml"]);
     assert!(none.error().contains("has no checkpoint yet"), "{}", none.stderr);
     assert!(!folder.path().join("job.checkpoints").exists(), "nothing is made by asking");
-    finish(&folder, &[]);
-    let listed = say(&folder, &["checkpoint", "list", "job.toml", "--set", FAST]);
+    finish_fast(&folder, &[]);
+    let listed = say(&folder, &[&["checkpoint", "list", "job.toml"], FAST].concat());
     assert!(listed.starts_with("*      1  checkpoint") && listed.contains("finished"), "{listed}");
     let inspected = json(&folder, &["checkpoint", "inspect", "job.toml"]);
     assert_eq!(inspected["nodes"][0]["splits"][0]["position"], Value::Null);

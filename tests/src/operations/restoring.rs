@@ -1,8 +1,9 @@
 //! Starts from savepoints: moved, with other slots, with another job; and what `wasmill plan` says before.
 
 use crate::harness::Folder;
+use crate::keyed_job::{FAST, finish_fast};
 
-use super::{JOB, finish, json, say, stopped, straight};
+use super::{JOB, json, say, stopped, straight};
 
 #[test]
 fn a_savepoint_is_moved_and_gone_on_from_with_any_number_of_slots() {
@@ -16,7 +17,7 @@ fn a_savepoint_is_moved_and_gone_on_from_with_any_number_of_slots() {
         assert!(lost.error().contains("is gone") && lost.stderr.contains("--from"), "{}", lost.stderr);
         // All that is left of the job is the savepoint, and what its sink has shown.
         folder.remove("job.checkpoints");
-        let log = finish(&folder, &["--from", "elsewhere/moved", "--set", slots]);
+        let log = finish_fast(&folder, &["--from", "elsewhere/moved", "--set", slots]);
         assert!(log.contains("going on from savepoint"), "{log}");
         assert_eq!(folder.lines("out"), expected);
     }
@@ -26,11 +27,11 @@ fn a_savepoint_is_moved_and_gone_on_from_with_any_number_of_slots() {
 fn from_nothing_only_where_nothing_is_lost() {
     let folder = Folder::new();
     stopped(&folder);
-    finish(&folder, &[]);
-    let refused = folder.call(&["run", "job.toml", "--fresh", "--set", super::FAST]);
+    finish_fast(&folder, &[]);
+    let refused = folder.call(&[&["run", "job.toml", "--fresh"], FAST].concat());
     assert!(refused.error().contains("is there from an earlier run"), "{}", refused.stderr);
     folder.remove("out");
-    let log = finish(&folder, &["--fresh"]);
+    let log = finish_fast(&folder, &["--fresh"]);
     assert!(!log.contains("going on") && !log.contains("WARN"), "{log}");
     assert_eq!(folder.lines("out"), straight());
 }

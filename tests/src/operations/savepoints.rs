@@ -6,8 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 
 use crate::harness::Folder;
+use crate::keyed_job::finish_fast;
 
-use super::{JOB, Running, finish, json, say, stopped, straight};
+use super::{JOB, Running, json, say, stopped, straight};
 
 #[test]
 fn a_running_job_makes_savepoints_and_stops_as_asked_without_losing_anything() {
@@ -35,10 +36,10 @@ fn a_running_job_makes_savepoints_and_stops_as_asked_without_losing_anything() {
     assert_eq!(kinds, ["savepoint", "checkpoint"], "{listed}");
     assert_eq!(listed[1]["is_last"], true);
 
-    let log = finish(&folder, &[]);
+    let log = finish_fast(&folder, &[]);
     assert!(log.contains("INFO going on from checkpoint"), "{log}");
     assert_eq!(folder.lines("out"), expected);
-    let log = finish(&folder, &[]);
+    let log = finish_fast(&folder, &[]);
     assert!(log.contains("the job had finished with checkpoint") && log.contains("--fresh"), "{log}");
     assert_eq!(folder.lines("out"), expected);
     assert!(std::path::Path::new(&second).join("manifest.json").exists(), "savepoints are never deleted");
@@ -57,7 +58,7 @@ fn a_drained_job_has_fired_every_window_and_is_not_gone_on_from() {
     assert!(counted > 0 && totals == scanned.lines().count(), "{totals} totals of {counted} events");
     assert_eq!(say(&folder, &["state", "scan", &path, "windows", "windows"]), "");
 
-    assert!(finish(&folder, &[]).contains("had finished with savepoint"));
+    assert!(finish_fast(&folder, &[]).contains("had finished with savepoint"));
     let refused = folder.call(&["run", "job.toml", "--from", &path]);
     assert!(refused.error().contains("nothing can go on from it"), "{}", refused.stderr);
     let plan = folder.call(&["plan", "job.toml", "--from", &path]);
@@ -75,14 +76,14 @@ fn one_that_dies_before_it_has_stopped_says_so_when_it_starts_again() {
     assert_eq!(running.end().signal(), Some(6));
     let gone = folder.call(&["status", "job.toml"]);
     assert!(gone.error().contains("nobody listens"), "{}", gone.stderr);
-    let log = finish(&folder, &[]);
+    let log = finish_fast(&folder, &[]);
     assert!(log.contains("WARN the job was to be stopped with a savepoint in ") && log.contains("/mine, and"), "{log}");
     assert_eq!(folder.lines("out"), expected);
-    assert!(!finish(&folder, &[]).contains("was to be stopped"), "it is said once");
+    assert!(!finish_fast(&folder, &[]).contains("was to be stopped"), "it is said once");
 
     let folder = Folder::new();
     stopped(&folder);
-    let log = finish(&folder, &[]);
+    let log = finish_fast(&folder, &[]);
     assert!(log.contains("going on from savepoint") && !log.contains("was to be stopped"), "{log}");
     assert_eq!(folder.lines("out"), expected);
 }

@@ -19,6 +19,7 @@ use wasmill::plan::load::load;
 use wasmill::store::Store;
 
 use crate::harness::Folder;
+use crate::keyed_job::{counted, json_files, totals};
 use faulty_store::FaultyStore;
 use host::Host;
 
@@ -31,7 +32,8 @@ const PARALLELISM_MAX: usize = 4;
 const STEPS_MAX: usize = 400_000;
 
 /// State, timers by windows, a keyed exchange before each, channels that are often full.
-const JOB: &str = r#"
+const JOB: &str = concat!(
+    r#"
     name = "job"
     [checkpoints]
     interval = "60ms"
@@ -41,32 +43,19 @@ const JOB: &str = r#"
     [limits]
     batch_rows_max = 16
     channel_bytes_max = "8KiB"
-    [operators.count]
-    inputs = ["events"]
-    key_by = ["key"]
-    plugin = "plugins/count.wasm"
+"#,
+    counted!(),
+    r#"
     [operators.windows]
     inputs = ["count"]
     key_by = ["key"]
     window = { sliding = "200ms", slide = "100ms" }
     aggregate = { n = "count()", most = "max(value)" }
-    # The counts of a key are 1, 2, 3 and so on, in whatever order its events come.
-    [operators.totals]
-    inputs = ["count"]
-    key_by = ["key"]
-    window = { tumbling = "1h" }
-    aggregate = { counted = "max(count)", counts = "sum(count)" }
-    [sinks.out]
-    inputs = ["windows"]
-    connector = "file"
-    path = "out"
-    format = "json"
-    [sinks.sums]
-    inputs = ["totals"]
-    connector = "file"
-    path = "sums"
-    format = "json"
-"#;
+"#,
+    totals!(),
+    json_files!("out", r#"["windows"]"#),
+    json_files!("sums", r#"["totals"]"#)
+);
 
 const GENERATED: &str = r#"
     connector = "generator"

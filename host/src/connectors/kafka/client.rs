@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::ProducerContext;
@@ -15,6 +15,8 @@ use rdkafka::statistics::Statistics;
 
 use crate::model::fault::Fault;
 use crate::plan::connector::{KafkaCluster, KafkaSource};
+
+use super::faults::{is_refusal, reason};
 
 pub type Consumer = BaseConsumer<Context>;
 
@@ -28,6 +30,9 @@ const PREFETCH_MESSAGES: &str = "20000";
 /// How often the ends of partitions are noted, for the lag.
 const STATISTICS_MILLIS: &str = "1000";
 
+/// How long to wait for a client's reasons after it has failed.
+const NEWS: Duration = Duration::from_millis(50);
+
 /// Without a group of the user's. A client that assigns partitions itself must name one, but is not seen in it.
 pub const NO_GROUP: &str = "wasmill";
 
@@ -39,6 +44,8 @@ pub type Property<'a> = (&'a str, &'a str);
 pub struct Context {
     /// The last bad news, for the message of what fails next.
     news: Mutex<Option<String>>,
+    /// Why a broker does not let this client in.
+    refusal: Mutex<Option<String>>,
     /// The first message that could not be delivered, and why.
     undelivered: Mutex<Option<String>>,
     /// The ends of partitions, by topic and number.
@@ -49,6 +56,11 @@ impl Context {
     /// The last bad news, for the message about a failure.
     pub fn news(&self) -> Option<String> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why a broker does not let this client in: waiting does not mend it, though librdkafka tries again for ever.
+    pub fn refusal(&self) -> Option<String> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Once there is one, the producer must not be used any more: what came after it may have been delivered.
@@ -82,15 +94,18 @@ impl ClientContext for Context {
         }
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!("librdkafka: {error}: {reason}");
+    fn error(&self, error: KafkaError, why: &str) {
+        tracing::debug!("librdkafka: {error}: {why}");
+        if error.rdkafka_error_code().is_some_and(is_refusal) {
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+        }
         // Why the last of them went down was said before.
         let is_news = !matches!(
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AllBrokersDown)
         );
         if is_news {
-            self.note(reason.to_owned());
+            self.note(why.to_owned());
         }
     }
 
@@ -119,7 +134,7 @@ impl ProducerContext for Context {
                 partition if partition >= 0 => format!(", partition {partition}"),
                 _ => String::new(),
             };
-            format!("topic `{}`{partition}: {}", message.topic(), super::faults::reason(error))
+            format!("topic `{}`{partition}: {}", message.topic(), reason(error))
         });
     }
 }
@@ -143,6 +158,17 @@ pub fn consumer(source: &KafkaSource) -> Result<Consumer, Fault> {
     ];
     set_all(&mut config, &own);
     create(&config)
+}
+
+/// What a consumer has to say about a question that has failed: all that waits in its queue, or is on its way there.
+pub fn reasons(consumer: &Consumer) -> &Context {
+    let deadline = Instant::now() + NEWS;
+    while Instant::now() < deadline {
+        if consumer.poll(Duration::from_millis(1)).is_none() && consumer.context().news().is_some() {
+            break;
+        }
+    }
+    consumer.context()
 }
 
 /// The settings of a client: `defaults`, which the user's properties may change, and where the cluster is.
@@ -170,7 +196,7 @@ pub fn create<T: FromClientConfigAndContext<Context>>(config: &ClientConfig) -> 
         KafkaError::ClientConfig(_, why, name, _) => {
             Fault::invalid(format!("property `{name}` is not accepted: {why}"))
         }
-        error => Fault::invalid(format!("these properties make no client of Kafka: {}", super::faults::reason(&error))),
+        error => Fault::invalid(format!("these properties make no client of Kafka: {}", reason(&error))),
     })
 }
 

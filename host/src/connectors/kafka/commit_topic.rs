@@ -88,7 +88,7 @@ impl<'a> CommitTopic<'a> {
     }
 
     fn exists(&self, consumer: &Consumer) -> Result<bool, Fault> {
-        let fault = |error: &KafkaError| self.fault(error, consumer.context());
+        let fault = |error: &KafkaError| self.fault(error, client::reasons(consumer));
         let metadata = consumer.fetch_metadata(Some(&self.name), ANSWER).map_err(|error| fault(&error))?;
         match metadata.topics().first().and_then(|topic| topic.error()).map(Code::from) {
             Some(Code::UnknownTopicOrPartition) => Ok(false),
@@ -157,7 +157,7 @@ impl<'a> CommitTopic<'a> {
             match consumer.fetch_watermarks(&self.name, PARTITION, ANSWER) {
                 Ok((_, end)) => return Ok(end),
                 Err(error) if is_transient(&error) || has_no_leader(&error) => self.wait(deadline, PAUSE)?,
-                Err(error) => return Err(self.fault(&error, consumer.context())),
+                Err(error) => return Err(self.fault(&error, client::reasons(consumer))),
             }
         }
     }

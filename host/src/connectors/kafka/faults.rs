@@ -19,10 +19,15 @@ pub fn fault(what: &str, brokers: &str, error: &KafkaError, context: &Context) -
             | Code::RequestTimedOut
             | Code::Resolve
             | Code::BrokerNotAvailable,
-        ) => Fault::unavailable(format!(
-            "{what}: no broker of `{brokers}` answers: {reason}{said}; check `brokers`, the network, and whether the \
-             properties are those of this listener (TLS, SASL)"
-        )),
+        ) => match context.refusal() {
+            // No broker has let the question in, until its time was over.
+            Some(refusal) => refused(what, brokers, &refusal),
+            None => Fault::unavailable(format!(
+                "{what}: no broker of `{brokers}` answers: {reason}{said}; check `brokers`, the network, and whether the \
+                 properties are those of this listener (TLS, SASL)"
+            )),
+        },
+        Some(code) if is_refusal(code) => refused(what, brokers, &context.refusal().unwrap_or(reason)),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
             Fault::invalid(format!("{what} does not exist at `{brokers}`: create it, or correct its name"))
         }
@@ -30,18 +35,28 @@ pub fn fault(what: &str, brokers: &str, error: &KafkaError, context: &Context) -
             Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed
-            | Code::Authentication
-            | Code::SaslAuthenticationFailed,
+            | Code::TransactionalIdAuthorizationFailed,
         ) => Fault::invalid(format!(
             "{what}: the cluster at `{brokers}` does not allow it: {reason}{said}; give the user of `properties` the \
-             right to it, or correct the credentials"
+             right to it"
         )),
         Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Fault::invalid(format!(
             "{what}: {reason}; raise `message.max.bytes` of the topic and in `properties`, or write smaller rows"
         )),
         _ => Fault::unavailable(format!("{what}: {reason}{said}")),
     }
+}
+
+fn refused(what: &str, brokers: &str, refusal: &str) -> Fault {
+    Fault::invalid(format!(
+        "{what}: the cluster at `{brokers}` does not let this client in: {refusal}; correct the credentials and the \
+         certificates of `properties`"
+    ))
+}
+
+/// Whether the code says that a broker does not let a client in, by SASL or by TLS.
+pub fn is_refusal(code: Code) -> bool {
+    matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL)
 }
 
 /// The offset at which a partition is to be read is not in it.

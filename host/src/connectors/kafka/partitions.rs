@@ -15,11 +15,8 @@ use crate::model::fault::Fault;
 use crate::model::id::{Parallelism, Slot, SplitName};
 use crate::plan::connector::{KafkaSource, KafkaStart};
 
-use super::client::{ANSWER, Consumer};
+use super::client::{self, ANSWER, Consumer};
 use super::faults::{fault, has_no_leader, no_offset};
-
-/// How long to wait for a client's reasons after it has failed.
-const NEWS: Duration = Duration::from_millis(50);
 
 /// Between questions to a partition that has no leader.
 const ELECTION: Duration = Duration::from_millis(50);
@@ -65,12 +62,7 @@ pub struct Cluster<'a> {
 
 impl Cluster<'_> {
     fn fault(&self, what: &str, error: &KafkaError) -> Fault {
-        // What the client has to say about it waits in its queue, or is on its way there.
-        let deadline = Instant::now() + NEWS;
-        while self.consumer.context().news().is_none() && Instant::now() < deadline {
-            self.consumer.poll(Duration::from_millis(1));
-        }
-        fault(what, &self.source.cluster.brokers, error, self.consumer.context())
+        fault(what, &self.source.cluster.brokers, error, client::reasons(self.consumer))
     }
 
     /// All partitions of the source's topics, sorted. A topic that is named must exist.

@@ -15,6 +15,7 @@ use crate::model::fault::Fault;
 use crate::plan::fault_tolerance::TransactionPlan;
 
 use super::client::ANSWER;
+use super::faults::is_refusal;
 use super::producer::Producer;
 use super::record::Record;
 
@@ -52,7 +53,7 @@ impl Transaction {
                 Ok(()) => return Ok(transaction),
                 // Another start of the job fences at the same time, or the last transaction is still being finished:
                 // librdkafka would wait for half a second until it asks again, a new producer asks at once.
-                Err(error) if Instant::now() < deadline && !is_final(&error) => {
+                Err(error) if Instant::now() < deadline && !is_final(&error) && !transaction.is_refused() => {
                     tracing::debug!("transactional id `{id}` is not ready yet: {error}");
                     transaction.let_go();
                     thread::sleep(PAUSE);
@@ -129,6 +130,11 @@ impl Transaction {
         receiver.recv_timeout(limit + HANGS).unwrap_or(Err(KafkaError::Canceled))
     }
 
+    /// Whether no broker lets this client in.
+    fn is_refused(&self) -> bool {
+        self.producer.client().client().context().refusal().is_some()
+    }
+
     fn fault(&self, error: &KafkaError) -> Fault {
         let what = format!("transactional id `{}`", self.id);
         match error.rdkafka_error_code() {
@@ -149,15 +155,14 @@ impl Transaction {
 
 /// Whether trying again would not help.
 fn is_final(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
+    let is_final = |code| {
+        matches!(
+            code,
             Code::InvalidTransactionTimeout
                 | Code::TransactionalIdAuthorizationFailed
                 | Code::ClusterAuthorizationFailed
-                | Code::SaslAuthenticationFailed
-                | Code::Authentication
                 | Code::UnsupportedFeature
         )
-    )
+    };
+    error.rdkafka_error_code().is_some_and(|code| is_refusal(code) || is_final(code))
 }

@@ -10,9 +10,11 @@ use crate::model::schema::Field;
 use crate::plan::descriptor::StateKind;
 use crate::plan::graph::Plan;
 use crate::state::evolution::{Declared, Evolution, evolution};
-use crate::storage::manifest::{FieldRecord, InFlightRecord, Manifest, NodeRecord, Shape, StateRecord};
+use crate::storage::manifest::{
+    AggregateRecord, FieldRecord, InFlightRecord, Manifest, NodeRecord, Shape, StateRecord,
+};
 
-use super::record::{intake, shape};
+use super::record::{intake, parse_plugin_accumulator, shape};
 
 /// What becomes of a part of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -144,25 +146,46 @@ fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Fi
                 add(format!("timer `{timer}`"), other_key.clone().unwrap_or(verdict));
             }
         }
-        (
-            Shape::Window { key: then_key, window: then_window, aggregates: then_aggregates },
-            Shape::Window { key, window, aggregates },
-        ) => {
-            let why = match () {
-                () if then_key != key => format!("its key was ({}), and is ({})", columns(then_key), columns(key)),
-                () if then_window != window => {
-                    format!("its windows have another size, slide or offset: they were {then_window}, and are {window}")
-                }
-                () if then_aggregates != aggregates => "its aggregates have changed".to_owned(),
-                () => return add("windows".to_owned(), Verdict::Compatible),
-            };
-            add("windows".to_owned(), Verdict::Incompatible(why));
-        }
+        (Shape::Window { .. }, Shape::Window { .. }) => compare_windows(&then.shape, now, add),
         (then, _) => {
             let why = "the node is of another kind now".to_owned();
             parts(then).for_each(|what| add(what, Verdict::Incompatible(why.clone())));
         }
     }
+}
+
+fn compare_windows(then: &Shape, now: &Shape, mut add: impl FnMut(String, Verdict)) {
+    let (
+        Shape::Window { key: then_key, window: then_window, aggregates: then_aggregates },
+        Shape::Window { key, window, aggregates },
+    ) = (then, now)
+    else {
+        return;
+    };
+    let (then_names, now_names) = (names(then_aggregates), names(aggregates));
+    let why = match () {
+        () if then_key != key => format!("its key was ({}), and is ({})", columns(then_key), columns(key)),
+        () if then_window != window => {
+            format!("its windows have another size, slide or offset: they were {then_window}, and are {window}")
+        }
+        () if then_names != now_names => format!("its aggregates were ({then_names}), and are ({now_names})"),
+        () => {
+            add("windows".to_owned(), Verdict::Compatible);
+            for (then, now) in then_aggregates.iter().zip(aggregates) {
+                let verdict = compare_aggregate(then, now);
+                if verdict != Verdict::Compatible {
+                    add(format!("aggregate `{}`", now.name), verdict);
+                }
+            }
+            return;
+        }
+    };
+    add("windows".to_owned(), Verdict::Incompatible(why));
+}
+
+fn names(aggregates: &[AggregateRecord]) -> String {
+    let names: Vec<&str> = aggregates.iter().map(|aggregate| aggregate.name.as_str()).collect();
+    names.join(", ")
 }
 
 fn describe_in_flight(in_flight: &InFlightRecord) -> String {
@@ -183,13 +206,40 @@ fn columns(key: &[FieldRecord]) -> String {
 }
 
 fn compare_state(then: &StateRecord, now: &StateRecord) -> Verdict {
-    match evolution_of(then, now) {
+    verdict(evolution_of(then, now), then.version)
+}
+
+fn compare_aggregate(then: &AggregateRecord, now: &AggregateRecord) -> Verdict {
+    let version = parse_plugin_accumulator(then).map_or(0, |(_, version)| version);
+    verdict(evolution_of_accumulators(then, now), version)
+}
+
+fn verdict(evolution: Result<Evolution, Fault>, then_version: u32) -> Verdict {
+    match evolution {
         Ok(Evolution::Compatible) => Verdict::Compatible,
         Ok(Evolution::Transcode(_)) => Verdict::Transcoded,
-        Ok(Evolution::Migrate) => Verdict::Migrated(then.version),
+        Ok(Evolution::Migrate) => Verdict::Migrated(then_version),
         Ok(Evolution::Incompatible(why)) => Verdict::Incompatible(why),
         Err(fault) => Verdict::Incompatible(fault.message),
     }
+}
+
+/// What becomes of the accumulators of an aggregate. As with states, it is their declaration that counts, and not how the
+/// plugin calls the operator.
+pub fn evolution_of_accumulators(then: &AggregateRecord, now: &AggregateRecord) -> Result<Evolution, Fault> {
+    let (Some((then_value, then_version)), Some((value, version))) =
+        (parse_plugin_accumulator(then), parse_plugin_accumulator(now))
+    else {
+        return Ok(match then.function == now.function {
+            true => Evolution::Compatible,
+            false => Evolution::Incompatible(format!("it was {}, and is {}", then.function, now.function)),
+        });
+    };
+    let kind = "accumulator";
+    let (then_defaults, defaults) =
+        (parse_defaults(&then.defaults, &then.name)?, parse_defaults(&now.defaults, &now.name)?);
+    let then = Declared { kind, key: None, value: &then_value, defaults: &then_defaults, version: then_version };
+    Ok(evolution(&then, &Declared { kind, key: None, value: &value, defaults: &defaults, version }))
 }
 
 /// What becomes of the values of a state; an error if one of the records cannot be read.
@@ -211,11 +261,14 @@ struct Parsed<'a> {
     defaults: Vec<u8>,
 }
 
+fn parse_defaults(defaults: &str, name: &str) -> Result<Vec<u8>, Fault> {
+    hex::decode(defaults)
+        .map_err(|error| Fault::invalid(format!("the manifest has defaults of `{name}` that are none: {error}")))
+}
+
 impl<'a> Parsed<'a> {
     fn new(record: &'a StateRecord) -> Result<Self, Fault> {
-        let defaults = hex::decode(&record.defaults).map_err(|error| {
-            Fault::invalid(format!("the manifest has defaults of `{}` that are none: {error}", record.value.name))
-        })?;
+        let defaults = parse_defaults(&record.defaults, &record.value.name)?;
         Ok(Self { record, key: record.key()?, value: record.value.parse()?, defaults })
     }
 

@@ -2,6 +2,7 @@
 //! and performs the actions; writers put frozen state into files.
 
 pub mod catalog;
+mod checked_keys;
 pub mod claim;
 pub mod compatibility;
 pub mod coordinator;

@@ -10,6 +10,7 @@ use crate::model::checkpoint::Incarnation;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::key_group::groups_of;
+use crate::model::schema::Field;
 use crate::model::time::{Micros, Timestamp};
 use crate::model::type_name::parse_field;
 use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, Window, WindowPlan};
@@ -238,15 +239,21 @@ pub fn parse_accumulator(record: &AggregateRecord) -> Option<Accumulator> {
         return Some(Accumulator::Count);
     }
     let data_type = |text: &str| Some(parse_field(&record.name, text.strip_suffix(')')?).ok()?.data_type);
-    if let Some((_, state)) = text.split_once(": ") {
-        let (accumulator, _version) = state.rsplit_once(" of version ")?;
-        return Some(Accumulator::Plugin(parse_field(&record.name, accumulator).ok()?));
+    if let Some((accumulator, _version)) = parse_plugin_accumulator(record) {
+        return Some(Accumulator::Plugin(accumulator));
     }
     match text.split_once('(')? {
         ("sum" | "avg", rest) => data_type(rest).map(Accumulator::Sum),
         ("min" | "max", rest) => data_type(rest).map(Accumulator::Best),
         _ => None,
     }
+}
+
+/// The same of a plugin's: their type and version.
+pub fn parse_plugin_accumulator(record: &AggregateRecord) -> Option<(Field, u32)> {
+    let (_operator, state) = record.function.split_once(": ")?;
+    let (accumulator, version) = state.rsplit_once(" of version ")?;
+    Some((parse_field(&record.name, accumulator).ok()?, version.parse().ok()?))
 }
 
 fn aggregate_record(aggregate: &AggregatePlan, node: &Node) -> AggregateRecord {
@@ -260,13 +267,13 @@ fn aggregate_record(aggregate: &AggregatePlan, node: &Node) -> AggregateRecord {
                 NativeAggregate::Min { column: i } => format!("min({})", column(*i).data_type),
                 NativeAggregate::Max { column: i } => format!("max({})", column(*i).data_type),
             };
-            AggregateRecord { name: name.clone(), function }
+            AggregateRecord { name: name.clone(), function, defaults: String::new() }
         }
         AggregatePlan::Plugin { name, plugin, descriptor } => {
             let accumulator = &descriptor.states[0];
-            let function =
-                format!("{}: {} of version {}", plugin.operator, accumulator.value.data_type, accumulator.version);
-            AggregateRecord { name: name.clone(), function }
+            let data_type = FieldRecord::from(&accumulator.value).data_type;
+            let function = format!("{}: {data_type} of version {}", plugin.operator, accumulator.version);
+            AggregateRecord { name: name.clone(), function, defaults: hex::encode(&accumulator.defaults) }
         }
     }
 }
@@ -274,7 +281,7 @@ fn aggregate_record(aggregate: &AggregatePlan, node: &Node) -> AggregateRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::schema::{DataType, Field};
+    use crate::model::schema::DataType;
 
     #[test]
     fn windows_and_aggregates_are_read_as_they_are_written() {
@@ -282,7 +289,8 @@ mod tests {
         let plan = WindowPlan { key: vec![], window, allowed_lateness: Micros(0), aggregates: vec![] };
         assert_eq!(parse_window(&describe_window(&plan)), Some(window));
         let parse = |function: &str| {
-            parse_accumulator(&AggregateRecord { name: "a".to_owned(), function: function.to_owned() })
+            let defaults = String::new();
+            parse_accumulator(&AggregateRecord { name: "a".to_owned(), function: function.to_owned(), defaults })
         };
         assert_eq!(parse("count"), Some(Accumulator::Count));
         assert_eq!(parse("avg(decimal(10, 2))"), Some(Accumulator::Sum(DataType::Decimal { precision: 10, scale: 2 })));

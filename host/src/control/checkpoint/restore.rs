@@ -10,9 +10,10 @@ use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::key_group::groups_of;
+use crate::model::schema::Field;
 use crate::model::time::Timestamp;
-use crate::plan::descriptor::StateKind;
-use crate::plan::graph::{Node, NodeKind, Plan};
+use crate::plan::descriptor::{OperatorKind, StateKind};
+use crate::plan::graph::{AggregatePlan, Node, NodeKind, Plan};
 use crate::plan::location::Location;
 use crate::sandbox::migration::Migration;
 use crate::state::broadcast::{COPY_GROUP, WithCopy};
@@ -21,12 +22,14 @@ use crate::state::operator_state::{Redistributed, Redistribution};
 use crate::state::snapshot::ChunkSource;
 use crate::state::{Conversion, FormerState};
 use crate::storage::decisions;
-use crate::storage::manifest::{MANIFEST, Manifest, NodeRecord, Shape, StateRecord};
+use crate::storage::manifest::{FieldRecord, MANIFEST, Manifest, NodeRecord, Shape, StateRecord};
 use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
 use crate::store::Store;
 
-use super::compatibility::{Verdict, compare, evolution_of};
+use super::checked_keys::CheckedKeys;
+use super::compatibility::{Verdict, compare, evolution_of, evolution_of_accumulators};
+use super::record::{parse_plugin_accumulator, shape};
 
 /// A checkpoint to start from.
 #[derive(Clone)]
@@ -196,6 +199,7 @@ impl Restored for SlotOrigin {
             ahead: record.ahead.clone(),
             chunks: self.chunks(node, record)?,
             states: former_states(&self.plan, node, record)?,
+            accumulators: former_accumulators(&self.plan, node, record)?,
             timers: former_timers(node, record),
             splits: record.splits.clone(),
         }))
@@ -204,21 +208,23 @@ impl Restored for SlotOrigin {
 
 impl SlotOrigin {
     fn chunks(&self, node: &Node, record: &NodeRecord) -> Result<Box<dyn ChunkSource>, Fault> {
+        let key = key_of(record)?;
         let (slot, parallelism, max_parallelism) = (self.slot, node.parallelism, self.plan.max_parallelism);
         let states = redistributions(record)?;
         if states.iter().all(Option::is_none) {
-            let own = self.origin.chunks(record, groups_of(slot, parallelism, max_parallelism))?;
+            let chunks = self.origin.chunks(record, groups_of(slot, parallelism, max_parallelism))?;
+            let own = CheckedKeys { chunks, key: key.clone() };
             if !has_broadcast_state(record)? {
                 return Ok(Box::new(own));
             }
-            let copy = self.origin.chunks(record, COPY_GROUP.0..COPY_GROUP.0 + 1)?;
-            return Ok(Box::new(WithCopy { own, copy }));
+            let chunks = self.origin.chunks(record, COPY_GROUP.0..COPY_GROUP.0 + 1)?;
+            return Ok(Box::new(WithCopy { own, copy: CheckedKeys { chunks, key } }));
         }
         let former = record.slots.iter().map(|former| {
             let only = NodeRecord { slots: vec![former.clone()], ..record.clone() };
-            self.origin.chunks(&only, 0..max_parallelism)
+            Ok(CheckedKeys { chunks: self.origin.chunks(&only, 0..max_parallelism)?, key: key.clone() })
         });
-        let former = former.collect::<Result<_, _>>()?;
+        let former = former.collect::<Result<_, Fault>>()?;
         Ok(Box::new(Redistributed { former, states, slot, parallelism, max_parallelism }))
     }
 }
@@ -227,6 +233,14 @@ fn has_broadcast_state(record: &NodeRecord) -> Result<bool, Fault> {
     let Shape::Process { states, .. } = &record.shape else { return Ok(false) };
     let kinds = states.iter().map(StateRecord::kind).collect::<Result<Vec<_>, _>>()?;
     Ok(kinds.contains(&StateKind::Broadcast))
+}
+
+/// The columns of a node's key.
+fn key_of(record: &NodeRecord) -> Result<Vec<Field>, Fault> {
+    match &record.shape {
+        Shape::Process { key, .. } | Shape::Window { key, .. } => key.iter().map(FieldRecord::parse).collect(),
+        Shape::Source | Shape::Sink => Ok(Vec::new()),
+    }
 }
 
 /// Of each state of a node.
@@ -252,21 +266,57 @@ fn former_states(plan: &Plan, node: &Node, record: &NodeRecord) -> Result<Vec<Fo
             return Ok(FormerState::unchanged(layout, None));
         };
         let state = &process.descriptor.states[number];
-        let conversion: Option<Box<dyn Conversion>> = match evolution_of(then, &StateRecord::from(state))? {
-            Evolution::Compatible => None,
-            Evolution::Transcode(transcoder) => Some(Box::new(transcoder)),
-            Evolution::Migrate => {
-                let limits = plan.limits.plugin;
-                Some(Box::new(Migration::new(&node.uid, &process.plugin, limits, state, then.version)?))
-            }
-            Evolution::Incompatible(why) => {
-                let name = &state.name;
-                return Err(Fault::invalid(format!("state `{name}` cannot be taken over: {why}")).at(&node.uid));
-            }
+        let migrate = || {
+            let (kind, limits) = (OperatorKind::Process, plan.limits.plugin);
+            Migration::new(&node.uid, &process.plugin, kind, limits, state, then.version)
         };
+        let (what, evolution) = (format!("state `{}`", state.name), evolution_of(then, &StateRecord::from(state))?);
+        let conversion = conversion(&node.uid, &what, evolution, migrate)?;
         Ok(FormerState { layout, number: Some(number), conversion })
     });
     former.collect()
+}
+
+fn former_accumulators(
+    plan: &Plan,
+    node: &Node,
+    record: &NodeRecord,
+) -> Result<Vec<Option<Box<dyn Conversion>>>, Fault> {
+    let (Shape::Window { aggregates: then, .. }, Shape::Window { aggregates: now, .. }, NodeKind::Window(window)) =
+        (&record.shape, shape(node), &node.kind)
+    else {
+        return Ok(Vec::new());
+    };
+    let former = then.iter().zip(&now).zip(&window.aggregates).map(|((then, now), aggregate)| {
+        let (AggregatePlan::Plugin { plugin, descriptor, .. }, Some((_, version))) =
+            (aggregate, parse_plugin_accumulator(then))
+        else {
+            return Ok(None);
+        };
+        let migrate = || {
+            let (kind, limits) = (OperatorKind::Aggregate, plan.limits.plugin);
+            Migration::new(&node.uid, plugin, kind, limits, &descriptor.states[0], version)
+        };
+        conversion(&node.uid, &format!("aggregate `{}`", now.name), evolution_of_accumulators(then, now)?, migrate)
+    });
+    former.collect()
+}
+
+/// What makes values of a state or accumulators of an aggregate (`what`) today's; `None` = they are.
+fn conversion(
+    node: &Uid,
+    what: &str,
+    evolution: Evolution,
+    migrate: impl FnOnce() -> Result<Migration, Fault>,
+) -> Result<Option<Box<dyn Conversion>>, Fault> {
+    Ok(match evolution {
+        Evolution::Compatible => None,
+        Evolution::Transcode(transcoder) => Some(Box::new(transcoder)),
+        Evolution::Migrate => Some(Box::new(migrate()?)),
+        Evolution::Incompatible(why) => {
+            return Err(Fault::invalid(format!("{what} cannot be taken over: {why}")).at(node));
+        }
+    })
 }
 
 fn former_timers(node: &Node, record: &NodeRecord) -> Vec<Option<u32>> {

@@ -11,6 +11,7 @@ use crate::model::schema::Schema;
 use crate::model::value::Values;
 use crate::plan::graph::AggregatePlan;
 use crate::state::snapshot::cut_short;
+use crate::state::{Conversion, Conversions};
 
 use super::key_index::KeyIndex;
 use super::native::{Native, NativeCells};
@@ -243,10 +244,10 @@ impl Cells {
     }
 
     /// Appends a cell that is taken off the front of `bytes`; whether there was one.
-    fn read(&mut self, bytes: &mut &[u8]) -> bool {
+    fn read(&mut self, bytes: &mut &[u8], conversion: Option<&mut Box<dyn Conversion>>) -> Result<bool, Fault> {
         match self {
-            Self::Native(cells) => cells.read(bytes),
-            Self::Plugin(cells) => cells.read(bytes),
+            Self::Native(cells) => Ok(cells.read(bytes)),
+            Self::Plugin(cells) => cells.read(bytes, conversion),
         }
     }
 
@@ -266,9 +267,18 @@ pub fn write_group(columns: &[Cells], row: u32, bytes: &mut Vec<u8>) {
 }
 
 /// Appends the group that `write_group` wrote.
-pub fn read_group(columns: &mut [Cells], mut bytes: &[u8]) -> Result<(), Fault> {
-    let is_read = columns.iter_mut().all(|cells| cells.read(&mut bytes));
-    if is_read && bytes.is_empty() { Ok(()) } else { Err(cut_short("a pane's accumulator")) }
+pub fn read_group(columns: &mut [Cells], bytes: &[u8]) -> Result<(), Fault> {
+    read_former_group(columns, bytes, &mut [])
+}
+
+/// The same of a group whose accumulators `conversions` make today's.
+pub fn read_former_group(columns: &mut [Cells], mut bytes: &[u8], conversions: &mut Conversions) -> Result<(), Fault> {
+    for (number, cells) in columns.iter_mut().enumerate() {
+        if !cells.read(&mut bytes, conversions.get_mut(number).and_then(Option::as_mut))? {
+            return Err(cut_short("a pane's accumulator"));
+        }
+    }
+    if bytes.is_empty() { Ok(()) } else { Err(cut_short("a pane's accumulator")) }
 }
 
 impl Table {

@@ -364,12 +364,13 @@ impl Operator for WindowOperator {
         self.firing.fired = Fired::new(&state.ahead, self.watermark, self.max_parallelism);
         self.next = self.calendar.due_until(self.watermark);
         self.gone_until = self.calendar.gone_until(self.watermark, self.allowed_lateness);
-        let (chunks, spill) = (state.chunks.as_mut(), &mut self.spill);
+        let (chunks, conversions, spill) = (state.chunks.as_mut(), &mut state.accumulators[..], &mut self.spill);
         match spill {
-            Some(spill) => spill.restore(chunks, &mut self.panes, &self.aggregates)?,
+            Some(spill) => spill.restore(chunks, &mut self.panes, &self.aggregates, conversions)?,
             None => refuse_native(chunks)?,
         }
-        snapshot::restore(chunks, &mut self.aggregates, &mut self.panes, |number, rows, panes, aggregates| {
+        let (aggregates, panes) = (&mut self.aggregates, &mut self.panes);
+        snapshot::restore(chunks, aggregates, panes, conversions, |number, rows, panes, aggregates| {
             let Some(spill) = spill else { return Ok(()) };
             spill.added(number, rows, &panes[&number]);
             if spill.is_over() { spill.make_room(panes, aggregates) } else { Ok(()) }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::model::fault::Fault;
 use crate::model::value::Values;
+use crate::state::Conversion;
 
 use super::durable::Durable;
 
@@ -120,26 +122,25 @@ impl PluginCells {
         bytes.extend_from_slice(content);
     }
 
-    /// Appends a cell that is taken off the front of `bytes`; whether there was one.
-    pub fn read(&mut self, bytes: &mut &[u8]) -> bool {
-        let Some((tag, rest)) = bytes.split_first() else { return false };
+    /// Appends a cell that is taken off the front of `bytes`; whether there was one. Its accumulator is made today's, if it
+    /// is not.
+    pub fn read(&mut self, bytes: &mut &[u8], conversion: Option<&mut Box<dyn Conversion>>) -> Result<bool, Fault> {
+        let Some((tag, rest)) = bytes.split_first() else { return Ok(false) };
         *bytes = rest;
-        let Some(content) = Box::<[u8]>::read(bytes) else { return false };
+        let Some(mut content) = Box::<[u8]>::read(bytes) else { return Ok(false) };
+        if let (1, Some(conversion)) = (tag, conversion) {
+            content = conversion.convert(&content)?.into();
+        }
         let row = self.len();
         self.resize(row + 1);
         match (tag, &self.layout) {
-            (0, _) => true,
-            (1, Layout::Fixed { width, .. }) if *width != content.len() => false,
-            (1, _) => {
-                self.set(row as u32, Some(&content));
-                true
-            }
-            (2, _) => {
-                self.set_failure(row as u32, String::from_utf8_lossy(&content).as_ref().into());
-                true
-            }
-            _ => false,
+            (0, _) => {}
+            (1, Layout::Fixed { width, .. }) if *width != content.len() => return Ok(false),
+            (1, _) => self.set(row as u32, Some(&content)),
+            (2, _) => self.set_failure(row as u32, String::from_utf8_lossy(&content).as_ref().into()),
+            _ => return Ok(false),
         }
+        Ok(true)
     }
 
     /// Makes cell `row` what cell `from` of `source` is.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::model::fault::Fault;
 use crate::model::key_group::{KeyGroup, KeyHash};
+use crate::state::Conversions;
 use crate::state::snapshot::{ChunkId, ChunkSink, ChunkSource, Content, Frozen, cut_short, entries, put_entry};
 
-use super::aggregates::{Aggregates, Panes, read_group, write_group};
+use super::aggregates::{Aggregates, Panes, read_former_group, write_group};
 
 /// The panes of an operator as they were at a barrier.
 pub struct FrozenPanes {
@@ -37,12 +38,14 @@ impl Frozen for FrozenPanes {
     }
 }
 
-/// Puts the panes of a checkpoint whose window had the same aggregates into `panes`; `read` is called with each that has
+/// Puts the panes of a checkpoint whose window had the same aggregates, but for what `conversions` make today's, into
+/// `panes`; `read` is called with each that has
 /// got more rows, and how many.
 pub fn restore(
     chunks: &mut dyn ChunkSource,
     aggregates: &mut Aggregates,
     panes: &mut Panes,
+    conversions: &mut Conversions,
     mut read: impl FnMut(i64, usize, &mut Panes, &mut Aggregates) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     chunks.read(Content::Panes, &mut |id, payload| {
@@ -55,7 +58,7 @@ pub fn restore(
             if pane.index.find_or_insert(key, KeyHash::of(key)) as usize != rows {
                 return Err(cut_short("a pane's accumulator"));
             }
-            read_group(&mut pane.columns, value)?;
+            read_former_group(&mut pane.columns, value, conversions)?;
         }
         let rows = pane.index.len() - before;
         read(number, rows, panes, aggregates)

@@ -9,13 +9,17 @@ use std::sync::Arc;
 use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
 use crate::model::key::Keys;
-use crate::model::key_group::KeyGroup;
+use crate::model::key_group::{KeyGroup, KeyHash};
+use crate::state::Conversions;
 use crate::state::snapshot::{ChunkSource, Frozen};
 use crate::state::spill::SpillStore;
 
-use super::aggregates::{Aggregates, Cells, Panes, Part, Table, read_group, write_group};
+use super::aggregates::{Aggregates, Cells, Panes, Part, Table, read_former_group, read_group, write_group};
 use super::key_index::sort_by_key;
 use super::plugin::CALL_ROWS_MAX;
+
+/// What is read at a time when accumulators are made today's.
+const CONVERTED_BYTES_MAX: usize = 1 << 20;
 
 /// A pane is measured anew when it has got this part of its groups in rows.
 const MEASURED_PART: usize = 16;
@@ -189,16 +193,50 @@ impl Spill {
         self.store.snapshot(barrier).map(Some)
     }
 
-    /// Takes over what a checkpoint has in files of the store's own; the panes are there then, empty in memory.
+    /// Takes over what a checkpoint has in files of the store's own; the panes are there then, empty in memory. Accumulators
+    /// that are not as today's are written anew.
     pub fn restore(
         &mut self,
         chunks: &mut dyn ChunkSource,
         panes: &mut Panes,
         aggregates: &Aggregates,
+        conversions: &mut Conversions,
     ) -> Result<(), Fault> {
         self.spilled = self.store.restore(chunks)?;
         panes.extend(self.spilled.iter().map(|number| (*number, Arc::new(aggregates.table()))));
+        if conversions.iter().any(Option::is_some) {
+            for pane in self.spilled.clone() {
+                self.groups().try_for_each(|group| self.convert(pane, group, aggregates, conversions))?;
+            }
+        }
         Ok(())
+    }
+
+    /// Makes the accumulators of a pane and group today's, page by page.
+    fn convert(
+        &mut self,
+        pane: i64,
+        group: KeyGroup,
+        aggregates: &Aggregates,
+        conversions: &mut Conversions,
+    ) -> Result<(), Fault> {
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            let mut page: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+            let is_end = self.store.page(pane, group, last.as_deref(), CONVERTED_BYTES_MAX, &mut |key, former| {
+                let (mut columns, mut value) = (aggregates.columns(), Vec::new());
+                read_former_group(&mut columns, former, conversions)?;
+                write_group(&columns, 0, &mut value);
+                page.push((key.to_vec(), value));
+                Ok(())
+            })?;
+            page.iter().try_for_each(|(key, value)| self.store.put(pane, key, KeyHash::of(key), value))?;
+            self.store.write()?;
+            if is_end {
+                return Ok(());
+            }
+            last = page.pop().map(|(key, _)| key);
+        }
     }
 
     #[cfg(test)]

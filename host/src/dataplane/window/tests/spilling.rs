@@ -74,6 +74,7 @@ fn restore(operator: &mut WindowOperator, kept: &Arc<Kept>, watermark: i64) -> R
         progress: Watermarks { input: Timestamp(watermark), latest: None },
         chunks: Box::new(Seen { kept: Arc::clone(kept), groups: GROUPS }),
         states: Vec::new(),
+        accumulators: Vec::new(),
         timers: Vec::new(),
         splits: Vec::new(),
     })
@@ -209,6 +210,7 @@ fn slots_share_out_what_is_in_files() {
                     progress: Watermarks { input: Timestamp::MIN, latest: None },
                     chunks: Box::new(Seen { kept: Arc::clone(&kept), groups }),
                     states: Vec::new(),
+                    accumulators: Vec::new(),
                     timers: Vec::new(),
                     splits: Vec::new(),
                 })
