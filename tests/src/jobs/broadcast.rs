@@ -11,9 +11,8 @@ use wasmill::control::job::{Job, Options};
 use wasmill::model::id::Parallelism;
 use wasmill::plan::load::load;
 
-use super::recovery::{die_at, finish};
-use super::state_kinds::on_rocksdb;
 use crate::harness::Folder;
+use crate::keyed_job::{die_at, finish, on_rocksdb};
 
 const EVENTS: usize = 60_000;
 
