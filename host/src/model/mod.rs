@@ -1,6 +1,7 @@
 //! Layer 0: the words that every other layer speaks. Nothing here does I/O, reads a clock or starts a thread.
 
 pub mod batch;
+pub mod bytes;
 pub mod checkpoint;
 pub mod decision;
 pub mod fail_point;

@@ -1,5 +1,6 @@
 //! The distinct keys of a batch: each row gets the number of its key.
 
+use crate::model::bytes::is_equal;
 use crate::model::key::Keys;
 
 /// Reused from batch to batch.
@@ -36,7 +37,7 @@ impl Grouping {
                     }
                     found => {
                         let group = found as usize - 1;
-                        if self.distinct.hash(group) == hash && self.distinct.get(group) == keys.get(row) {
+                        if self.distinct.hash(group) == hash && is_equal(self.distinct.get(group), keys.get(row)) {
                             break group as u32;
                         }
                         slot = (slot + 1) & mask;

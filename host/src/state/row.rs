@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use crate::model::bytes::is_equal;
 use crate::model::fault::Fault;
 use crate::model::value::{Layout, Values};
 
@@ -20,14 +21,6 @@ const PRESENT: u8 = 1;
 #[inline]
 pub fn has_values(states: &[Values], i: usize) -> bool {
     states.iter().any(|values| values.present[i])
-}
-
-/// Word by word: the C library compares vectors, which end in the line of memory behind a table entry, and waits for it.
-#[inline]
-fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    let ((words, rest), (others, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let is_word = |(word, other): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*word) == u64::from_ne_bytes(*other);
-    a.len() == b.len() && words.iter().zip(others).all(is_word) && rest.iter().eq(other_rest)
 }
 
 /// The rows of an operator.

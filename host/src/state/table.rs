@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::model::bytes::is_equal;
 use crate::model::checkpoint::Barrier;
 use crate::model::key_group::KeyHash;
 
@@ -146,7 +147,7 @@ impl<V: Clone + Default> Table<V> {
     /// Where a key is; `hash` is its.
     #[inline]
     pub fn find(&self, key: &[u8], hash: KeyHash) -> Option<Position> {
-        self.index.find(hash, |at| self.entry(at).key.as_slice() == key).map(Position)
+        self.index.find(hash, |at| is_equal(&self.entry(at).key, key)).map(Position)
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! Numbers the distinct keys of a pane: row numbers, dense, in the order in which keys first come.
 
+use crate::model::bytes::is_equal;
 use crate::model::key::Keys;
 use crate::model::key_group::KeyHash;
 
@@ -51,7 +52,7 @@ impl KeyIndex {
         let mut at = hash.0 as usize & mask;
         loop {
             let place = self.places[at];
-            if place.tag == tag && place.row != FREE.row && same(self.keys.get(place.row as usize), key) {
+            if place.tag == tag && place.row != FREE.row && is_equal(self.keys.get(place.row as usize), key) {
                 return Ok(place.row);
             }
             if place.row == FREE.row {
@@ -96,20 +97,6 @@ impl KeyIndex {
             }
             self.places[at] = Place { tag: tag(*hash), row: row as u32 };
         }
-    }
-}
-
-/// Short keys are compared here: a call costs more.
-#[inline]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() || a.len() > 16 {
-        return a == b;
-    }
-    match (a.first_chunk::<8>(), a.last_chunk::<8>(), b.first_chunk::<8>(), b.last_chunk::<8>()) {
-        (Some(a), Some(x), Some(b), Some(y)) => {
-            u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b) && u64::from_ne_bytes(*x) == u64::from_ne_bytes(*y)
-        }
-        _ => a == b,
     }
 }
 
