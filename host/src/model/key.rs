@@ -95,6 +95,30 @@ impl Keys {
     /// The keys of every row of `columns`, which have the same length. Replaces what was there.
     pub fn encode(&mut self, columns: &[ArrayRef], rows: usize) {
         self.clear();
+        let only = if let [column] = columns { unescaped(column) } else { None };
+        match only {
+            Some((offsets, data)) => self.write_one(offsets, data),
+            None => self.write_all(columns, rows),
+        }
+        self.hashes.extend((0..rows).map(|i| {
+            let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
+            KeyHash::of(&self.bytes[start..self.ends[i] as usize])
+        }));
+    }
+
+    /// One column of bytes that stand in keys as they are: most keys are.
+    fn write_one(&mut self, offsets: &[i32], data: &[u8]) {
+        self.bytes.reserve(data.len() + 2 * offsets.len());
+        self.ends.reserve(offsets.len());
+        for [start, end] in offsets.array_windows() {
+            self.bytes.push(VALID);
+            self.bytes.extend_from_slice(&data[*start as usize..*end as usize]);
+            self.bytes.push(END);
+            self.ends.push(self.bytes.len() as u32);
+        }
+    }
+
+    fn write_all(&mut self, columns: &[ArrayRef], rows: usize) {
         self.ends.resize(rows, 0);
         for column in columns {
             add_lengths(column, &mut self.ends);
@@ -111,11 +135,17 @@ impl Keys {
         for column in columns {
             write_column(column, &mut self.bytes, &mut at);
         }
-        self.hashes.extend((0..rows).map(|i| {
-            let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
-            KeyHash::of(&self.bytes[start..self.ends[i] as usize])
-        }));
     }
+}
+
+/// The offsets and the data of a column of text or bytes that has no nulls, and nothing to be escaped.
+fn unescaped(column: &ArrayRef) -> Option<(&[i32], &[u8])> {
+    let (offsets, data) = match column.data_type() {
+        A::Utf8 => (column.as_string::<i32>().value_offsets(), column.as_string::<i32>().value_data()),
+        A::Binary => (column.as_binary::<i32>().value_offsets(), column.as_binary::<i32>().value_data()),
+        _ => return None,
+    };
+    (column.null_count() == 0 && memchr::memchr(END, data).is_none()).then_some((offsets, data))
 }
 
 fn fixed_length(data_type: &A) -> Option<u32> {

@@ -216,8 +216,8 @@ pub struct PluginLimits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            batch_rows_max: 4096,
-            batch_bytes_max: 512 << 10,
+            batch_rows_max: 8192,
+            batch_bytes_max: 1 << 20,
             channel_bytes_max: 4 << 20,
             flush_interval: Micros(10_000),
             dead_letter_fraction_max: 0.01,

@@ -1,10 +1,12 @@
 //! From the hash of a key to the position of its entry: open addressing with linear probing, in which a slot holds all
 //! that growing and most of what finding needs, so that neither touches an entry.
 
+use prefetch_index::prefetch_index;
+
 use crate::model::key_group::KeyHash;
 
 /// Half of the hash in the upper bits, the position + 1 in the lower ones; 0 = empty.
-pub type Slot = u64;
+type Slot = u64;
 
 const SLOTS_MIN: usize = 8;
 
@@ -37,10 +39,10 @@ impl Index {
         self.len
     }
 
-    /// Brings near what `guess` reads, without waiting for it. What it returns means nothing.
+    /// Asks for what `guess` reads, without waiting for it.
     #[inline]
-    pub fn touch(&self, hash: KeyHash) -> Slot {
-        self.slots.get(tag(hash) as usize & self.slots.len().wrapping_sub(1)).copied().unwrap_or_default()
+    pub fn prefetch(&self, hash: KeyHash) {
+        prefetch_index(&self.slots, tag(hash) as usize & self.slots.len().saturating_sub(1));
     }
 
     /// The position that this hash probably has: the first with the same tag.

@@ -8,15 +8,12 @@ use crate::model::value::Values;
 
 use super::entries::EntryGroups;
 use super::expiry::Expired;
-use super::row::{Row, RowLayout};
+use super::row::{self, Row, RowLayout};
 use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen};
-use super::table::{self, Position, Table};
+use super::table::{self, NEAR_KEYS, Position, Table};
 use super::{AddressRange, FormerState, KeyedState, StateLayout, Visit};
 
 mod sweep;
-
-/// Keys whose entries are brought near at once: no more than the first cache and its table of pages hold.
-const NEAR_KEYS: usize = 64;
 
 pub struct MemoryState {
     max_parallelism: u16,
@@ -27,7 +24,6 @@ pub struct MemoryState {
     /// Where the keys of the last `load` are.
     positions: Vec<Option<Position>>,
     guesses: Vec<Option<Position>>,
-    row: Row,
 }
 
 impl MemoryState {
@@ -40,25 +36,11 @@ impl MemoryState {
             sweep: sweep::Cursor::default(),
             positions: Vec::new(),
             guesses: Vec::new(),
-            row: Row::new(),
         }
     }
 
     fn table(&self, hash: KeyHash) -> &Table<Row> {
         &self.groups[hash.group(self.max_parallelism).0 as usize]
-    }
-
-    /// With many keys an entry is far away: several misses of the cache, each of which waits for the one before. Asked
-    /// for step by step, first for the index, then for the entries, those of many keys are under way at once.
-    fn touch_index(&self, hashes: &[KeyHash]) {
-        let touched = hashes.iter().map(|hash| self.table(*hash).touch_index(*hash));
-        std::hint::black_box(touched.fold(0, std::ops::BitXor::bitxor));
-    }
-
-    fn touch(&self, hashes: &[KeyHash], positions: &[Option<Position>]) {
-        let places = hashes.iter().zip(positions);
-        let touched = places.map(|(hash, place)| place.map_or(0, |position| self.table(*hash).touch(position)));
-        std::hint::black_box(touched.fold(0, std::ops::BitXor::bitxor));
     }
 }
 
@@ -69,10 +51,7 @@ impl KeyedState for MemoryState {
         for i in 0..keys.len() {
             if i % NEAR_KEYS == 0 {
                 let hashes = &keys.hashes()[i..keys.len().min(i + NEAR_KEYS)];
-                self.touch_index(hashes);
-                guesses.clear();
-                guesses.extend(hashes.iter().map(|hash| self.table(*hash).guess(*hash)));
-                self.touch(hashes, &guesses);
+                table::bring_near(|hash| self.table(hash), hashes, &mut guesses);
             }
             let table = &self.groups[keys.hash(i).group(self.max_parallelism).0 as usize];
             let position = table.find(keys.get(i), keys.hash(i));
@@ -91,14 +70,14 @@ impl KeyedState for MemoryState {
         for i in 0..keys.len() {
             if i % NEAR_KEYS == 0 {
                 let near = i..keys.len().min(i + NEAR_KEYS);
-                self.touch(&keys.hashes()[near.clone()], &self.positions[near]);
+                let places = keys.hashes()[near.clone()].iter().zip(&self.positions[near]);
+                table::bring_entries_near(places.filter_map(|(hash, place)| Some((self.table(*hash), (*place)?))));
             }
-            self.layout.encode(states, i, &mut self.row);
             let table = &mut self.groups[keys.hash(i).group(self.max_parallelism).0 as usize];
-            match (self.positions[i], !self.row.is_empty()) {
+            match (self.positions[i], row::has_values(states, i)) {
                 (Some(position), true) => {
-                    if *table.get(position) != self.row {
-                        table.get_mut(position).clone_from(&self.row);
+                    if !self.layout.is_row(states, i, table.get(position)) {
+                        self.layout.encode(states, i, table.get_mut(position));
                     }
                 }
                 (Some(position), false) => {
@@ -106,7 +85,9 @@ impl KeyedState for MemoryState {
                     self.positions[i] = None;
                 }
                 (None, true) => {
-                    self.positions[i] = Some(table.insert(keys.get(i), keys.hash(i), self.row.clone()));
+                    let mut row = Row::new();
+                    self.layout.encode(states, i, &mut row);
+                    self.positions[i] = Some(table.insert(keys.get(i), keys.hash(i), row));
                 }
                 (None, false) => {}
             }

@@ -16,6 +16,20 @@ pub type Row = SmallVec<[u8; 24]>;
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
 
+/// Whether key `i` has a value in any of the columns `states`.
+#[inline]
+pub fn has_values(states: &[Values], i: usize) -> bool {
+    states.iter().any(|values| values.present[i])
+}
+
+/// Word by word: the C library compares vectors, which end in the line of memory behind a table entry, and waits for it.
+#[inline]
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    let ((words, rest), (others, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let is_word = |(word, other): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*word) == u64::from_ne_bytes(*other);
+    a.len() == b.len() && words.iter().zip(others).all(is_word) && rest.iter().eq(other_rest)
+}
+
 /// The rows of an operator.
 #[derive(Clone, Debug)]
 pub struct RowLayout {
@@ -49,12 +63,13 @@ impl RowLayout {
     #[inline]
     pub fn encode(&self, states: &[Values], i: usize, row: &mut Row) {
         row.clear();
-        let mut any = false;
+        if !has_values(states, i) {
+            return;
+        }
         for (values, width) in states.iter().zip(&self.widths) {
             match values.get(i) {
                 None => row.push(ABSENT),
                 Some(value) => {
-                    any = true;
                     row.push(PRESENT);
                     if width.is_none() {
                         row.extend_from_slice(&(value.len() as u32).to_le_bytes());
@@ -63,9 +78,31 @@ impl RowLayout {
                 }
             }
         }
-        if !any {
-            row.clear();
+    }
+
+    /// Whether `row` is that of key `i` in the columns `states`.
+    // It is not made to be compared: what has just been written byte by byte cannot be read at once, as a whole, before all
+    // that was written earlier has reached the cache.
+    #[inline]
+    pub fn is_row(&self, states: &[Values], i: usize, row: &[u8]) -> bool {
+        if row.is_empty() {
+            return !has_values(states, i);
         }
+        let mut rest = row;
+        let mut is_next = |bytes: &[u8]| {
+            let Some((next, behind)) = rest.split_at_checked(bytes.len()) else { return false };
+            rest = behind;
+            is_equal(next, bytes)
+        };
+        let is_all = states.iter().zip(&self.widths).all(|(values, width)| match values.get(i) {
+            None => is_next(&[ABSENT]),
+            Some(value) => {
+                is_next(&[PRESENT])
+                    && (width.is_some() || is_next(&(value.len() as u32).to_le_bytes()))
+                    && is_next(value)
+            }
+        });
+        is_all && rest.is_empty()
     }
 
     /// Appends the values of a row to the columns `states`; an empty one has none.
@@ -179,5 +216,49 @@ impl Transposition {
         let mut row = Row::new();
         self.write.encode(&states, 0, &mut row);
         Ok(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LAYOUTS: [StateLayout; 3] = [
+        StateLayout::Value { width: Some(9), expires: false },
+        StateLayout::Value { width: None, expires: false },
+        StateLayout::Value { width: Some(0), expires: false },
+    ];
+
+    fn values() -> impl Strategy<Value = (Option<[u8; 9]>, Option<Vec<u8>>, bool)> {
+        (any::<Option<bool>>(), any::<Option<u8>>(), any::<bool>()).prop_map(|(fixed, variable, empty)| {
+            (fixed.map(|last| [1, 2, 3, 4, 5, 6, 7, 8, last.into()]), variable.map(|n| vec![7; n as usize % 20]), empty)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_is_that_of_the_values_it_was_made_of(rows in prop::collection::vec(values(), 2..6)) {
+            let layout = RowLayout::new(LAYOUTS);
+            let mut states = layout.columns();
+            for (fixed, variable, empty) in &rows {
+                states[0].push(fixed.as_ref().map(|value| &value[..]));
+                states[1].push(variable.as_deref());
+                states[2].push(empty.then_some(&[]));
+            }
+            for (i, row) in rows.iter().enumerate() {
+                let mut encoded = Row::from_slice(b"what was there before");
+                layout.encode(&states, i, &mut encoded);
+                for (j, other) in rows.iter().enumerate() {
+                    prop_assert_eq!(layout.is_row(&states, j, &encoded), row == other);
+                }
+                let mut decoded = layout.columns();
+                layout.decode(&encoded, &mut decoded);
+                for (decoded, values) in decoded.iter().zip(&states) {
+                    prop_assert_eq!(decoded.get(0), values.get(i));
+                }
+            }
+        }
     }
 }

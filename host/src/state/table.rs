@@ -1,6 +1,10 @@
 //! A hash table from encoded keys to values whose snapshots are cheap and do not stop its owner: entries live in
 //! pages that a snapshot shares, and a write to a shared page copies that page first.
 
+mod near;
+
+pub use near::{NEAR_KEYS, bring_entries_near, bring_near};
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -139,25 +143,6 @@ impl<V: Clone + Default> Table<V> {
         self.index.len() == 0
     }
 
-    /// Brings near what `guess` reads. What it returns means nothing.
-    #[inline]
-    pub fn touch_index(&self, hash: KeyHash) -> usize {
-        self.index.touch(hash) as usize
-    }
-
-    /// Where a key with this hash probably is. Asked for many keys in a row before any of them is looked up, this and
-    /// `touch` let the processor wait for many lines of memory at once.
-    #[inline]
-    pub fn guess(&self, hash: KeyHash) -> Option<Position> {
-        self.index.guess(hash).map(Position)
-    }
-
-    /// Brings the entry near. What it returns means nothing.
-    #[inline]
-    pub fn touch(&self, position: Position) -> usize {
-        self.entry(position.0).key.len()
-    }
-
     /// Where a key is; `hash` is its.
     #[inline]
     pub fn find(&self, key: &[u8], hash: KeyHash) -> Option<Position> {
@@ -184,7 +169,10 @@ impl<V: Clone + Default> Table<V> {
     #[inline]
     fn page_mut(&mut self, page: usize) -> &mut Page<V> {
         let page = &mut self.pages[page];
-        page.changed_since = self.snapshot_made;
+        // Most often nothing changes, and then nothing has to be written to memory that is far away.
+        if page.changed_since != self.snapshot_made {
+            page.changed_since = self.snapshot_made;
+        }
         page.alone()
     }
 

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::network::Network;
 use crate::place::{BOOKED, BUCKET, CHECKPOINTS, TURNOVERS};
@@ -23,7 +24,7 @@ pub struct Setup {
 /// A process. It is killed when this is dropped.
 pub struct Host {
     pub number: u32,
-    pid: u32,
+    pid: Pid,
     log: PathBuf,
     has_ended: bool,
 }
@@ -74,7 +75,7 @@ impl Setup {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         command.envs(fail_point.map(|place| ("WASMILL_FAIL_POINT", place)));
         let mut child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
-        let (pid, tell) = (child.id(), tell.clone());
+        let (pid, tell) = (Pid::from_child(&child), tell.clone());
         thread::spawn(move || {
             if let Ok(status) = child.wait() {
                 let _ = tell.send(Event::Exited { host: number, status });
@@ -85,11 +86,8 @@ impl Setup {
 }
 
 impl Host {
-    /// `KILL`, `STOP` or `CONT`.
-    pub fn signal(&self, signal: &str) -> Result<()> {
-        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.pid.to_string()).output()?;
-        ensure!(sent.status.success(), "host {} is gone before SIG{signal}", self.number);
-        Ok(())
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(self.pid, signal).with_context(|| format!("host {} is gone before {signal:?}", self.number))
     }
 
     pub fn ended(&mut self) {
@@ -111,7 +109,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if !self.has_ended {
-            let _ = self.signal("KILL");
+            let _ = self.signal(Signal::KILL);
         }
     }
 }

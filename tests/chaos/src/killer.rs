@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
 use wasmill_broker::Broker;
 
 use crate::Event;
@@ -152,7 +153,7 @@ impl<'a> Killer<'a> {
             }
             End::Sleeps => {
                 self.wake(&host)?;
-                host.signal("STOP")?;
+                host.signal(Signal::STOP)?;
                 self.sleeping = Some(host);
                 self.report.hit("put to sleep beside a successor");
             }
@@ -284,7 +285,7 @@ impl<'a> Killer<'a> {
     /// Whoever sleeps goes on, and must find that its time is over. `host`, its successor, must not mind.
     fn wake(&mut self, host: &Host) -> Result<()> {
         let Some(mut sleeper) = self.sleeping.take() else { return Ok(()) };
-        sleeper.signal("CONT")?;
+        sleeper.signal(Signal::CONT)?;
         let (number, status) = loop {
             match self.hear(PATIENCE)? {
                 Heard::Rows => {}
@@ -308,7 +309,7 @@ impl<'a> Killer<'a> {
     }
 
     fn end(&mut self, mut host: Host) -> Result<()> {
-        host.signal("KILL")?;
+        host.signal(Signal::KILL)?;
         match self.wait(&mut host, u64::MAX)? {
             Waited::Ended(status) if status.signal() == Some(SIGKILL) => Ok(()),
             _ => bail!("host {} has ended before it was killed: {}", host.number, host.last_words()),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use wasmill::model::fail_point::{FAIL_POINTS, TRANSACTION_FAIL_POINTS};
 
@@ -228,18 +229,17 @@ fn a_host_that_sleeps_while_another_takes_over_harms_nothing() {
     cluster.send(&from, &messages(0..HALF));
     let (mut sleeper, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
     cluster.wait_for(&to, HALF);
-    sleeper.signal("STOP");
+    sleeper.signal(Signal::STOP);
     cluster.send(&from, &messages(HALF..2 * HALF));
     let successor = folder.command(&["run", "job.toml", "-p", "1"]).stderr(Stdio::piped()).spawn().unwrap();
     cluster.wait_for(&to, 2 * HALF);
-    sleeper.signal("CONT");
+    sleeper.signal(Signal::CONT);
     assert!(!sleeper.succeeded());
     let said = std::fs::read_to_string(folder.path().join("stderr")).unwrap();
     assert!(said.contains("another host has taken over the job `job`"), "{said}");
     cluster.send(&from, &messages(2 * HALF..3 * HALF));
     cluster.wait_for(&to, 3 * HALF);
-    let interrupted = std::process::Command::new("kill").args(["-INT", &successor.id().to_string()]).status();
-    assert!(interrupted.unwrap().success());
+    kill_process(Pid::from_child(&successor), Signal::INT).unwrap();
     let ran = Ran::from(successor.wait_with_output().unwrap());
     assert!(ran.success, "{}", ran.stderr);
     each_once_and_in_order(&cluster, &to, 3 * HALF);

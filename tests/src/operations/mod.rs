@@ -6,9 +6,10 @@ mod restoring;
 mod savepoints;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::Folder;
@@ -86,10 +87,9 @@ impl Running {
         }
     }
 
-    /// `-STOP` or `-CONT`: the host sleeps, and goes on.
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
+    /// `STOP` or `CONT`: the host sleeps, and goes on.
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     pub fn end(mut self) -> ExitStatus {

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 
+use rustix::process::Signal;
+
 use crate::harness::Folder;
 use crate::keyed_job::finish_fast;
 
@@ -107,9 +109,9 @@ fn what_cannot_be_done_is_refused_and_the_job_goes_on() {
     assert!(folder.path().join("later/manifest.json").exists());
 
     // A client that waits no longer does not stop what it has asked for.
-    running.signal("-STOP");
+    running.signal(Signal::STOP);
     let early = folder.call(&["savepoint", "job.toml", "--to", "early", "--timeout", "10ms"]);
-    running.signal("-CONT");
+    running.signal(Signal::CONT);
     assert!(early.error().contains("goes on"), "{}", early.stderr);
     say(&folder, &["savepoint", "job.toml"]);
     assert!(folder.path().join("early/manifest.json").exists());

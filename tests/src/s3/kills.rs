@@ -1,9 +1,11 @@
 //! A host is killed at each point of its conversation with the store, or has a second one beside it.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Folder, Ran};
 
@@ -60,7 +62,8 @@ fn deletes(request: &str) -> bool {
 }
 
 fn kill(pid: u32) {
-    let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    // It may have ended by itself.
+    let _ = Pid::from_raw(pid.cast_signed()).map(|pid| kill_process(pid, Signal::KILL));
 }
 
 #[test]

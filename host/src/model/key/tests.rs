@@ -63,6 +63,23 @@ proptest! {
         }
     }
 
+    /// However it is written: there is a short way for one column of text.
+    #[test]
+    fn a_key_is_its_columns_one_after_the_other(
+        rows in prop::collection::vec((prop_oneof!["[a-c]{0,3}", "[\0a]{0,3}"], any::<Option<String>>()), 1..20),
+        start in 0usize..20,
+    ) {
+        let text = StringArray::from_iter_values(rows.iter().map(|row| &row.0));
+        let start = start.min(rows.len() - 1);
+        let columns = [
+            array(text.slice(start, rows.len() - start)),
+            array(rows[start..].iter().map(|row| row.1.as_deref()).collect::<StringArray>()),
+        ];
+        let (one, other) = (encode(&columns[..1]), encode(&columns[1..]));
+        let joined: Vec<_> = one.into_iter().zip(other).map(|(one, other)| [one, other].concat()).collect();
+        prop_assert_eq!(encode(&columns), joined);
+    }
+
     #[test]
     fn floats_compare_as_numbers(a in any::<f64>(), b in any::<f64>()) {
         let keys = encode(&[array(Float64Array::from(vec![a, b]))]);

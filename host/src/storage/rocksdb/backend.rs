@@ -12,9 +12,9 @@ use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::value::Values;
 use crate::plan::state_backend::RocksDbPlan;
 use crate::state::expiry::Expired;
-use crate::state::row::{Row, RowLayout};
+use crate::state::row::{self, Row, RowLayout};
 use crate::state::snapshot::{ChunkId, ChunkSource, Content, Frozen, NativeFiles, cut_short};
-use crate::state::table::Position;
+use crate::state::table::{NEAR_KEYS, Position};
 use crate::state::{AddressRange, FormerState, KeyedState, StateLayout, Visit};
 
 use super::cache::RowCache;
@@ -27,9 +27,6 @@ use super::restore::{self, Takeover};
 use super::snapshot::FrozenInstance;
 use super::sweep;
 use super::working_folder::{WorkingFolder, beside};
-
-/// Keys whose entries are brought near at once; see the memory backend.
-const NEAR_KEYS: usize = 256;
 
 /// Is shown a key of a row or the address of an entry, and the row or the value.
 pub type TakeEntry<'t> = dyn FnMut(ChunkId, &[u8], &[u8]) -> Result<(), Fault> + 't;
@@ -100,7 +97,6 @@ impl RocksDb {
             positions: Vec::new(),
             guesses: Vec::new(),
             misses: Misses::default(),
-            row: Row::new(),
         })
     }
 }
@@ -131,7 +127,6 @@ pub struct RocksDbState {
     pub(super) positions: Vec<Position>,
     guesses: Vec<Option<Position>>,
     misses: Misses,
-    row: Row,
     /// The working folder goes last.
     host: Arc<Host>,
 }
@@ -176,7 +171,7 @@ impl RocksDbState {
         self.misses.clear();
         for i in 0..keys.len() {
             if i % NEAR_KEYS == 0 {
-                self.bring_near(&keys.hashes()[i..keys.len().min(i + NEAR_KEYS)]);
+                self.cache.bring_near(&keys.hashes()[i..keys.len().min(i + NEAR_KEYS)], &mut self.guesses);
             }
             let (key, hash) = (keys.get(i), keys.hash(i));
             let position = self.cache.find(key, hash).unwrap_or_else(|| {
@@ -185,13 +180,6 @@ impl RocksDbState {
             });
             self.positions.push(position);
         }
-    }
-
-    fn bring_near(&mut self, hashes: &[KeyHash]) {
-        self.guesses.clear();
-        self.guesses.extend(hashes.iter().map(|hash| self.cache.guess(*hash)));
-        let touched = self.guesses.iter().flatten().map(|position| self.cache.touch(*position));
-        std::hint::black_box(touched.fold(0, std::ops::BitXor::bitxor));
     }
 
     /// Brings the keys that are not in the cache there.
@@ -226,26 +214,21 @@ impl RocksDbState {
         self.fetch(keys)
     }
 
-    /// Gives the key in the cache, whose hash this is, another row: `self.row`.
-    fn set_row(&mut self, position: Position, hash: KeyHash) {
-        let old = self.cache.row(position);
-        if *old == self.row {
-            return;
-        }
+    /// A key in the cache, whose hash this is, has a row or none.
+    fn count(&mut self, position: Position, hash: KeyHash, has_row: bool) {
         let count = &mut self.counts[usize::from(hash.group(self.max_parallelism).0)];
-        match (old.is_empty(), self.row.is_empty()) {
-            (true, false) => *count += 1,
-            (false, true) => *count -= 1,
+        match (!self.cache.row(position).is_empty(), has_row) {
+            (false, true) => *count += 1,
+            (true, false) => *count -= 1,
             _ => {}
         }
-        self.cache.set(position, &self.row);
     }
 
     /// Takes from a row in the cache what has expired.
     pub(super) fn remove_expired(&mut self, position: Position, hash: KeyHash, expired: &Expired) {
         if let Some(rest) = self.layout.without_expired(self.cache.row(position), expired) {
-            self.row = rest;
-            self.set_row(position, hash);
+            self.count(position, hash, !rest.is_empty());
+            self.cache.change(position, |row| *row = rest);
         }
     }
 }
@@ -262,8 +245,14 @@ impl KeyedState for RocksDbState {
     fn store(&mut self, keys: &Keys, states: &[Values]) -> Result<(), Fault> {
         debug_assert_eq!(keys.len(), self.positions.len());
         for i in 0..self.positions.len() {
-            self.layout.encode(states, i, &mut self.row);
-            self.set_row(self.positions[i], keys.hash(i));
+            if i % NEAR_KEYS == 0 {
+                self.cache.bring_entries_near(&self.positions[i..self.positions.len().min(i + NEAR_KEYS)]);
+            }
+            let position = self.positions[i];
+            if !self.layout.is_row(states, i, self.cache.row(position)) {
+                self.count(position, keys.hash(i), row::has_values(states, i));
+                self.cache.change(position, |row| self.layout.encode(states, i, row));
+            }
         }
         Ok(())
     }

@@ -42,16 +42,14 @@ impl RowCache {
         Self { rows, marks, hand: 0, bytes: 0, bytes_max, max_parallelism, leaving }
     }
 
-    /// Where a key with this hash probably is; see `Table::guess`.
-    #[inline]
-    pub fn guess(&self, hash: KeyHash) -> Option<Position> {
-        self.rows.guess(hash)
+    /// See `table::bring_near`.
+    pub fn bring_near(&self, hashes: &[KeyHash], guesses: &mut Vec<Option<Position>>) {
+        table::bring_near(|_| &self.rows, hashes, guesses);
     }
 
-    /// See `Table::touch`.
-    #[inline]
-    pub fn touch(&self, position: Position) -> usize {
-        self.rows.touch(position)
+    /// See `table::bring_entries_near`.
+    pub fn bring_entries_near(&self, positions: &[Position]) {
+        table::bring_entries_near(positions.iter().map(|position| (&self.rows, *position)));
     }
 
     #[inline]
@@ -87,12 +85,13 @@ impl RowCache {
         position
     }
 
-    /// A row that RocksDB has not got yet.
+    /// `change` makes a row one that RocksDB has not got yet.
     #[inline]
-    pub fn set(&mut self, position: Position, row: &Row) {
-        let old = self.rows.get_mut(position);
-        self.bytes = self.bytes - heap_bytes(old) + heap_bytes(row);
-        old.clone_from(row);
+    pub fn change(&mut self, position: Position, change: impl FnOnce(&mut Row)) {
+        let row = self.rows.get_mut(position);
+        self.bytes -= heap_bytes(row);
+        change(row);
+        self.bytes += heap_bytes(row);
         self.marks[position.index()] |= DIRTY;
     }
 

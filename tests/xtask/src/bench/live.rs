@@ -1,12 +1,13 @@
 //! A job that runs beside the bench: it is watched, and stopped or killed.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use wait4::Wait4;
 
 use super::job::{Job, Status};
@@ -88,9 +89,7 @@ impl<'a> Live<'a> {
 
     /// As Ctrl-C does: with a last checkpoint. What it came to, and the memory that it took at most, in MB.
     pub fn stop(mut self) -> Result<(Status, f64)> {
-        let pid = self.process()?.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &pid]).status().context("cannot run kill")?;
-        ensure!(sent.success(), "the job ended before it was stopped");
+        kill_process(Pid::from_child(self.process()?), Signal::INT).context("the job ended before it was stopped")?;
         let process = self.process.take().context("the job is over")?;
         let used = process.wait4().context("waiting for the job")?;
         ensure!(used.status.success(), "the job failed ({})", used.status);
