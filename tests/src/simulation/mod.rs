@@ -310,7 +310,7 @@ impl World {
         let leaves_something = |folder: &String| {
             let manifest = place.get(&format!("savepoints/{folder}/manifest.json")).unwrap();
             let manifest = Manifest::parse(&manifest.expect("savepoints are never deleted"), folder).unwrap();
-            manifest.nodes.iter().flat_map(|node| &node.splits).any(|split| split.position.is_some())
+            manifest.nodes.iter().flat_map(|node| &node.splits).any(|split| split.split.position.is_some())
         };
         folders.filter(leaves_something).collect()
     }
