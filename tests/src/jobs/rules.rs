@@ -139,7 +139,6 @@ fn run_guard(rules: &[Value], payments: &[Value], places: &[(&str, u32)]) -> Fol
     let rows = || ["out", "blocked"].map(|sink| folder.lines(sink).len()).iter().sum::<usize>();
     let die = |folder: &Folder| {
         for ((place, n), slots) in places.iter().zip(["parallelism=1", "parallelism=4", "parallelism=3"]) {
-            assert!(rows() < payments.len(), "nothing is left to die in");
             die_at(folder, place, *n, &["--set", slots]);
         }
     };
