@@ -176,9 +176,12 @@ fn accumulators_go_on_as_they_are_declared_now() {
     }
 }
 
-/// What everybody has spent after each event of a bucket, and how many each key has had: each once.
-fn known(lines: &[String]) -> (BTreeMap<(i64, u64), i64>, BTreeSet<(String, u64)>) {
-    let (mut spent, mut events) = (BTreeMap::new(), BTreeSet::new());
+/// What everybody has spent after each event of a bucket.
+type Spent = BTreeMap<(i64, u64), i64>;
+
+/// That, and how many events each key has had: each once.
+fn known(lines: &[String]) -> (Spent, BTreeSet<(String, u64)>) {
+    let (mut spent, mut events) = (Spent::new(), BTreeSet::new());
     for line in lines {
         let row: Value = serde_json::from_str(line).unwrap();
         let number = |name: &str| row[name].as_i64().unwrap();
