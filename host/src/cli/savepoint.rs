@@ -12,7 +12,7 @@ use crate::control::socket::protocol::{Answer, Command};
 pub struct Savepoint {
     #[command(flatten)]
     running: RunningJob,
-    /// A folder of its own, or the URL of one [default: savepoints/N in the job's place]
+    /// A folder of its own, or the URL of one [default: one below savepoints/ in the job's place]
     #[arg(long, value_name = "PATH")]
     to: Option<String>,
     /// Do not wait until it is complete: `wasmill status` and `wasmill checkpoint list` show it

@@ -11,7 +11,7 @@ use crate::control::socket::protocol::{Answer, Command, SavepointTo};
 pub struct Stop {
     #[command(flatten)]
     running: RunningJob,
-    /// Make a savepoint, in a folder of its own or the URL of one [default: savepoints/N in the job's place]
+    /// Make a savepoint, in a folder of its own or the URL of one [default: one below savepoints/ in the job's place]
     #[arg(long, value_name = "PATH", num_args = 0..=1)]
     savepoint: Option<Option<String>>,
     /// End the sources first, as if all had been read: the last watermark passes and every window fires. The job has

@@ -1,9 +1,9 @@
 //! From a plan to the tasks of each slot, joined by channels.
 //!
 //! Nodes that are joined by forward edges are one task; every other edge is a channel from each slot of the writer to
-//! each slot of the reader.
+//! each slot of the reader. A forward edge may have to be a channel too: then within each slot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::connectors::{self, DeadLetters};
@@ -83,17 +83,44 @@ pub fn wire(start: Start<'_>) -> Result<Wired, Fault> {
 }
 
 /// Nodes of one task have the same head. Inputs stand before their readers, so one pass joins chains; a node with
-/// several forward inputs joins their tasks into one.
+/// several forward inputs joins their tasks into one. Not where a task would read what it writes itself, be it by way of
+/// others: it would wait for its own barrier, and for its own room.
 fn task_heads(plan: &Plan) -> Vec<NodeIndex> {
     let mut heads: Vec<NodeIndex> = (0..plan.nodes.len()).map(NodeIndex).collect();
     for (index, node) in plan.nodes.iter().enumerate() {
         for input in node.inputs.iter().filter(|input| input.exchange == Exchange::Forward) {
             let (a, b) = (heads[index], heads[input.from.0]);
             let (first, other) = (a.min(b), a.max(b));
-            heads.iter_mut().filter(|head| **head == other).for_each(|head| *head = first);
+            let joined: Vec<NodeIndex> = heads.iter().map(|head| if *head == other { first } else { *head }).collect();
+            if !has_circle(plan, &joined) {
+                heads = joined;
+            }
         }
     }
     heads
+}
+
+/// Whether channels lead from a task to itself.
+fn has_circle(plan: &Plan, heads: &[NodeIndex]) -> bool {
+    let mut channels: BTreeSet<(NodeIndex, NodeIndex)> = BTreeSet::new();
+    for (reader, node) in plan.nodes.iter().enumerate() {
+        let inputs = node.inputs.iter().filter(|input| !is_member_edge(heads, NodeIndex(reader), input));
+        channels.extend(inputs.map(|input| (heads[input.from.0], heads[reader])));
+    }
+    // Of tasks that nobody else writes to, none is in a circle.
+    loop {
+        let all = channels.len();
+        let readers: BTreeSet<NodeIndex> = channels.iter().map(|(_, reader)| *reader).collect();
+        channels.retain(|(writer, _)| readers.contains(writer));
+        if channels.len() == all {
+            return all > 0;
+        }
+    }
+}
+
+/// Whether batches pass by calls, within a task.
+fn is_member_edge(heads: &[NodeIndex], reader: NodeIndex, input: &Input) -> bool {
+    input.exchange == Exchange::Forward && heads[input.from.0] == heads[reader.0]
 }
 
 impl Wiring<'_> {
@@ -110,9 +137,9 @@ impl Wiring<'_> {
 
     fn open_channels(&mut self) {
         let mut ends = Vec::new();
-        for (edge, input) in self.edges().filter(|(_, input)| input.exchange != Exchange::Forward) {
+        for (edge, input) in self.edges().filter(|(edge, input)| !is_member_edge(&self.heads, edge.0, input)) {
             for writer in self.node(input.from).parallelism.slots() {
-                for reader in self.node(edge.0).parallelism.slots() {
+                for reader in self.readers(edge, writer) {
                     let wakers = (&self.wakers[writer.0 as usize], &self.wakers[reader.0 as usize]);
                     let (outlet, inlet) = channel(self.plan.limits.channel_bytes_max, wakers.0, wakers.1);
                     ends.push(((edge, writer, reader), outlet, inlet));
@@ -147,7 +174,7 @@ impl Wiring<'_> {
         let mut task = Task::new(members, Box::new(self.dead_letters.clone()));
         for (member, node) in nodes.iter().enumerate() {
             self.times[node.0].push(Arc::clone(&time));
-            for (edge, gate, writer) in self.channel_gates(*node) {
+            for (edge, gate, writer) in self.channel_gates(*node, slot) {
                 let inlet = self.inlets.remove(&(edge, writer, slot)).expect("a channel has one reader");
                 task.add_inlet(inlet, member, gate, self.may_be_overtaken(edge));
             }
@@ -191,12 +218,12 @@ impl Wiring<'_> {
         let port = &self.node(input.from).outputs[input.port].schema;
         let projection = (!input.is_identity(port))
             .then(|| Projection { schema: reader.schema_of(input).clone(), columns: input.columns.clone() });
-        let to = if input.exchange == Exchange::Forward {
+        let to = if is_member_edge(&self.heads, id.0, input) {
             let member = task.iter().position(|node| *node == id.0).expect("a forward edge stays in its task");
             Destination::Member { member, gate: self.first_gate(id) }
         } else {
-            let readers: Vec<Slot> = reader.parallelism.slots().collect();
-            let outlets = readers
+            let outlets = self
+                .readers(id, slot)
                 .into_iter()
                 .map(|reader| self.outlets.remove(&(id, slot, reader)).expect("a channel has one writer"))
                 .collect();
@@ -226,14 +253,29 @@ impl Wiring<'_> {
         (0..input).map(|earlier| self.gates_of(reader, earlier)).sum()
     }
 
-    /// The gates of a node that are channels, with the slot that writes to each.
-    fn channel_gates(&self, reader: NodeIndex) -> Vec<(EdgeId, usize, Slot)> {
+    /// The slots that a slot of its writer sends an edge's rows to.
+    fn readers(&self, (reader, input): EdgeId, writer: Slot) -> Vec<Slot> {
+        let node = self.node(reader);
+        match node.inputs[input].exchange {
+            Exchange::Forward => vec![writer],
+            _ => node.parallelism.slots().collect(),
+        }
+    }
+
+    /// The gates of a node in a slot that are channels, with the slot that writes to each.
+    fn channel_gates(&self, reader: NodeIndex, slot: Slot) -> Vec<(EdgeId, usize, Slot)> {
         let mut gates = Vec::new();
         for (input, edge) in self.node(reader).inputs.iter().enumerate() {
-            if edge.exchange != Exchange::Forward {
-                let first = self.first_gate((reader, input));
-                let writers = self.node(edge.from).parallelism.slots().enumerate();
-                gates.extend(writers.map(|(i, writer)| ((reader, input), first + i, writer)));
+            if is_member_edge(&self.heads, reader, edge) {
+                continue;
+            }
+            let first = self.first_gate((reader, input));
+            match edge.exchange {
+                Exchange::Forward => gates.push(((reader, input), first, slot)),
+                _ => {
+                    let writers = self.node(edge.from).parallelism.slots().enumerate();
+                    gates.extend(writers.map(|(i, writer)| ((reader, input), first + i, writer)));
+                }
             }
         }
         gates

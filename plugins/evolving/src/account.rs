@@ -188,7 +188,7 @@ impl Version for ThirdVersion {
 
     fn migrate(state: &str, from_version: u32, value: &[u8]) -> Result<Vec<u8>, Error> {
         match (state, from_version) {
-            ("account", 0) => {
+            ("account" | "everybody", 0) => {
                 let SecondAccount { count, limit, spent } = decode_value(value)?;
                 Ok(encode_value(&ThirdAccount { count, limit, cents: spent * 100 }))
             }

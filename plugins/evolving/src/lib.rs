@@ -1,6 +1,7 @@
 //! Versions of operators, as if each had taken the place of the one before: what they remember has changed. Over the
 //! generator's keyed events.
 mod account;
+mod shared;
 mod total;
 
 use wasmill_sdk::prelude::*;
@@ -11,6 +12,11 @@ pub struct Event {
 }
 
 pub use account::{First, Second, Third};
+pub use shared::{FirstShared, SecondShared, ThirdShared};
 pub use total::{FirstTotal, SecondTotal, ThirdTotal};
 
-export!(process: First, Second, Third; aggregate: FirstTotal, SecondTotal, ThirdTotal);
+export!(
+    process: First, Second, Third;
+    broadcast: FirstShared, SecondShared, ThirdShared;
+    aggregate: FirstTotal, SecondTotal, ThirdTotal
+);

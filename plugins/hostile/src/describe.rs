@@ -26,6 +26,8 @@ pub struct Operator {
     pub summary: &'static str,
     /// It has a key, a value, a map, a list and a timer.
     pub keyed: bool,
+    /// It has a second input, and broadcast state.
+    pub broadcast: bool,
     /// Its output has a text column of its own.
     pub text: bool,
     /// Makes of a step that keeps the good rows what the operator is there for.
@@ -45,11 +47,15 @@ const S64: DataType = DataType::Integer(IntegerType::S64);
 
 impl Operator {
     pub const fn new(name: &'static str, summary: &'static str, act: fn(&mut Step, &Batch, &Config)) -> Self {
-        Self { name, summary, keyed: false, text: false, act }
+        Self { name, summary, keyed: false, broadcast: false, text: false, act }
     }
 
     pub const fn keyed(self) -> Self {
         Self { keyed: true, ..self }
+    }
+
+    pub const fn broadcast(self) -> Self {
+        Self { broadcast: true, ..self }
     }
 
     pub const fn with_text(self) -> Self {
@@ -57,19 +63,23 @@ impl Operator {
     }
 
     pub fn info(&self) -> OperatorInfo {
+        let input = |name: &str| InputNeed { name: name.into(), columns: schema(&[("value", S64)]), generic: false };
+        let names: &[&str] = if self.broadcast { &["input", "broadcast"] } else { &["input"] };
         OperatorInfo {
             name: self.name.to_owned(),
             kind: Kind::Process,
             summary: self.summary.to_owned(),
-            inputs: vec![InputNeed { name: "input".into(), columns: schema(&[("value", S64)]), generic: false }],
+            inputs: names.iter().map(|name| input(name)).collect(),
             keyed: self.keyed,
             key: if self.keyed { schema(&[("key", DataType::Text)]) } else { schema(&[]) },
             config_schema: None,
         }
     }
 
-    pub fn descriptor(&self, input: &Schema) -> Result<Descriptor, String> {
-        let column = input.fields.iter().position(|field| field.name == "value").ok_or("no column `value`")?;
+    pub fn descriptor(&self, inputs: &[Schema]) -> Result<Descriptor, String> {
+        let value = |input: &Schema| input.fields.iter().position(|field| field.name == "value");
+        let reads = inputs.iter().map(|input| Ok(vec![value(input).ok_or("no column `value`")? as u32]));
+        let reads = reads.collect::<Result<_, String>>()?;
         let columns = schema(if self.text { &[("text", DataType::Text)] } else { &[] });
         let state = StateInfo {
             name: "state".into(),
@@ -89,12 +99,18 @@ impl Operator {
             ..state.clone()
         };
         let list = StateInfo { name: "list".into(), kind: StateKind::Sequence, ..state.clone() };
+        let key_type = map.key_type.clone();
+        let kept = StateInfo { name: "kept".into(), kind: StateKind::Broadcast, key_type, ..state.clone() };
         let timer = TimerInfo { name: "timer".into(), clock: Clock::EventTime };
         Ok(Descriptor {
-            reads: vec![vec![column as u32]],
+            reads,
             reads_times: false,
             outputs: vec![OutputPort { name: "main".into(), columns, inheritance: Inheritance::Extends }],
-            states: if self.keyed { vec![state, map, list] } else { Vec::new() },
+            states: match self {
+                Self { keyed: true, .. } => vec![state, map, list],
+                Self { broadcast: true, .. } => vec![kept],
+                _ => Vec::new(),
+            },
             timers: if self.keyed { vec![timer] } else { Vec::new() },
             counters: Vec::new(),
             histograms: Vec::new(),

@@ -8,6 +8,7 @@ use wasmill_sdk::bindings::wasmill::operator::columns::{Column, Values, Variable
 use wasmill_sdk::bindings::wasmill::operator::descriptors::{Descriptor, OperatorInfo};
 use wasmill_sdk::bindings::wasmill::operator::schemas::Schema;
 
+mod broadcast;
 mod columns;
 mod describe;
 mod exhaust;
@@ -18,12 +19,13 @@ mod state;
 
 use describe::{Config, Operator};
 
-const OPERATORS: [&[Operator]; 6] = [
+const OPERATORS: [&[Operator]; 7] = [
     &exhaust::OPERATORS,
     &rows::OPERATORS,
     &columns::OPERATORS,
     &keyed::OPERATORS,
     &state::OPERATORS,
+    &broadcast::OPERATORS,
     &reject::OPERATORS,
 ];
 
@@ -44,7 +46,7 @@ impl plugin::Guest for Hostile {
         let found = found.ok_or_else(|| format!("no operator `{operator}`"))?;
         OPENED.set(Some((found, Config::parse(&config)?)));
         state::reach_in_open(found);
-        found.descriptor(&inputs[0])
+        found.descriptor(&inputs)
     }
 
     fn migrate(_: String, _: u32, value: Vec<u8>) -> Result<Vec<u8>, String> {
@@ -54,6 +56,10 @@ impl plugin::Guest for Hostile {
 
 impl process::Guest for Hostile {
     fn on_batch(batch: Batch) -> Step {
+        if batch.input > 0 {
+            broadcast::keep(&batch);
+            return step(batch.rows);
+        }
         let (operator, config) = OPENED.with_borrow(|opened| opened.clone().expect("opened"));
         let values = values(&batch);
         let good: Vec<u32> = (0..batch.rows).filter(|row| values[*row as usize] < config.at).collect();

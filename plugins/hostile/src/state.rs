@@ -48,7 +48,7 @@ fn column(values: Values) -> Column {
     Column { validity: None, values }
 }
 
-fn numbers(numbers: &[i64]) -> Column {
+pub fn numbers(numbers: &[i64]) -> Column {
     column(Values::S64s(numbers.to_vec()))
 }
 

@@ -1,8 +1,9 @@
 //! A real Apache Kafka broker on loopback: one node in KRaft mode, ready in three seconds, which never outlives the
-//! process that started it.
+//! process that started it. Or three that are one cluster.
 
 mod install;
 mod listeners;
+mod node;
 mod ready;
 mod security;
 
@@ -13,11 +14,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use listeners::Listener;
+use node::Node;
 
 pub use install::{VERSION, install, is_installed};
 pub use security::{PASSWORD, Security, USER};
@@ -40,9 +43,7 @@ const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
 /// A running broker. It ends, and its data is removed, when this is dropped or the process ends in whatever way.
 pub struct Broker {
-    address: SocketAddr,
-    /// For a proxy.
-    behind: SocketAddr,
+    node: Node,
     folder: PathBuf,
     supervisor: Child,
     /// `None` once it is dropped: the supervisor's sign to end.
@@ -60,7 +61,23 @@ impl Broker {
     /// The same for clients that are to come by a proxy: who asks at `behind`, where the proxy relays to, is told to find
     /// the broker at `proxy`. At `address` there is no proxy.
     pub fn start_behind(proxy: Option<SocketAddr>, partitions: u16) -> Result<Self> {
-        Self::launch(free_addresses()?, proxy, partitions, &new_folder()?, None)
+        Self::launch(Node::alone(free_addresses()?), proxy, partitions, None, &new_folder()?)
+    }
+
+    /// Three brokers that are one cluster: topics have three replicas unless they are asked to have others, and what is
+    /// acknowledged is in two of them. Returns when each knows the others.
+    pub fn start_three(partitions: u16) -> Result<[Self; 3]> {
+        let nodes = Node::cluster(&free_addresses::<9>()?);
+        let prepare = |node| Self::prepare(node, None, partitions, None, &new_folder()?);
+        let mut brokers = thread::scope(|scope| {
+            let threads: Vec<_> = nodes.into_iter().map(|node| scope.spawn(move || prepare(node))).collect();
+            let joined =
+                threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread has panicked"))?);
+            joined.collect::<Result<Vec<Self>>>()
+        })?;
+        brokers.iter_mut().try_for_each(|broker| broker.order("start"))?;
+        brokers.iter().try_for_each(Self::wait)?;
+        brokers.try_into().map_err(|_| anyhow!("there are three"))
     }
 
     /// The same with places for clients who must say who they are, beside `address`, which asks nobody.
@@ -68,33 +85,48 @@ impl Broker {
         let folder = new_folder()?;
         let [address, controller, behind, secured @ ..] = free_addresses::<6>()?;
         let security = Security::create(&folder, secured)?;
-        let broker = Self::launch([address, controller, behind], None, partitions, &folder, Some(&security))?;
+        let node = Node::alone([address, controller, behind]);
+        let broker = Self::launch(node, None, partitions, Some(&security), &folder)?;
         Ok((broker, security))
     }
 
     fn launch(
-        [address, controller, behind]: [SocketAddr; 3],
+        node: Node,
         proxy: Option<SocketAddr>,
         partitions: u16,
-        folder: &Path,
         security: Option<&Security>,
+        folder: &Path,
+    ) -> Result<Self> {
+        let mut broker = Self::prepare(node, proxy, partitions, security, folder)?;
+        broker.resume()?;
+        Ok(broker)
+    }
+
+    /// Formatted, and not started.
+    fn prepare(
+        node: Node,
+        proxy: Option<SocketAddr>,
+        partitions: u16,
+        security: Option<&Security>,
+        folder: &Path,
     ) -> Result<Self> {
         ensure!(
             is_installed(),
             "Apache Kafka {VERSION} is not installed: run `cargo xtask test` or `cargo xtask kafka`"
         );
         let mut listeners = vec![
-            Listener::of("PLAINTEXT", address),
+            Listener::of("PLAINTEXT", node.address),
             Listener {
                 name: "PROXY",
                 protocol: "PLAINTEXT",
-                address: behind,
-                advertised: Some(proxy.unwrap_or(behind)),
+                address: node.behind,
+                advertised: Some(proxy.unwrap_or(node.behind)),
             },
-            Listener { name: "CONTROLLER", protocol: "PLAINTEXT", address: controller, advertised: None },
+            Listener { name: "CONTROLLER", protocol: "PLAINTEXT", address: node.controller, advertised: None },
         ];
         listeners.extend(security.into_iter().flat_map(Security::listeners));
-        let mut settings = server_settings(partitions, controller, &folder.join("data"));
+        let mut settings = server_settings(partitions, &folder.join("data"));
+        settings += &node.settings();
         settings += &listeners::settings(&listeners);
         settings += &security.map(Security::settings).unwrap_or_default();
         let properties = folder.join("server.properties");
@@ -110,19 +142,22 @@ impl Broker {
         let mut supervisor = supervisor.spawn().context("cannot run sh")?;
         let orders = supervisor.stdin.take();
         let answers = BufReader::new(supervisor.stdout.take().context("the supervisor has a pipe")?);
-        let mut broker = Self { address, behind, folder: folder.to_owned(), supervisor, orders, answers };
-        broker.resume()?;
-        Ok(broker)
+        Ok(Self { node, folder: folder.to_owned(), supervisor, orders, answers })
     }
 
     /// What clients call `bootstrap.servers`.
     pub fn address(&self) -> String {
-        self.address.to_string()
+        self.node.address.to_string()
+    }
+
+    /// What clients are told that it is called.
+    pub fn id(&self) -> i32 {
+        self.node.id
     }
 
     /// Where a proxy relays to.
     pub fn behind(&self) -> SocketAddr {
-        self.behind
+        self.node.behind
     }
 
     /// `kill -9`. Its data and its address stay.
@@ -133,12 +168,17 @@ impl Broker {
     /// Starts it again after `kill`, and returns when it takes requests.
     pub fn resume(&mut self) -> Result<()> {
         self.order("start")?;
+        self.wait()
+    }
+
+    /// Until it takes requests, and knows the whole cluster.
+    fn wait(&self) -> Result<()> {
         let deadline = Instant::now() + READY;
-        if ready::wait(self.address, deadline) {
+        if ready::wait(self.node.address, self.node.brokers(), deadline) {
             return Ok(());
         }
         let log = fs::read_to_string(self.folder.join("broker.log")).unwrap_or_default();
-        bail!("the Kafka broker at {} does not answer within {READY:?}; it says:\n{log}", self.address)
+        bail!("the Kafka broker at {} does not answer within {READY:?}; it says:\n{log}", self.node.address)
     }
 
     fn order(&mut self, order: &str) -> Result<()> {
@@ -174,21 +214,16 @@ fn new_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn server_settings(partitions: u16, controller: SocketAddr, data: &Path) -> String {
+fn server_settings(partitions: u16, data: &Path) -> String {
     let data = data.display();
     format!(
         "process.roles=broker,controller\n\
-         node.id=1\n\
-         controller.quorum.voters=1@{controller}\n\
          controller.listener.names=CONTROLLER\n\
          log.dirs={data}\n\
          log.retention.ms=-1\n\
          num.partitions={partitions}\n\
          offsets.topic.num.partitions=1\n\
-         offsets.topic.replication.factor=1\n\
          transaction.state.log.num.partitions=1\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
          broker.session.timeout.ms=2000\n\
          broker.heartbeat.interval.ms=500\n\

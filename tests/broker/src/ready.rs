@@ -14,10 +14,10 @@ const ANSWER: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Whether the broker was ready before the deadline.
-pub fn wait(address: SocketAddr, deadline: Instant) -> bool {
+/// Whether the broker was ready before the deadline, in a cluster of so many.
+pub fn wait(address: SocketAddr, wanted: i32, deadline: Instant) -> bool {
     while Instant::now() < deadline {
-        if brokers(address).is_ok_and(|brokers| brokers > 0) {
+        if brokers(address).is_ok_and(|brokers| brokers >= wanted) {
             return true;
         }
         thread::sleep(PAUSE);

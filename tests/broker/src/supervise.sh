@@ -12,6 +12,7 @@ while read -r order; do
     kill)
         kill -9 "$broker"
         wait "$broker" 2>/dev/null
+        broker=
         ;;
     esac
     echo "$order"

@@ -1,15 +1,9 @@
-//! Operators with a second input that every slot gets whole, keyed and not: what they keep of it is the same in each slot,
+//! Operators with a key and a second input that every slot gets whole: what they keep of it is the same in each slot,
 //! whatever happens to the job, and however many slots there are then.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Value, json};
-use wasmill::control::environment::HostEnvironment;
-use wasmill::control::job::{Job, Options};
-use wasmill::model::id::Parallelism;
-use wasmill::plan::load::load;
 
 use crate::harness::Folder;
 use crate::keyed_job::{die_at, finish, on_rocksdb};
@@ -196,119 +190,4 @@ fn broadcast_state_has_a_limit() {
     assert_eq!(letters.len(), 2, "{letters:?}");
     let reason = letters[0]["reason"].as_str().unwrap();
     assert!(reason.contains("would have 76 bytes; broadcast_state_bytes_max of [limits.plugin] is 60"), "{reason}");
-}
-
-/// Without a key. Files that come while it runs; rules are there long before the payments that they are for.
-const RULES: &str = r#"
-    name = "job"
-    [checkpoints]
-    interval = "1h"
-    [sources.payments]
-    connector = "file"
-    path = "payments/*.jsonl"
-    format = "json"
-    follow = true
-    discover_interval = "5ms"
-    [sources.rules]
-    connector = "file"
-    path = "rules/*.jsonl"
-    format = "json"
-    follow = true
-    discover_interval = "5ms"
-    [operators.guard]
-    inputs = ["payments"]
-    broadcast = ["rules"]
-    plugin = "plugins/rules.wasm"
-    [sinks.out]
-    inputs = ["guard"]
-    connector = "file"
-    path = "out"
-    format = "json"
-    [sinks.blocked]
-    inputs = ["guard.blocked"]
-    connector = "file"
-    path = "blocked"
-    format = "json"
-"#;
-
-/// Runs the job with so many slots until its operator has been given so many rows in all, and stops it.
-fn run_until(folder: &Folder, parallelism: u16, rows: u64) {
-    let path = folder.path().join("job.toml");
-    folder.write("job.toml", RULES);
-    let sets = [format!("parallelism={parallelism}")];
-    let plan = load(&path, RULES, &sets, Parallelism::ONE, &mut HostEnvironment).unwrap_or_else(|e| panic!("{e}"));
-    let guard = plan.nodes.iter().position(|node| node.uid.as_str() == "guard").unwrap();
-    let mut job = Job::start(Arc::new(plan), &Options::default()).unwrap();
-    let metrics = job.metrics[guard].clone();
-    let given = || metrics.iter().map(|slot| slot.records_in.load(Relaxed)).sum::<u64>();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let ended = runtime.block_on(async {
-        while given() < rows {
-            tokio::task::yield_now().await;
-        }
-        job.stop();
-        job.end().await
-    });
-    ended.unwrap_or_else(|fault| panic!("{fault}"));
-    assert_eq!(given(), rows);
-}
-
-#[test]
-fn without_a_key_every_slot_goes_on_with_what_one_has_left() {
-    const SHOPS: usize = 40;
-    let folder = Folder::new();
-    let mut limits: BTreeMap<usize, i64> = BTreeMap::new();
-    let write = |folder: &Folder, name: &str, rows: Vec<Value>| {
-        folder.write(name, rows.iter().map(|row| format!("{row}\n")).collect::<String>());
-    };
-    let shop = |shop: usize| format!("shop{shop}");
-    let payments = |seed: usize| -> Vec<Value> {
-        (0..400).map(|i| json!({ "shop": shop((i * 7 + seed) % SHOPS), "cents": (i * 31 + seed) % 100 })).collect()
-    };
-    let mut expected = (Vec::new(), Vec::new());
-    let mut expect = |limits: &BTreeMap<usize, i64>, rows: &[Value]| {
-        for row in rows {
-            let (name, cents) = (row["shop"].as_str().unwrap(), row["cents"].as_i64().unwrap());
-            match limits.get(&name[4..].parse().unwrap()) {
-                Some(limit) if cents > *limit => {
-                    expected.1.push(json!({ "shop": name, "cents": cents, "limit": limit }).to_string());
-                }
-                _ => expected.0.push(row.to_string()),
-            }
-        }
-    };
-
-    // A payment that no rule is for, because there must be one.
-    write(&folder, "payments/0.jsonl", vec![json!({ "shop": "shop99", "cents": 1 })]);
-    expect(&limits, &[json!({ "shop": "shop99", "cents": 1 })]);
-    let first: Vec<Value> = (0..SHOPS).map(|i| json!({ "shop": shop(i), "limit": 10 + i })).collect();
-    write(&folder, "rules/0.jsonl", first);
-    limits.extend((0..SHOPS).map(|i| (i, 10 + i as i64)));
-    run_until(&folder, 1, 1 + SHOPS as u64);
-
-    // Every slot has the copy; rules that change go to each of them.
-    write(&folder, "payments/1.jsonl", payments(1));
-    expect(&limits, &payments(1));
-    run_until(&folder, 4, 400);
-    write(
-        &folder,
-        "rules/1.jsonl",
-        vec![json!({ "shop": shop(3), "limit": null }), json!({ "shop": shop(4), "limit": 0 })],
-    );
-    limits.remove(&3);
-    limits.insert(4, 0);
-    run_until(&folder, 4, 2 * 4);
-
-    write(&folder, "payments/2.jsonl", payments(2));
-    expect(&limits, &payments(2));
-    run_until(&folder, 2, 400);
-    let sorted = |rows: &[Value]| {
-        let mut rows: Vec<String> = rows.iter().map(Value::to_string).collect();
-        rows.sort();
-        rows
-    };
-    let values = |rows: &[String]| sorted(&parsed(rows).collect::<Vec<_>>());
-    assert!(expected.1.len() > 300, "{}", expected.1.len());
-    assert!(values(&folder.lines("out")) == values(&expected.0));
-    assert!(values(&folder.lines("blocked")) == values(&expected.1));
 }

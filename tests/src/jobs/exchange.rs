@@ -70,3 +70,37 @@ fn broadcast_gives_every_slot_every_row_and_rebalance_each_row_to_one() {
     expected.sort();
     assert!(thrice == expected, "{} rows, not three times {}", thrice.len(), once.len());
 }
+
+/// A node that reads a stream at once and by way of others, or twice, is not in the task that writes it: that would wait for
+/// its own barrier, and for its own room.
+#[test]
+fn streams_that_part_meet_again() {
+    const CHECKED: &str = r#"
+        [checkpoints]
+        interval = "5ms"
+        timeout = "20s"
+        [restart]
+        strategy = "none"
+        [limits]
+        batch_rows_max = 100
+        channel_bytes_max = "16KiB"
+    "#;
+    const SHARED: &str = r#"
+        [operators.shared]
+        inputs = ["events"]
+        broadcast = ["events"]
+        key_by = ["key"]
+        plugin = "plugins/evolving.wasm"
+        operator = "first-shared"
+    "#;
+    for parallelism in [1, 2, 3] {
+        let slots = parallelism.to_string();
+        let rows = |operator: &str, inputs: &str| {
+            let job = format!("{SOURCE}{operator}[sinks.out]\ninputs = {inputs}{SINK}{CHECKED}");
+            Folder::new().rows(&job, &["-p", &slots]).len()
+        };
+        let count = format!("[operators.count]\ninputs = [\"events\"]\n{COUNT}");
+        assert_eq!(rows(&count, "[\"events\", \"count\"]"), 40_000, "{slots} slots");
+        assert_eq!(rows(SHARED, "[\"shared\"]"), 20_000 * (1 + parallelism), "{slots} slots");
+    }
+}

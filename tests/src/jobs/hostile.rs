@@ -1,15 +1,21 @@
 //! Plugins that misbehave: each ends in its defined way, and no good event is lost because of a bad neighbour.
 
+use serde_json::Value;
+
 use crate::harness::{Folder, Ran};
 
 /// Events 0 .. 1000; the operator misbehaves for those of `at` and more.
 fn run(folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
     let events: String = (0..1_000).map(|n| format!("{{\"key\":\"k{}\",\"value\":{n}}}\n", n % 7)).collect();
     folder.write("events.jsonl", events);
+    folder.write("rules.jsonl", "{\"value\":1}\n{\"value\":2}\n");
     folder.remove("out");
     folder.remove("job.dead-letters.jsonl");
-    let keyed = KEYED.contains(&operator) || operator.starts_with("state-");
-    let keyed = if keyed { "key_by = [\"key\"]" } else { "" };
+    let more = match operator {
+        _ if KEYED.contains(&operator) || operator.starts_with("state-") => "key_by = [\"key\"]",
+        _ if operator.starts_with("broadcast-") => "broadcast = [\"rules\"]",
+        _ => "",
+    };
     let job = format!(
         r#"
         name = "job"
@@ -27,7 +33,7 @@ fn run(folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
         plugin = "plugins/hostile.wasm"
         operator = "{operator}"
         config = {config}
-        {keyed}
+        {more}
 
         [sinks.out]
         inputs = ["bad"]
@@ -46,7 +52,7 @@ fn only_the_bad_rows_die(operator: &str, reason: &str) {
     only_the_bad_rows_die_with(operator, reason, "");
 }
 
-fn only_the_bad_rows_die_with(operator: &str, reason: &str, extra: &str) {
+fn only_the_bad_rows_die_with(operator: &str, reason: &str, extra: &str) -> Folder {
     let folder = Folder::new();
     let ran = run(&folder, operator, "{ at = 998 }", extra);
     assert!(ran.success, "{}", ran.stderr);
@@ -61,6 +67,7 @@ fn only_the_bad_rows_die_with(operator: &str, reason: &str, extra: &str) {
         let said = letter["reason"].as_str().unwrap();
         assert!(said.contains(reason), "{operator}: {said}");
     }
+    folder
 }
 
 #[test]
@@ -130,6 +137,33 @@ fn state_before_there_is_a_call() {
     let folder = Folder::new();
     let ran = run(&folder, "state-in-open", "{ at = 0 }", "");
     assert!(ran.error().contains("state is reached within `on-batch` and `on-timers`"), "{}", ran.stderr);
+}
+
+/// What is broadcast to operators whose names say so.
+const RULES: &str = r#"
+        [checkpoints]
+        [sources.rules]
+        connector = "file"
+        path = "rules.jsonl"
+        format = "json"
+        schema = { value = "i64" }
+        event_time = { column = "value", unit = "us" }
+"#;
+
+#[test]
+fn broadcast_state_that_is_written_for_an_event() {
+    let written = "state `kept` is broadcast state: only calls with rows of the broadcast input write it";
+    for (operator, reason) in [
+        ("broadcast-put", written),
+        ("broadcast-remove", written),
+        ("broadcast-clear", written),
+        ("broadcast-append", "state `kept` is a map: nothing can be appended"),
+    ] {
+        let folder = only_the_bad_rows_die_with(operator, reason, RULES);
+        let scanned = folder.call(&["state", "scan", "job.toml", "bad", "kept", "--json"]);
+        let entries = scanned.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["entry"].clone());
+        assert_eq!(entries.collect::<Vec<_>>(), [1, 2], "{operator}: {}{}", scanned.stdout, scanned.stderr);
+    }
 }
 
 #[test]

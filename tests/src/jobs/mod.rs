@@ -7,6 +7,7 @@ pub mod clicks;
 mod exchange;
 mod hostile;
 pub mod recovery;
+mod rules;
 mod state_backends;
 mod state_evolution;
 mod state_kinds;

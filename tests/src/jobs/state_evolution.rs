@@ -1,6 +1,6 @@
 //! Jobs that go on with an operator whose state is declared otherwise than before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -51,6 +51,31 @@ const WINDOWED: &str = concat!(
     aggregate = { n = "count()", total = { plugin = "plugins/evolving.wasm", operator = "first-total" } }
 "#,
     json_files!("out", r#"["totals"]"#),
+    no_restart!()
+);
+
+/// The same events are what is broadcast, so that there is a row from each slot for each of them too.
+const SHARED: &str = concat!(
+    r#"
+    name = "job"
+    parallelism = 2
+    [checkpoints]
+    interval = "25ms"
+"#,
+    keyed_events!(),
+    r#"
+    keys = 50
+    count = 20000
+    rate = 4000
+    splits = 1
+    [operators.shared]
+    inputs = ["events"]
+    broadcast = ["events"]
+    key_by = ["key"]
+    plugin = "plugins/evolving.wasm"
+    operator = "first-shared"
+"#,
+    json_files!("out", r#"["shared"]"#),
     no_restart!()
 );
 
@@ -148,5 +173,46 @@ fn accumulators_go_on_as_they_are_declared_now() {
         assert_eq!(lines.len(), expected.len());
         assert!(totals(&lines) == expected);
         assert!(lines.iter().any(|line| line.contains("\"total_limit\":1000")));
+    }
+}
+
+/// What everybody has spent after each event of a bucket.
+type Spent = BTreeMap<(i64, u64), i64>;
+
+/// That, and how many events each key has had: each once.
+fn known(lines: &[String]) -> (Spent, BTreeSet<(String, u64)>) {
+    let (mut spent, mut events) = (Spent::new(), BTreeSet::new());
+    for line in lines {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let number = |name: &str| row[name].as_i64().unwrap();
+        let count = row["count"].as_u64().unwrap();
+        if count > 0 {
+            let known = *spent.entry((number("bucket"), count)).or_insert(number("spent"));
+            assert_eq!(known, number("spent"), "slots and events see the same: {row}");
+        }
+        if let Some(key) = row["key"].as_str() {
+            assert!(events.insert((key.to_owned(), row["events"].as_u64().unwrap())), "twice: {row}");
+        }
+    }
+    (spent, events)
+}
+
+#[test]
+fn broadcast_state_goes_on_as_it_is_declared_now() {
+    let straight = Folder::new();
+    let expected = known(&straight.rows(SHARED, FAST));
+    assert_eq!((expected.0.len(), expected.1.len()), (20_000, 20_000));
+    for job in [SHARED.to_owned(), on_rocksdb(SHARED)] {
+        let lines = through_versions(
+            &job,
+            &["state `account` goes on: fields that are new", "state `everybody` goes on: fields that are new"],
+            &[
+                "state `account` goes on: `migrate` of the plugin converts it from version 0",
+                "state `everybody` goes on: `migrate` of the plugin converts it from version 0",
+            ],
+            "state `everybody` cannot be taken over: it was written by version 1, and this is version 0",
+        );
+        assert!(known(&lines) == expected);
+        assert!(lines.iter().any(|line| line.contains("\"limit\":1000")));
     }
 }

@@ -68,6 +68,11 @@ impl Cluster {
         Self { address: broker.address() }
     }
 
+    /// Of all of them.
+    pub fn of_all(brokers: &[Broker]) -> Self {
+        Self { address: brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",") }
+    }
+
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.address);
@@ -88,8 +93,9 @@ impl Cluster {
         name
     }
 
+    /// With as many replicas as the cluster gives by default.
     pub fn create_topic(&self, name: &str, partitions: i32) {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
         let created = self.admin(async |admin| admin.create_topics([&topic], &AdminOptions::new()).await);
         assert_eq!(created.unwrap()[0], Ok(name.to_owned()));
     }
@@ -141,6 +147,12 @@ impl Cluster {
     pub fn delete_topic(&self, topic: &str) {
         let deleted = self.admin(async |admin| admin.delete_topics(&[topic], &AdminOptions::new()).await);
         assert_eq!(deleted.unwrap()[0], Ok(topic.to_owned()));
+    }
+
+    /// The broker that leads a topic's first partition.
+    pub fn leader(&self, topic: &str) -> i32 {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        consumer.fetch_metadata(Some(topic), DEADLINE).unwrap().topics()[0].partitions()[0].leader()
     }
 
     /// Whether no transaction is open: readers of committed messages can read to the end.

@@ -14,10 +14,10 @@ use super::copy::{QUICK, copy_exactly_once, each_once_and_in_order, messages};
 use crate::harness::{Folder, Ran, Running};
 use crate::keyed_job::{die_at, finish, finish_fast};
 
-const EVENTS: usize = 6_000;
+const EVENTS: u64 = 6_000;
 
 /// Numbers the events of each key, into a topic, and counts them in windows, into files.
-fn numbered(address: &str, topic: &str) -> String {
+pub fn numbered(address: &str, topic: &str) -> String {
     format!(
         r#"
         name = "job"
@@ -66,21 +66,26 @@ fn numbered(address: &str, topic: &str) -> String {
 }
 
 /// Nothing lost, nothing twice, each key in order: the numbers of each are 1, 2, 3 and so on.
-fn is_whole(cluster: &Cluster, topic: &str, context: &str) {
+pub fn is_whole(cluster: &Cluster, topic: &str, context: &str) {
+    goes_on_from(&BTreeMap::new(), cluster, topic, context);
+}
+
+/// The same, where each key has got so many numbers elsewhere.
+pub fn goes_on_from(covered: &BTreeMap<String, u64>, cluster: &Cluster, topic: &str, context: &str) {
     let messages = cluster.read(topic);
-    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut last = covered.clone();
     for message in &messages {
         let value: Value = serde_json::from_str(message.value.as_ref().unwrap()).unwrap();
-        let number = last.entry(message.key.as_deref().unwrap()).or_default();
+        let number = last.entry(message.key.clone().unwrap()).or_default();
         *number += 1;
         assert_eq!(value["count"], *number, "{context}: {message:?}");
     }
-    assert_eq!((messages.len(), last.len()), (EVENTS, 50), "{context}");
+    assert_eq!((last.values().sum::<u64>(), last.len()), (EVENTS, 50), "{context}");
     assert!(cluster.is_decided(topic), "{context}: a transaction is open");
 }
 
 /// What the files show when nothing happens.
-fn straight(cluster: &Cluster) -> Vec<String> {
+pub fn straight(cluster: &Cluster) -> Vec<String> {
     let (folder, topic) = (Folder::new(), cluster.topic("straight", 3));
     let rows = folder.rows(&numbered(&cluster.address, &topic).replace("rate = 3000", ""), &[]);
     is_whole(cluster, &topic, "straight");
@@ -240,6 +245,14 @@ fn a_host_that_sleeps_while_another_takes_over_harms_nothing() {
     each_once_and_in_order(&cluster, &to, 3 * HALF);
 }
 
+/// Where the decisions of the job stand that was run in a folder.
+pub fn commit_topic(folder: &Folder) -> String {
+    let decisions = std::fs::read_dir(folder.path().join("job.checkpoints/job/decisions")).unwrap();
+    let record = decisions.map(|entry| entry.unwrap().path()).max().unwrap();
+    let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    format!("wasmill-{}", record["job_id"].as_str().unwrap())
+}
+
 #[test]
 fn what_cannot_be_is_said() {
     let (cluster, folder) = (Cluster::shared(), Folder::new());
@@ -255,10 +268,7 @@ fn what_cannot_be_is_said() {
     cluster.wait_for(&to, HALF);
     running.interrupt();
     assert!(running.succeeded());
-    let decisions = std::fs::read_dir(folder.path().join("job.checkpoints/job/decisions")).unwrap();
-    let record = decisions.map(|entry| entry.unwrap().path()).max().unwrap();
-    let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
-    cluster.delete_topic(&format!("wasmill-{}", record["job_id"].as_str().unwrap()));
+    cluster.delete_topic(&commit_topic(&folder));
     let ran = folder.run(&job, &[]);
     assert!(ran.error().contains("the topic of this job's decisions is empty"), "{}", ran.stderr);
 }

@@ -1,5 +1,6 @@
 //! The commands around checkpoints, as people use them: on a job that runs, on one that has stopped, and on what it left.
 
+mod killed;
 mod reading;
 mod restoring;
 mod savepoints;
@@ -52,14 +53,14 @@ fn straight() -> Vec<String> {
 }
 
 /// A job that runs until somebody stops it; killed if the test does not.
-struct Running {
+pub struct Running {
     child: Child,
     log: Receiver<String>,
 }
 
 impl Running {
     /// Starts `job.toml`, and waits until it can be called.
-    fn start(folder: &Folder, arguments: &[&str], fail_point: Option<&str>) -> Self {
+    pub fn start(folder: &Folder, arguments: &[&str], fail_point: Option<&str>) -> Self {
         let mut command = folder.command(&[&["run", "job.toml"], arguments].concat());
         command.stderr(Stdio::piped());
         if let Some(place) = fail_point {
@@ -75,7 +76,7 @@ impl Running {
     }
 
     /// The log up to a line with this text.
-    fn until(&self, text: &str) -> String {
+    pub fn until(&self, text: &str) -> String {
         let mut log = String::new();
         loop {
             let Ok(line) = self.log.recv() else { panic!("`{text}` was not said: {log}") };
@@ -91,7 +92,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn end(mut self) -> ExitStatus {
+    pub fn end(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }
@@ -104,15 +105,25 @@ impl Drop for Running {
 }
 
 /// What a command that must succeed prints.
-fn say(folder: &Folder, arguments: &[&str]) -> String {
+pub fn say(folder: &Folder, arguments: &[&str]) -> String {
     let ran = folder.call(arguments);
     assert!(ran.success, "{arguments:?}: {}", ran.stderr);
     ran.stdout.trim_end().to_owned()
 }
 
-fn json(folder: &Folder, arguments: &[&str]) -> Value {
+pub fn json(folder: &Folder, arguments: &[&str]) -> Value {
     let text = say(folder, &[arguments, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Until the sink `out` of the running job has got rows.
+pub fn makes_rows(folder: &Folder) {
+    let rows = || {
+        let status = json(folder, &["status", "job.toml"]);
+        let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
+        sink.unwrap()["records_in_total"].as_u64().unwrap()
+    };
+    while rows() == 0 {}
 }
 
 /// A job that was stopped with a savepoint in `folder/savepoint`.

@@ -19,7 +19,7 @@ fn a_running_job_makes_savepoints_and_stops_as_asked_without_losing_anything() {
     folder.write("job.toml", JOB);
     let running = Running::start(&folder, &[], None);
     let first = say(&folder, &["savepoint", "job.toml"]);
-    assert!(first.ends_with("/job.checkpoints/job/savepoints/1"), "{first}");
+    assert!(first.ends_with("/job.checkpoints/job/savepoints/1-1"), "{first}");
     let second = say(&folder, &["savepoint", "job.toml", "--to", "mine"]);
     assert_eq!(std::path::Path::new(&second), folder.path().canonicalize().unwrap().join("mine"));
     // A checkpoint follows each at once, so that the job does not depend on what is the user's.

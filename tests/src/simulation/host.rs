@@ -7,8 +7,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use wasmill::control::checkpoint::claim::{StartFrom, claim_in};
+use wasmill::control::checkpoint::coordinator::Then;
 use wasmill::control::checkpoint::driver::{Driver, Mailbox, Means, Notice, Writers};
 use wasmill::control::checkpoint::record::Place;
+use wasmill::control::checkpoint::savepoint::{Ordered, SavepointOrder};
 use wasmill::control::checkpoint::writer::Writer;
 use wasmill::dataplane::snapshot::{Restored, TaskSnapshot};
 use wasmill::dataplane::task::Progress;
@@ -59,10 +61,10 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts the job from its last complete checkpoint.
-    pub fn start(plan: &Arc<Plan>, store: &Store, now: Timestamp) -> Result<Self, Fault> {
+    /// Starts the job.
+    pub fn start(plan: &Arc<Plan>, store: &Store, from: &StartFrom, now: Timestamp) -> Result<Self, Fault> {
         let checkpoints = plan.checkpoints.clone().expect("the job makes checkpoints");
-        let claimed = claim_in(store.clone(), plan, checkpoints, &StartFrom::Latest, false, &AtomicU64::new(0))?;
+        let claimed = claim_in(store.clone(), plan, checkpoints, from, false, &AtomicU64::new(0))?;
         let incarnation = Incarnation::of(&claimed.decisions);
         let wired = wire(Start { plan, make: sandboxed, incarnation: Some(incarnation), transactions: None })?;
         let (notices, unwritten) = (Shared::default(), Shared::default());
@@ -154,6 +156,13 @@ impl Host {
 
     pub fn stop(&mut self) {
         self.notices.lock().unwrap().push_back(Notice::Stop);
+    }
+
+    /// Somebody asks for a savepoint in the job's place.
+    pub fn order_savepoint(&mut self, then: Then) -> Ordered {
+        let (order, ordered) = SavepointOrder::new(None, then);
+        self.notices.lock().unwrap().push_back(Notice::Savepoint(order));
+        ordered
     }
 
     pub fn is_over(&self) -> bool {

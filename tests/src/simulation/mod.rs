@@ -1,7 +1,7 @@
 //! Deterministic simulation: hosts run a job, with its real tasks, coordinator, files of state and log of decisions, on
 //! one thread and a clock of the simulation's own. A seed chooses who goes on, when writes happen, what the store does
-//! wrong, when a host dies or sleeps on beside its successor, and how many slots the next one has. Whatever happens, the
-//! output is that of a run in which nothing does.
+//! wrong, when a host dies or sleeps on beside its successor, when somebody asks for a savepoint, and how many slots the
+//! next one has. Whatever happens, the output is that of a run in which nothing does.
 
 mod faulty_store;
 mod host;
@@ -9,6 +9,9 @@ mod host;
 use std::hash::Hasher;
 use std::sync::{Arc, OnceLock};
 
+use wasmill::control::checkpoint::claim::StartFrom;
+use wasmill::control::checkpoint::coordinator::Then;
+use wasmill::control::checkpoint::savepoint::Ordered;
 use wasmill::control::environment::HostEnvironment;
 use wasmill::dataplane::task::Progress;
 use wasmill::model::fault::{Fault, FaultKind};
@@ -16,6 +19,7 @@ use wasmill::model::id::Parallelism;
 use wasmill::model::time::Timestamp;
 use wasmill::plan::graph::Plan;
 use wasmill::plan::load::load;
+use wasmill::storage::manifest::Manifest;
 use wasmill::store::Store;
 
 use crate::harness::Folder;
@@ -27,6 +31,8 @@ use host::Host;
 const SEEDS: u64 = 1_500;
 
 const PARALLELISM_MAX: usize = 4;
+
+const SAVEPOINTS_MAX: usize = 20;
 
 /// After so many steps a job that has not ended never will.
 const STEPS_MAX: usize = 400_000;
@@ -126,10 +132,18 @@ struct World {
     deaths: usize,
     /// It dies no more often than this.
     deaths_left: usize,
+    /// Of this seed: how often somebody asks for a savepoint, in steps.
+    savepoints: usize,
+    /// Those that were asked for; so many at most.
+    ordered: Vec<Ordered>,
     /// `unaligned_after` of the job.
     unaligned_after: &'static str,
     /// `sources.events` of the job.
     source: &'static str,
+    /// Where the job starts.
+    from: StartFrom,
+    /// The folder that its sinks' folders are in.
+    outputs: &'static str,
     /// Events that barriers have overtaken.
     overtaken: u64,
     store: FaultyStore,
@@ -149,6 +163,7 @@ impl World {
         let mut random = Random(seed);
         let store = FaultyStore::new(random.below(usize::MAX) as u64);
         let deaths = [100, 400, 1_500, usize::MAX][random.below(4)];
+        let savepoints = [100, 400, 1_500, usize::MAX][random.below(4)];
         let unaligned_after = ["1h", "20ms", "0s"][random.below(3)];
         let source = [GENERATED, READ][random.below(2)];
         let folder = Folder::in_memory();
@@ -158,8 +173,12 @@ impl World {
             random,
             deaths,
             deaths_left: 12,
+            savepoints,
+            ordered: Vec::new(),
             unaligned_after,
             source,
+            from: StartFrom::Latest,
+            outputs: ".",
             overtaken: 0,
             store,
             now: 1_000_000_000,
@@ -173,16 +192,26 @@ impl World {
 
     fn plan(&self, parallelism: usize) -> Arc<Plan> {
         let unaligned_after = format!("checkpoints.unaligned_after='{}'", self.unaligned_after);
-        let set = [format!("parallelism={parallelism}"), unaligned_after];
+        let output = |sink| format!("sinks.{sink}.path='{}/{sink}'", self.outputs);
+        let set = [format!("parallelism={parallelism}"), unaligned_after, output("out"), output("sums")];
         let path = self.folder.path().join("job.toml");
         let job = format!("{JOB}[sources.events]{}{EVENT_TIME}", self.source);
         let plan = load(&path, &job, &set, Parallelism::ONE, &mut HostEnvironment);
         Arc::new(plan.unwrap_or_else(|errors| panic!("{errors}")))
     }
 
+    /// The job's, in the store.
+    fn place(&self) -> Store {
+        Store::of(Arc::new(self.store.clone()), "simulated").unwrap().under("job")
+    }
+
+    fn lines(&self, sink: &str) -> Vec<String> {
+        self.folder.lines(&format!("{}/{sink}", self.outputs))
+    }
+
     /// Runs the job to its end, whatever happens on the way; returns its rows.
     fn run(&mut self, faults_per_mille: u64) -> Vec<String> {
-        let store = Store::of(Arc::new(self.store.clone()), "simulated").unwrap().under("job");
+        let store = self.place();
         // Dead hosts that do not know it.
         let mut asleep: Vec<Host> = Vec::new();
         let mut steps = 0;
@@ -191,7 +220,7 @@ impl World {
             let parallelism = 1 + self.random.below(PARALLELISM_MAX);
             self.note(parallelism as u64);
             let plan = self.plan(parallelism);
-            let mut host = match Host::start(&plan, &store, Timestamp(self.now)) {
+            let mut host = match Host::start(&plan, &store, &self.from, Timestamp(self.now)) {
                 Ok(host) => host,
                 Err(fault) => {
                     self.expect_simulated(&fault);
@@ -202,7 +231,7 @@ impl World {
             self.overtaken += host.overtaken;
             match ending {
                 Ending::Over if self.is_finished(&store) => {
-                    return [self.folder.lines("out"), self.folder.lines("sums")].concat();
+                    return [self.lines("out"), self.lines("sums")].concat();
                 }
                 // It was stopped; the same command goes on.
                 Ending::Over => {}
@@ -226,6 +255,10 @@ impl World {
                 } else {
                     return Ending::Died;
                 }
+            }
+            if self.ordered.len() < SAVEPOINTS_MAX && self.random.once_in(self.savepoints) {
+                let then = if self.random.once_in(3) { Then::Stop } else { Then::GoOn };
+                self.ordered.push(host.order_savepoint(then));
             }
             if !asleep.is_empty() && self.random.once_in(4) {
                 let sleeper = self.random.below(asleep.len());
@@ -267,6 +300,36 @@ impl World {
         Ok(())
     }
 
+    /// The folders of those savepoints that somebody was told are complete, and that leave something to be read: then no
+    /// sum has been given out.
+    fn made(&mut self) -> Vec<String> {
+        self.store.fail(0);
+        let place = self.place();
+        let made = self.ordered.drain(..).filter_map(|mut ordered| ordered.made.try_recv().ok()?.ok());
+        let folders = made.map(|made| made.path.rsplit('/').next().unwrap().to_owned());
+        let leaves_something = |folder: &String| {
+            let manifest = place.get(&format!("savepoints/{folder}/manifest.json")).unwrap();
+            let manifest = Manifest::parse(&manifest.expect("savepoints are never deleted"), folder).unwrap();
+            manifest.nodes.iter().flat_map(|node| &node.splits).any(|split| split.split.position.is_some())
+        };
+        folders.filter(leaves_something).collect()
+    }
+
+    /// What the job comes to, in sums, when it goes on from a savepoint that was moved, and nothing happens to it.
+    fn sums_from(&mut self, savepoint: &str) -> Vec<String> {
+        self.store.fail(0);
+        let place = self.place();
+        for key in place.list(&format!("savepoints/{savepoint}")).unwrap() {
+            let name = key.rsplit('/').next().unwrap();
+            self.folder.write(&format!("moved/{name}"), place.get(&key).unwrap().unwrap());
+        }
+        self.from = StartFrom::Path(self.folder.path().join("moved").display().to_string());
+        self.outputs = "again";
+        (self.store, self.deaths_left, self.savepoints) = (FaultyStore::new(0), 0, usize::MAX);
+        self.run(0);
+        self.lines("sums")
+    }
+
     fn expect_simulated(&mut self, fault: &Fault) {
         self.note(fault.message.len() as u64);
         let expected = match fault.kind {
@@ -291,21 +354,41 @@ fn expected() -> &'static [String] {
     static EXPECTED: OnceLock<Vec<String>> = OnceLock::new();
     EXPECTED.get_or_init(|| {
         let mut world = World::new(0);
-        world.deaths_left = 0;
+        (world.deaths_left, world.savepoints) = (0, usize::MAX);
         let rows = world.run(0);
         assert!(rows.len() > 90, "{}", rows.len());
         rows
     })
 }
 
-/// Returns the hash of everything that was done, and how many events barriers have overtaken.
-fn simulate(seed: u64) -> (u64, u64) {
+fn expected_sums() -> Vec<String> {
+    expected().iter().filter(|row| row.contains("\"counted\"")).cloned().collect()
+}
+
+/// What a run came to.
+#[derive(Debug, PartialEq, Eq)]
+struct Simulated {
+    /// Of everything that was done.
+    hash: u64,
+    /// Events that barriers have overtaken.
+    overtaken: u64,
+    /// Complete ones.
+    savepoints: usize,
+}
+
+fn simulate(seed: u64) -> Simulated {
     let mut world = World::new(seed);
     let faults = [0, 0, 5, 40][world.random.below(4)];
     let rows = world.run(faults);
     let expected = expected();
     assert!(rows == expected, "{} rows, not {}: {:?}", rows.len(), expected.len(), difference(&rows, expected));
-    (world.trace.finish(), world.overtaken)
+    let (overtaken, made) = (world.overtaken, world.made());
+    if !made.is_empty() {
+        let savepoint = &made[world.random.below(made.len())];
+        let (sums, expected) = (world.sums_from(savepoint), expected_sums());
+        assert!(sums == expected, "from savepoint {savepoint}: {:?}", difference(&sums, &expected));
+    }
+    Simulated { hash: world.trace.finish(), overtaken, savepoints: made.len() }
 }
 
 /// Some rows that are too many, and some that are missing.
@@ -335,14 +418,18 @@ fn whatever_fails_nothing_is_lost_and_nothing_comes_twice() {
         None => 1..1 + from_environment("WASMILL_SEEDS").unwrap_or(SEEDS),
     };
     let is_alone = seeds.end - seeds.start == 1;
-    let mut overtaken = 0;
+    let (mut overtaken, mut savepoints) = (0, 0);
     for seed in seeds {
         match std::panic::catch_unwind(|| simulate(seed)) {
-            Ok((_, events)) => overtaken += events,
+            Ok(simulated) => {
+                overtaken += simulated.overtaken;
+                savepoints += simulated.savepoints;
+            }
             Err(_) => panic!("seed {seed} fails; alone: WASMILL_SEED={seed} cargo xtask test simulation"),
         }
     }
     assert!(overtaken > 0 || is_alone, "no checkpoint was unaligned");
+    assert!(savepoints > 0 || is_alone, "no savepoint was made");
 }
 
 #[test]
@@ -350,4 +437,39 @@ fn the_same_seed_does_the_same() {
     for seed in [3, 14, 159] {
         assert_eq!(simulate(seed), simulate(seed), "seed {seed}");
     }
+}
+
+/// Taken for dead when the files of its savepoint were still to be written, it writes them when its successor has made one.
+#[test]
+fn a_sleeper_writes_nothing_into_the_savepoint_of_its_successor() {
+    let mut world = World::new(0);
+    (world.deaths_left, world.savepoints) = (0, usize::MAX);
+    let (store, plan) = (world.place(), world.plan(2));
+    let start = |world: &World| Host::start(&plan, &store, &StartFrom::Latest, Timestamp(world.now)).unwrap();
+    let mut sleeper = start(&world);
+    for _ in 0..200 {
+        world.act(&mut sleeper).unwrap();
+    }
+    sleeper.order_savepoint(Then::GoOn);
+    for round in 0..200 {
+        let now = Timestamp(world.now);
+        sleeper.hear(now).unwrap();
+        sleeper.obey(round % 2).unwrap();
+        sleeper.step(round % 2, round / 2, now, 1).unwrap();
+    }
+    let mut successor = start(&world);
+    for _ in 0..400 {
+        world.act(&mut successor).unwrap();
+    }
+    assert!(!successor.is_over(), "the job is not at its end");
+    let mut ordered = successor.order_savepoint(Then::Stop);
+    while !successor.is_over() {
+        world.act(&mut successor).unwrap();
+    }
+    let made = ordered.made.try_recv().unwrap().unwrap();
+    assert!(sleeper.write(0), "it had files to write");
+    while sleeper.write(0) {}
+    let rows = world.run(0);
+    assert!(rows == expected(), "{:?}", difference(&rows, expected()));
+    assert!(world.sums_from(made.path.rsplit('/').next().unwrap()) == expected_sums());
 }

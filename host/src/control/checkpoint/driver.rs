@@ -174,7 +174,7 @@ impl<W: Writers> Driver<W> {
         }
         let incarnation = Incarnation::of(&means.decisions);
         Self {
-            savepoints: Savepoints::new(means.store.clone()),
+            savepoints: Savepoints::new(means.store.clone(), incarnation),
             means,
             coordinator,
             incarnation,

@@ -105,11 +105,16 @@ impl Incarnation {
     pub fn folder(self, checkpoint: u64) -> String {
         format!("{CHECKPOINTS}/{}-{checkpoint}", self.number)
     }
+
+    /// The same of a savepoint whose place nobody chose.
+    pub fn savepoint_folder(self, checkpoint: u64) -> String {
+        format!("{SAVEPOINTS}/{}-{checkpoint}", self.number)
+    }
 }
 
 pub const CHECKPOINTS: &str = "checkpoints";
 
-/// Savepoints whose place nobody chose: a folder for each, called by its number.
+/// Savepoints whose place nobody chose: a folder for each.
 pub const SAVEPOINTS: &str = "savepoints";
 
 /// Where the files of a checkpoint go.

@@ -31,7 +31,9 @@ fn sweep_savepoints(store: &Store) -> Result<u64, Fault> {
     let folders: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('/').nth(1)).collect();
     let mut highest = 0;
     for folder in folders {
-        let Ok(number) = folder.parse::<u64>() else { continue };
+        // Once they had no incarnation in front.
+        let number = folder.rsplit('-').next().and_then(|number| number.parse::<u64>().ok());
+        let Some(number) = number else { continue };
         highest = highest.max(number);
         let folder = format!("{SAVEPOINTS}/{folder}/");
         let own: Vec<&String> = keys.iter().filter(|key| key.starts_with(&folder)).collect();
@@ -95,8 +97,9 @@ mod tests {
         for (incarnation, checkpoint) in [(11, 2), (9, 2), (2, 1), (11, 1), (3, 1), (11, 3)] {
             write(incarnation, checkpoint);
         }
-        store.put("savepoints/7/half.state", Vec::new()).unwrap();
+        store.put("savepoints/11-7/half.state", Vec::new()).unwrap();
         store.put("savepoints/5/manifest.json", Vec::new()).unwrap();
+        store.put("savepoints/11-6/manifest.json", Vec::new()).unwrap();
         let swept = sweep(&store, 2, 2).unwrap();
         assert_eq!(swept.highest, 7);
         let kept: Vec<u64> = swept.kept.iter().map(|kept| kept.checkpoint.0).collect();
@@ -104,6 +107,8 @@ mod tests {
         let mut keys = store.list(CHECKPOINTS).unwrap();
         keys.sort();
         assert_eq!(keys, ["checkpoints/11-1/manifest.json", "checkpoints/11-2/manifest.json"]);
-        assert_eq!(store.list(SAVEPOINTS).unwrap(), ["savepoints/5/manifest.json"]);
+        let mut savepoints = store.list(SAVEPOINTS).unwrap();
+        savepoints.sort();
+        assert_eq!(savepoints, ["savepoints/11-6/manifest.json", "savepoints/5/manifest.json"]);
     }
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::model::checkpoint::CheckpointId;
+use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fault::Fault;
 use crate::model::time::Micros;
 use crate::storage::manifest::MANIFEST;
 use crate::store::Store;
 
 use super::coordinator::{Savepoint, Then};
-use super::record::{Place, SAVEPOINTS};
+use super::record::Place;
 use super::restore::locate;
 
 /// Savepoints that wait for their turn; more are refused.
@@ -63,6 +63,7 @@ pub struct SavepointMade {
 /// Those of one start of a job.
 pub struct Savepoints {
     job_store: Store,
+    incarnation: Incarnation,
     requests: u64,
     waiting: BTreeMap<u64, Waiting>,
     /// The one that is under way.
@@ -82,8 +83,8 @@ struct Current {
 }
 
 impl Savepoints {
-    pub fn new(job_store: Store) -> Self {
-        Self { job_store, requests: 0, waiting: BTreeMap::new(), current: None }
+    pub fn new(job_store: Store, incarnation: Incarnation) -> Self {
+        Self { job_store, incarnation, requests: 0, waiting: BTreeMap::new(), current: None }
     }
 
     /// Checks an order. `None` = it was refused, and whoever asked knows why.
@@ -113,8 +114,8 @@ impl Savepoints {
     pub fn assign(&mut self, checkpoint: CheckpointId, savepoint: Savepoint) {
         let chosen = self.waiting.get(&savepoint.request).and_then(|waiting| waiting.place.clone());
         let is_elsewhere = chosen.is_some();
-        let place = chosen
-            .unwrap_or_else(|| Place { store: self.job_store.clone(), folder: format!("{SAVEPOINTS}/{checkpoint}") });
+        let folder = || self.incarnation.savepoint_folder(checkpoint.0);
+        let place = chosen.unwrap_or_else(|| Place { store: self.job_store.clone(), folder: folder() });
         self.current = Some(Current { checkpoint, request: savepoint.request, place, is_elsewhere });
     }
 

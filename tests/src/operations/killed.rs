@@ -1,0 +1,180 @@
+//! Savepoints while hosts die: on the way to one, in a start from one before it has decided anything, beside a fork.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use wasmill::model::fail_point::FAIL_POINTS;
+
+use super::{Running, json, makes_rows, say};
+use crate::harness::Folder;
+use crate::keyed_job::{
+    FAST, counted, die_at, finish_fast, json_files, keyed_events, no_restart, out_of_order, totals,
+};
+
+/// Each event has the same number among those of its key in every run: there is one split.
+const JOB: &str = concat!(
+    r#"
+    name = "job"
+    parallelism = 2
+    [checkpoints]
+    interval = "25ms"
+"#,
+    keyed_events!(),
+    r#"
+    keys = 20
+    count = 80000
+    rate = 4000
+    per_milli = 1
+    splits = 1
+"#,
+    out_of_order!(),
+    counted!(),
+    totals!(),
+    json_files!("out", r#"["count"]"#),
+    json_files!("sums", r#"["totals"]"#),
+    no_restart!()
+);
+
+/// What is visible below a folder.
+fn rows(folder: &Folder, below: &str) -> Vec<String> {
+    [folder.lines(&format!("{below}/out")), folder.lines(&format!("{below}/sums"))].concat()
+}
+
+/// The rows of a run to which nothing happens.
+fn straight() -> &'static [String] {
+    static ROWS: OnceLock<Vec<String>> = OnceLock::new();
+    ROWS.get_or_init(|| {
+        let folder = Folder::new();
+        let ran = folder.run(&without_checkpoints(), FAST);
+        assert!(ran.success, "{}", ran.stderr);
+        let rows = rows(&folder, ".");
+        assert_eq!(rows.len(), 80_000 + 20);
+        rows
+    })
+}
+
+/// With those that are asked for, and the last one.
+fn without_checkpoints() -> String {
+    JOB.replace("\"25ms\"", "\"1h\"")
+}
+
+/// Those of them that a savepoint does not cover.
+fn behind(folder: &Folder, savepoint: &str) -> Vec<String> {
+    let scanned = say(folder, &["state", "scan", savepoint, "count", "count", "--json"]);
+    let parse = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    let counts = scanned.lines().map(parse);
+    let covered: BTreeMap<String, u64> =
+        counts.map(|entry| (entry["key"]["key"].to_string(), entry["value"].as_u64().unwrap())).collect();
+    assert!(!covered.is_empty());
+    // Sums come at the end.
+    let is_behind = |row: &&String| {
+        let row = parse(row);
+        row["count"].as_u64().is_none_or(|count| count > covered.get(&row["key"].to_string()).copied().unwrap_or(0))
+    };
+    straight().iter().filter(is_behind).cloned().collect()
+}
+
+/// A host that dies at this place of a stop with a savepoint.
+fn stop_that_dies_at(place: &str) -> Folder {
+    let folder = Folder::new();
+    folder.write("job.toml", without_checkpoints());
+    let running = Running::start(&folder, &[], Some(&format!("{place}:1")));
+    makes_rows(&folder);
+    let lost = folder.call(&["stop", "job.toml", "--savepoint"]);
+    assert!(lost.error().contains("without an answer"), "`{place}`: {}", lost.stderr);
+    assert_eq!(running.end().signal(), Some(6), "`{place}`");
+    folder
+}
+
+#[test]
+fn wherever_a_stop_dies_the_same_commands_go_on() {
+    let on_its_way = FAIL_POINTS.into_iter().skip_while(|place| *place != "barrier.first_slot");
+    // A savepoint replaces nothing.
+    for place in on_its_way.filter(|place| *place != "gc.middle") {
+        let folder = stop_that_dies_at(place);
+        let running = Running::start(&folder, &[], None);
+        let is_decided = place.starts_with("decided.");
+        running.until(if is_decided { "going on from savepoint" } else { "was to be stopped with a savepoint" });
+        makes_rows(&folder);
+        say(&folder, &["stop", "job.toml", "--savepoint"]);
+        assert!(running.end().success());
+        let log = finish_fast(&folder, &[]);
+        assert!(log.contains("going on from savepoint") && !log.contains("was to be stopped"), "`{place}`: {log}");
+        let rows = rows(&folder, ".");
+        assert!(rows == straight(), "`{place}`: {} rows, not {}", rows.len(), straight().len());
+    }
+}
+
+#[test]
+fn a_savepoint_that_was_not_decided_on_is_whole_for_whoever_asks_for_it() {
+    for place in ["manifest.put_unknown", "manifest.after"] {
+        let folder = stop_that_dies_at(place);
+        let log = finish_fast(&folder, &["--from", "job.checkpoints/job/savepoints/1-1"]);
+        assert!(log.contains("going on from savepoint") && !log.contains("was to be stopped"), "{log}");
+        assert!(rows(&folder, ".") == straight(), "`{place}`");
+    }
+}
+
+#[test]
+fn an_older_savepoint_is_gone_on_from_once_however_often_that_dies() {
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    let running = Running::start(&folder, &[], None);
+    makes_rows(&folder);
+    let savepoint = say(&folder, &["stop", "job.toml", "--savepoint"]);
+    assert!(running.end().success());
+    let expected = behind(&folder, &savepoint);
+    // The job has decided on others since.
+    die_at(&folder, "decided.before_ack", 2, &[]);
+    let shown = rows(&folder, ".");
+    assert!(shown.len() + expected.len() > straight().len());
+
+    let elsewhere = |name: &str| ["out", "sums"].map(|sink| format!("sinks.{sink}.path=\"{name}/{sink}\""));
+    for place in FAIL_POINTS.into_iter().take_while(|place| *place != "decided.before_follow") {
+        let [out, sums] = elsewhere(place);
+        let arguments = ["--from", &savepoint, "--set", &out, "--set", &sums];
+        die_at(&folder, place, 1, &arguments);
+        finish_fast(&folder, &arguments);
+        let rows = rows(&folder, place);
+        assert!(rows == expected, "`{place}`: {} rows, not {}", rows.len(), expected.len());
+    }
+    // Once it has claimed the job it need not be said again.
+    let [out, sums] = elsewhere("claimed");
+    let sets = ["--set", &out, "--set", &sums];
+    die_at(&folder, "manifest.after", 1, &[&["--from", &savepoint], &sets[..]].concat());
+    assert!(finish_fast(&folder, &sets).contains("going on from savepoint"));
+    assert!(rows(&folder, "claimed") == expected);
+    assert!(rows(&folder, ".") == shown, "what was shown before is as it was");
+}
+
+#[test]
+fn a_fork_and_its_living_parent_do_not_disturb_each_other() {
+    let [parent, fork] = [Folder::new(), Folder::new()];
+    parent.write("job.toml", JOB);
+    // Their checkpoints are in one place.
+    let checkpoints = format!("[checkpoints]\n    url = \"{}\"", parent.path().join("job.checkpoints").display());
+    let forked = JOB.replace("name = \"job\"", "name = \"fork\"").replace("[checkpoints]", &checkpoints);
+    fork.write("job.toml", forked);
+    let living = Running::start(&parent, &[], None);
+    makes_rows(&parent);
+    let savepoint = say(&parent, &["savepoint", "job.toml"]);
+    let expected = behind(&parent, &savepoint);
+    die_at(&fork, "decided.before_ack", 1, &["--from", &savepoint]);
+    die_at(&fork, "upload.middle", 2, &[]);
+    assert_eq!(json(&parent, &["status", "job.toml"])["state"], "running");
+
+    let running = Running::start(&fork, &[], None);
+    // `kill -9`
+    drop(living);
+    finish_fast(&parent, &[]);
+    assert!(rows(&parent, ".") == straight());
+    say(&fork, &["stop", "job.toml"]);
+    assert!(running.end().success());
+    finish_fast(&fork, &[]);
+    let rows = rows(&fork, ".");
+    assert!(rows == expected, "{} rows, not {}", rows.len(), expected.len());
+    assert!(Path::new(&savepoint).join("manifest.json").exists());
+}
