@@ -31,9 +31,7 @@ fn sweep_savepoints(store: &Store) -> Result<u64, Fault> {
     let folders: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('/').nth(1)).collect();
     let mut highest = 0;
     for folder in folders {
-        // Once they had no incarnation in front.
-        let number = folder.rsplit('-').next().and_then(|number| number.parse::<u64>().ok());
-        let Some(number) = number else { continue };
+        let Some(number) = savepoint_number(folder) else { continue };
         highest = highest.max(number);
         let folder = format!("{SAVEPOINTS}/{folder}/");
         let own: Vec<&String> = keys.iter().filter(|key| key.starts_with(&folder)).collect();
@@ -42,6 +40,13 @@ fn sweep_savepoints(store: &Store) -> Result<u64, Fault> {
         }
     }
     Ok(highest)
+}
+
+/// Of a folder that no person has named.
+fn savepoint_number(folder: &str) -> Option<u64> {
+    // Once the start did not stand in front.
+    let (start, number) = folder.split_once('-').unwrap_or(("0", folder));
+    start.parse::<u64>().ok().and(number.parse().ok())
 }
 
 /// Deletes every file under `checkpoints/` that belongs to none of the newest `retained` complete checkpoints. `last`
@@ -100,6 +105,7 @@ mod tests {
         store.put("savepoints/11-7/half.state", Vec::new()).unwrap();
         store.put("savepoints/5/manifest.json", Vec::new()).unwrap();
         store.put("savepoints/11-6/manifest.json", Vec::new()).unwrap();
+        store.put("savepoints/release-8/half.state", Vec::new()).unwrap();
         let swept = sweep(&store, 2, 2).unwrap();
         assert_eq!(swept.highest, 7);
         let kept: Vec<u64> = swept.kept.iter().map(|kept| kept.checkpoint.0).collect();
@@ -109,6 +115,9 @@ mod tests {
         assert_eq!(keys, ["checkpoints/11-1/manifest.json", "checkpoints/11-2/manifest.json"]);
         let mut savepoints = store.list(SAVEPOINTS).unwrap();
         savepoints.sort();
-        assert_eq!(savepoints, ["savepoints/11-6/manifest.json", "savepoints/5/manifest.json"]);
+        assert_eq!(
+            savepoints,
+            ["savepoints/11-6/manifest.json", "savepoints/5/manifest.json", "savepoints/release-8/half.state"]
+        );
     }
 }
