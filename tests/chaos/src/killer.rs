@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::slice;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -130,8 +131,10 @@ impl<'a> Killer<'a> {
         }
         let mut host = self.start(life)?;
         let mut gave_up = 0;
+        // Each of them happens once, however often the host gives up over it.
+        let mut mishaps = life.mishaps.iter();
         loop {
-            match self.be(life, target, &mut host)? {
+            match self.be(life, &mut mishaps, target, &mut host)? {
                 Waited::Reached => break,
                 Waited::Ended(status) => {
                     let what = excuse(life, &host, status).filter(|_| gave_up < GIVES_UP_MAX);
@@ -171,8 +174,14 @@ impl<'a> Killer<'a> {
         self.setup.start(self.hosts, life.parallelism, fail_point, &self.tell)
     }
 
-    /// A life up to its end, or to another end.
-    fn be(&mut self, life: &Life, target: u64, host: &mut Host) -> Result<Waited> {
+    /// A life up to its end, or to another end, with the mishaps that are still to come.
+    fn be(
+        &mut self,
+        life: &Life,
+        mishaps: &mut slice::Iter<'_, Mishap>,
+        target: u64,
+        host: &mut Host,
+    ) -> Result<Waited> {
         if let End::FailPoint { .. } = &life.end {
             let status = self.wait_for_end(host)?;
             let is_there = status.signal() == Some(SIGABRT);
@@ -182,7 +191,7 @@ impl<'a> Killer<'a> {
         if let ended @ Waited::Ended(_) = self.wait(host, self.rows.midpoint(target))? {
             return Ok(ended);
         }
-        for mishap in &life.mishaps {
+        for mishap in mishaps {
             self.happen(mishap)?;
         }
         match self.wait(host, target)? {
