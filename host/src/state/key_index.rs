@@ -20,6 +20,8 @@ struct Place {
 
 const FREE: Place = Place { tag: 0, row: u32::MAX };
 const PLACES_MIN: usize = 16;
+/// 64 KiB of them.
+const NEAR_PLACES: usize = 8 << 10;
 
 impl KeyIndex {
     pub fn len(&self) -> usize {
@@ -45,7 +47,7 @@ impl KeyIndex {
     }
 
     /// The row of the key, or the place where it belongs.
-    #[inline]
+    #[inline(always)]
     fn probe(&self, key: &[u8], hash: KeyHash) -> Result<u32, usize> {
         let mask = self.places.len() - 1;
         let tag = tag(hash);
@@ -62,7 +64,7 @@ impl KeyIndex {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn find_or_insert(&mut self, key: &[u8], hash: KeyHash) -> u32 {
         if (self.keys.len() + 1) * 2 > self.places.len() {
             self.rebuild((self.places.len() * 2).max(PLACES_MIN));
@@ -78,9 +80,10 @@ impl KeyIndex {
         }
     }
 
-    /// Forgets all keys, and has room for as many again.
+    /// Forgets all keys, and has room for as many again; ample room as long as that is near, so that few of them meet.
     pub fn clear(&mut self) {
-        let places = (self.keys.len() * 2).next_power_of_two().max(PLACES_MIN);
+        let near = (self.keys.len() * 8).min(NEAR_PLACES);
+        let places = (self.keys.len() * 2).max(near).next_power_of_two().max(PLACES_MIN);
         self.keys.clear();
         self.places.clear();
         self.places.resize(places, FREE);
