@@ -142,7 +142,7 @@ fn late(stand: &Stand, broker: &Broker, events: u64) -> Result<Vec<Option<f64>>>
 
 fn start_broker(stand: &Stand) -> Result<Broker> {
     setup::ensure_kafka()?;
-    let broker = Broker::start(PARTITIONS)?;
+    let broker = Broker::start_quick(PARTITIONS)?;
     for topic in ["events", "out"] {
         create(stand, &broker, topic)?;
     }
