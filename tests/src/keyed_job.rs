@@ -52,6 +52,27 @@ macro_rules! totals {
     };
 }
 
+/// The numbers of `counted` meet the first of each key, which is said at the end; `steps` says whether they are in order.
+macro_rules! met_again {
+    () => {
+        r#"
+    [operators.firsts]
+    inputs = ["count"]
+    key_by = ["key"]
+    window = { tumbling = "1h" }
+    aggregate = { count = "min(count)", value = "min(value)" }
+    [operators.met]
+    inputs = ["count", "firsts"]
+    plugin = "plugins/map.wasm"
+    operator = "map-value"
+    [operators.steps]
+    inputs = ["met"]
+    key_by = ["key"]
+    plugin = "plugins/steps.wasm"
+"#
+    };
+}
+
 /// A sink of JSON in a folder of its name.
 macro_rules! json_files {
     ($name:literal, $inputs:literal) => {
@@ -77,7 +98,7 @@ macro_rules! no_restart {
     };
 }
 
-pub(crate) use {counted, json_files, keyed_events, no_restart, out_of_order, totals};
+pub(crate) use {counted, json_files, keyed_events, met_again, no_restart, out_of_order, totals};
 
 /// As fast as it goes, whatever `rate` the events have.
 pub const FAST: &[&str] = &["--set", "sources.events.rate=1000000000"];

@@ -12,7 +12,8 @@ use crate::control::socket::protocol::{Answer, Command};
 pub struct Savepoint {
     #[command(flatten)]
     running: RunningJob,
-    /// A folder of its own, or the URL of one [default: one below savepoints/ in the job's place]
+    /// A folder of its own, or the URL of one: empty, but for what a host of this job that died has left of a savepoint
+    /// there [default: one below savepoints/ in the job's place]
     #[arg(long, value_name = "PATH")]
     to: Option<String>,
     /// Do not wait until it is complete: `wasmill status` and `wasmill checkpoint list` show it

@@ -242,8 +242,7 @@ impl Task {
             Work::Operator(running) => running.operator.wake_at(),
             Work::Source(_) => None,
         });
-        let barrier = self.barrier.and_then(|barrier| barrier.overtakes_at);
-        operators.chain(barrier).min().unwrap_or(Timestamp::MAX)
+        operators.chain(self.overtakes_at()).min().unwrap_or(Timestamp::MAX)
     }
 
     /// Whether every operator takes more input.

@@ -232,12 +232,13 @@ impl Wiring<'_> {
         Edge { projection, to }
     }
 
-    /// What is broadcast reaches several slots, and belongs to none of them. A window that may fire again for late rows
-    /// would not know for which of its keys it has.
+    /// What is broadcast reaches several slots, and belongs to none of them. What goes forward is in its key's order, and
+    /// belongs to no key that its reader knows of: with other slots, the rows that follow would not come behind it (Flink
+    /// aligns such channels too). A window that may fire again for late rows would not know for which of its keys it has.
     fn may_be_overtaken(&self, (reader, input): EdgeId) -> bool {
         let node = self.node(reader);
         let fires_again = matches!(&node.kind, NodeKind::Window(window) if window.allowed_lateness.0 > 0);
-        node.inputs[input].exchange != Exchange::Broadcast && !fires_again
+        !matches!(node.inputs[input].exchange, Exchange::Broadcast | Exchange::Forward) && !fires_again
     }
 
     /// How many gates of its reader an edge has.

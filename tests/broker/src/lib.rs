@@ -28,15 +28,13 @@ pub use security::{PASSWORD, Security, USER};
 /// How long a broker may take until it answers.
 const READY: Duration = Duration::from_secs(60);
 
+const JVM: [&str; 3] = ["-XX:+UseSerialGC", "-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
+
 /// Small and quick to start: it serves a few topics for a short time.
-const JVM: [&str; 6] = [
-    "-Xms64m",
-    "-Xmx160m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:-UsePerfData",
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-];
+const SMALL: [&str; 3] = ["-Xms64m", "-Xmx160m", "-XX:TieredStopAtLevel=1"];
+
+/// Quick once it has run for a while.
+const QUICK: [&str; 2] = ["-Xms512m", "-Xmx512m"];
 
 /// Any valid id will do: nobody meets two clusters.
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
@@ -58,6 +56,13 @@ impl Broker {
         Self::start_behind(None, partitions)
     }
 
+    /// The same for a bench: it takes more memory and time until it is at its best, and then less CPU time.
+    pub fn start_quick(partitions: u16) -> Result<Self> {
+        let mut broker = Self::prepare(Node::alone(free_addresses()?), None, partitions, None, &new_folder()?, &QUICK)?;
+        broker.resume()?;
+        Ok(broker)
+    }
+
     /// The same for clients that are to come by a proxy: who asks at `behind`, where the proxy relays to, is told to find
     /// the broker at `proxy`. At `address` there is no proxy.
     pub fn start_behind(proxy: Option<SocketAddr>, partitions: u16) -> Result<Self> {
@@ -68,7 +73,7 @@ impl Broker {
     /// acknowledged is in two of them. Returns when each knows the others.
     pub fn start_three(partitions: u16) -> Result<[Self; 3]> {
         let nodes = Node::cluster(&free_addresses::<9>()?);
-        let prepare = |node| Self::prepare(node, None, partitions, None, &new_folder()?);
+        let prepare = |node| Self::prepare(node, None, partitions, None, &new_folder()?, &SMALL);
         let mut brokers = thread::scope(|scope| {
             let threads: Vec<_> = nodes.into_iter().map(|node| scope.spawn(move || prepare(node))).collect();
             let joined =
@@ -97,7 +102,7 @@ impl Broker {
         security: Option<&Security>,
         folder: &Path,
     ) -> Result<Self> {
-        let mut broker = Self::prepare(node, proxy, partitions, security, folder)?;
+        let mut broker = Self::prepare(node, proxy, partitions, security, folder, &SMALL)?;
         broker.resume()?;
         Ok(broker)
     }
@@ -109,6 +114,7 @@ impl Broker {
         partitions: u16,
         security: Option<&Security>,
         folder: &Path,
+        jvm: &[&str],
     ) -> Result<Self> {
         ensure!(
             is_installed(),
@@ -136,7 +142,7 @@ impl Broker {
 
         let mut supervisor = Command::new("sh");
         supervisor.args(["-c", include_str!("supervise.sh"), "supervise.sh"]).arg(folder);
-        supervisor.arg("java").args(java()).args(["kafka.Kafka", &properties]);
+        supervisor.arg("java").args(java(jvm)).args(["kafka.Kafka", &properties]);
         // In a group of its own: Ctrl-C is for us, and our end is what ends it.
         supervisor.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut supervisor = supervisor.spawn().context("cannot run sh")?;
@@ -231,15 +237,15 @@ fn server_settings(partitions: u16, data: &Path) -> String {
     )
 }
 
-fn java() -> Vec<String> {
-    let mut arguments: Vec<String> = JVM.iter().map(|&argument| argument.to_owned()).collect();
+fn java(jvm: &[&str]) -> Vec<String> {
+    let mut arguments: Vec<String> = JVM.iter().chain(jvm).map(|&argument| argument.to_owned()).collect();
     arguments.extend(["-cp".to_owned(), format!("{}/*", install::folder().display())]);
     arguments
 }
 
 fn format(properties: &str, has_users: bool) -> Result<()> {
     let mut format = Command::new("java");
-    format.args(java()).args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties]);
+    format.args(java(&SMALL)).args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties]);
     if has_users {
         format.args(Security::format_arguments());
     }

@@ -8,7 +8,7 @@ use wasmill::model::fail_point::FAIL_POINTS;
 
 use crate::harness::{Folder, Ran};
 use crate::keyed_job::{
-    FAST, counted, die_at, finish, finish_fast, json_files, keyed_events, no_restart, out_of_order, totals,
+    FAST, counted, die_at, finish, finish_fast, json_files, keyed_events, met_again, no_restart, out_of_order, totals,
 };
 
 /// Paced, so that a host that is to die at one of its checkpoints does not come to the end before, however slow the
@@ -138,6 +138,58 @@ fn events_that_a_barrier_has_overtaken_are_not_lost() {
         finish_fast(&folder, &["--set", "parallelism=1"]);
         let rows = rows(&folder);
         assert!(rows == expected, "{n}: {} rows, not {}", rows.len(), expected.len());
+    }
+    assert!(in_flight, "nothing was in flight");
+}
+
+/// `met` reads what `firsts` reads, and what that makes of it: with several slots it is in the task of `firsts`, and what
+/// comes from `count` at once comes by a channel within each slot. The same of `both` and the source.
+const MEETING: &str = concat!(
+    r#"
+    name = "job"
+    [limits]
+    batch_rows_max = 100
+    channel_bytes_max = "20KiB"
+    [checkpoints]
+    interval = "25ms"
+    unaligned_after = "0s"
+"#,
+    keyed_events!(),
+    r#"
+    keys = 200
+    count = 400000
+    per_milli = 30
+    splits = 4
+"#,
+    out_of_order!(),
+    counted!(),
+    met_again!(),
+    json_files!("out", r#"["steps"]"#),
+    json_files!("sums", r#"["events", "firsts"]"#),
+    no_restart!()
+);
+
+/// Each number of each key comes once, and behind the one before it.
+#[test]
+fn streams_that_meet_again_lose_no_event_and_no_order() {
+    let expected = straight_of(MEETING);
+    let out_of_order = expected.iter().filter(|row| row.contains("false")).count();
+    assert_eq!((expected.len(), out_of_order), (2 * (400_000 + 200), 200), "those of `firsts` follow nothing");
+    let mut in_flight = false;
+    for _ in 0..3 {
+        let folder = Folder::new();
+        folder.write("job.toml", MEETING);
+        for (place, parallelism) in [("decided.before_follow", 2), ("decided.before_ack", 1), ("decided.before_ack", 3)]
+        {
+            die_at(&folder, place, 1, &["--set", &format!("parallelism={parallelism}")]);
+            let inspected = folder.call(&["checkpoint", "inspect", "job.toml"]);
+            in_flight |= inspected.stdout.contains("events in flight");
+        }
+        finish(&folder, &["--set", "parallelism=2"]);
+        let rows = rows(&folder);
+        let lost = expected.len().abs_diff(rows.len());
+        let swapped = rows.iter().filter(|row| row.contains("false")).count().abs_diff(out_of_order);
+        assert!(rows == expected, "{lost} rows too few or too many, {swapped} in another order");
     }
     assert!(in_flight, "nothing was in flight");
 }

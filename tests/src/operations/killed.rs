@@ -1,8 +1,10 @@
 //! Savepoints while hosts die: on the way to one, in a start from one before it has decided anything, beside a fork.
 
 use std::collections::BTreeMap;
+use std::fs::{self, DirEntry};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -106,6 +108,45 @@ fn wherever_a_stop_dies_the_same_commands_go_on() {
         let rows = rows(&folder, ".");
         assert!(rows == straight(), "`{place}`: {} rows, not {}", rows.len(), straight().len());
     }
+}
+
+#[test]
+fn a_chosen_folder_in_which_hosts_have_died_is_written_again() {
+    let folder = Folder::new();
+    folder.write("job.toml", without_checkpoints());
+    for place in ["upload.middle", "manifest.before"] {
+        let running = Running::start(&folder, &[], Some(&format!("{place}:1")));
+        makes_rows(&folder);
+        let lost = folder.call(&["stop", "job.toml", "--savepoint", "mine"]);
+        assert!(lost.error().contains("without an answer"), "`{place}`: {}", lost.stderr);
+        assert_eq!(running.end().signal(), Some(6), "`{place}`");
+    }
+    let folders = || fs::read_dir(folder.path().join("mine")).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(folders().count(), 2, "each host has left its own");
+
+    let running = Running::start(&folder, &[], None);
+    makes_rows(&folder);
+    folder.write("mine/note.txt", "x");
+    let refused = folder.call(&["savepoint", "job.toml", "--to", "mine"]);
+    assert!(refused.error().contains("not empty") && refused.stderr.contains("mine/note.txt"), "{}", refused.stderr);
+    folder.remove("mine/note.txt");
+    say(&folder, &["savepoint", "job.toml", "--to", "mine"]);
+    let refused = folder.call(&["stop", "job.toml", "--savepoint", "mine"]);
+    assert!(refused.stderr.contains("mine/manifest.json"), "a complete one is nobody's to replace: {}", refused.stderr);
+    // Hidden ones never became files.
+    let is_shown = |entry: io::Result<DirEntry>| !entry.unwrap().file_name().as_encoded_bytes().starts_with(b".");
+    let holds_files = |path: &PathBuf| path.is_dir() && path.read_dir().unwrap().any(is_shown);
+    assert_eq!(folders().filter(holds_files).count(), 1, "what dead hosts have left is gone");
+    say(&folder, &["stop", "job.toml", "--savepoint", "last"]);
+    assert!(running.end().success());
+
+    // It is whole, wherever it is.
+    let moved = Folder::new();
+    moved.write("job.toml", without_checkpoints());
+    folder.copy_to(moved.path(), &["mine"]);
+    let log = finish_fast(&moved, &["--from", "mine"]);
+    assert!(log.contains("going on from savepoint"), "{log}");
+    assert!(rows(&moved, ".") == behind(&moved, "mine"));
 }
 
 #[test]

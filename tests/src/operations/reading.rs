@@ -75,7 +75,9 @@ fn mistakes_and_damage_are_named() {
     let manifest = std::fs::read_to_string(folder.path().join("savepoint/manifest.json")).unwrap();
     let mut strange: Value = serde_json::from_str(&manifest).unwrap();
     let nodes = strange["nodes"].as_array_mut().unwrap();
-    nodes.iter_mut().find(|node| node["uid"] == "count").unwrap()["key"][0]["type"] = "u32".into();
+    let count = nodes.iter_mut().find(|node| node["uid"] == "count").unwrap();
+    let file = count["slots"][0]["files"][0]["path"].as_str().unwrap().to_owned();
+    count["key"][0]["type"] = "u32".into();
     folder.write("savepoint/manifest.json", strange.to_string());
     let message = error(&["state", "scan", "savepoint", "count", "count"]);
     for part in ["an entry of `count`", "is not what the manifest says", "count.0.state`, key group "] {
@@ -83,7 +85,7 @@ fn mistakes_and_damage_are_named() {
     }
     folder.write("savepoint/manifest.json", &manifest);
 
-    let file = folder.path().join("savepoint/count.0.state");
+    let file = folder.path().join("savepoint").join(file);
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[20] ^= 1;
     std::fs::write(&file, bytes).unwrap();

@@ -278,7 +278,7 @@ impl<W: Writers> Driver<W> {
         self.savepoints
             .place(checkpoint)
             .cloned()
-            .unwrap_or_else(|| Place { store: self.means.store.clone(), folder: self.incarnation.folder(checkpoint.0) })
+            .unwrap_or_else(|| Place::own(self.means.store.clone(), self.incarnation.folder(checkpoint.0)))
     }
 
     fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), Fault> {
@@ -364,7 +364,7 @@ impl<W: Writers> Driver<W> {
 
     /// The inner error fails the checkpoint, the outer one the job.
     fn decide(&mut self, complete: &Complete, now: Timestamp) -> Result<Result<StateFile, Fault>, Fault> {
-        let Place { store, folder } = self.place(complete.checkpoint);
+        let Place { store, folder, .. } = self.place(complete.checkpoint);
         let manifest = record::manifest(&self.means.plan, self.incarnation, complete, &folder, now);
         fail_point::reach("manifest.before");
         // What sinks have written in a transaction stands or falls with this checkpoint.

@@ -110,6 +110,16 @@ impl Incarnation {
     pub fn savepoint_folder(self, checkpoint: u64) -> String {
         format!("{SAVEPOINTS}/{}-{checkpoint}", self.number)
     }
+
+    /// Where the files of state go of a savepoint in a chosen folder, where another start's or another job's may be.
+    pub fn state_folder(self, chosen: &str, checkpoint: u64) -> String {
+        format!("{}{}-{checkpoint}", self.state_folders(chosen), self.number)
+    }
+
+    /// What those of all starts of this job begin with.
+    pub fn state_folders(self, chosen: &str) -> String {
+        format!("{chosen}/{}-", self.job_id)
+    }
 }
 
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -121,8 +131,17 @@ pub const SAVEPOINTS: &str = "savepoints";
 #[derive(Clone)]
 pub struct Place {
     pub store: Store,
-    /// In the store.
+    /// In the store: the manifest's.
     pub folder: String,
+    /// Of the files of state: the same, or one in it.
+    pub state_folder: String,
+}
+
+impl Place {
+    /// A folder that nobody else writes to.
+    pub fn own(store: Store, folder: String) -> Self {
+        Self { store, state_folder: folder.clone(), folder }
+    }
 }
 
 /// The manifest of a checkpoint whose files are in `folder`.

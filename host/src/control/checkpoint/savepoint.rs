@@ -20,7 +20,8 @@ const WAITING_MAX: usize = 16;
 
 /// What somebody asks for.
 pub struct SavepointOrder {
-    /// An absolute folder or a URL, which holds no checkpoint yet; `None` = within the job's place.
+    /// An absolute folder or a URL, which holds nothing but what hosts of this job have left of a savepoint there; `None` =
+    /// within the job's place.
     pub to: Option<String>,
     pub then: Then,
     accept: oneshot::Sender<()>,
@@ -71,8 +72,15 @@ pub struct Savepoints {
 }
 
 struct Waiting {
-    place: Option<Place>,
+    chosen: Option<Chosen>,
     answer: oneshot::Sender<Result<SavepointMade, Fault>>,
+}
+
+/// A folder that somebody has chosen.
+#[derive(Clone)]
+struct Chosen {
+    store: Store,
+    folder: String,
 }
 
 struct Current {
@@ -89,18 +97,18 @@ impl Savepoints {
 
     /// Checks an order. `None` = it was refused, and whoever asked knows why.
     pub fn accept(&mut self, order: SavepointOrder) -> Option<Savepoint> {
-        let place = match &order.to {
+        let chosen = match &order.to {
             _ if self.waiting.len() >= WAITING_MAX => Err(Fault::unavailable(format!(
                 "{WAITING_MAX} savepoints of this job are waited for already: try again when they are complete"
             ))),
             None => Ok(None),
-            Some(path) => place(path).map(Some),
+            Some(path) => self.choose(path).map(Some),
         };
-        match place {
-            Ok(place) => {
+        match chosen {
+            Ok(chosen) => {
                 self.requests += 1;
                 let _ = order.accept.send(());
-                self.waiting.insert(self.requests, Waiting { place, answer: order.answer });
+                self.waiting.insert(self.requests, Waiting { chosen, answer: order.answer });
                 Some(Savepoint { request: self.requests, then: order.then })
             }
             Err(fault) => {
@@ -112,10 +120,15 @@ impl Savepoints {
 
     /// The next checkpoint is this savepoint.
     pub fn assign(&mut self, checkpoint: CheckpointId, savepoint: Savepoint) {
-        let chosen = self.waiting.get(&savepoint.request).and_then(|waiting| waiting.place.clone());
+        let chosen = self.waiting.get(&savepoint.request).and_then(|waiting| waiting.chosen.clone());
         let is_elsewhere = chosen.is_some();
-        let folder = || self.incarnation.savepoint_folder(checkpoint.0);
-        let place = chosen.unwrap_or_else(|| Place { store: self.job_store.clone(), folder: folder() });
+        let place = match chosen {
+            None => Place::own(self.job_store.clone(), self.incarnation.savepoint_folder(checkpoint.0)),
+            Some(Chosen { store, folder }) => {
+                let state_folder = self.incarnation.state_folder(&folder, checkpoint.0);
+                Place { store, folder, state_folder }
+            }
+        };
         self.current = Some(Current { checkpoint, request: savepoint.request, place, is_elsewhere });
     }
 
@@ -136,6 +149,9 @@ impl Savepoints {
 
     pub fn complete(&mut self, checkpoint: CheckpointId, bytes: u64, duration: Micros) {
         let Some(current) = self.current.take_if(|current| current.checkpoint == checkpoint) else { return };
+        if current.is_elsewhere {
+            self.sweep(&current.place);
+        }
         let path = current.place.store.name_of(&current.place.folder);
         tracing::info!("savepoint {checkpoint} is complete: {path}");
         self.answer(current.request, Ok(SavepointMade { checkpoint: checkpoint.0, path, bytes, duration: duration.0 }));
@@ -158,21 +174,33 @@ impl Savepoints {
             let _ = waiting.answer.send(answer);
         }
     }
-}
 
-/// A place that somebody has chosen.
-fn place(path: &str) -> Result<Place, Fault> {
-    let (location, manifest) = locate(&format!("{path}/{MANIFEST}"));
-    let store = Store::open(&location)?;
-    let folder = manifest.strip_suffix(MANIFEST).unwrap_or_default().trim_end_matches('/').to_owned();
-    if folder.is_empty() {
-        return Err(Fault::invalid(format!("`{path}` is no folder for a savepoint: name one that is its own")));
+    /// A folder for a savepoint: an empty one, or one where dead hosts of this job have not finished theirs.
+    fn choose(&self, path: &str) -> Result<Chosen, Fault> {
+        let (location, manifest) = locate(&format!("{path}/{MANIFEST}"));
+        let store = Store::open(&location)?;
+        let folder = manifest.strip_suffix(MANIFEST).unwrap_or_default().trim_end_matches('/').to_owned();
+        if folder.is_empty() {
+            return Err(Fault::invalid(format!("`{path}` is no folder for a savepoint: name one that is its own")));
+        }
+        let ours = self.incarnation.state_folders(&folder);
+        if let Some(found) = store.list(&folder)?.iter().find(|key| !key.starts_with(&ours)) {
+            let found = store.name_of(found);
+            return Err(Fault::invalid(format!(
+                "a savepoint gets a folder of its own, and `{path}` is not empty: there is `{found}`"
+            )));
+        }
+        Ok(Chosen { store, folder })
     }
-    if let Some(found) = store.list(&folder)?.first() {
-        let found = store.name_of(found);
-        return Err(Fault::invalid(format!(
-            "a savepoint gets a folder of its own, and `{path}` is not empty: there is `{found}`"
-        )));
+
+    /// Deletes what dead hosts have left beside a savepoint. They can no longer finish theirs: the manifest is there.
+    fn sweep(&self, place: &Place) {
+        let Place { store, folder, state_folder } = place;
+        let ours = self.incarnation.state_folders(folder);
+        let is_left = |key: &String| key.starts_with(&ours) && !key.starts_with(&format!("{state_folder}/"));
+        let left = store.list(folder).map(|keys| keys.into_iter().filter(is_left).collect::<Vec<_>>());
+        if let Err(fault) = left.and_then(|left| left.iter().try_for_each(|key| store.delete(key))) {
+            tracing::warn!("what dead hosts have left in `{}` is not deleted: {fault}", store.name_of(folder));
+        }
     }
-    Ok(Place { store, folder })
 }

@@ -55,7 +55,7 @@ impl Writer {
         let lasting = self.lasting.entry((uid.clone(), slot)).or_default();
         // Only what belongs to a complete checkpoint is sure to stay, and the base is the newest one.
         lasting.retain(|checkpoint, _| barrier.base.is_some_and(|base| base <= *checkpoint));
-        let key = format!("{}/{uid}.{}", place.folder, slot.0);
+        let key = format!("{}/{uid}.{}", place.state_folder, slot.0);
         let known = barrier.base.and_then(|base| lasting.get(&base));
         let mut files =
             MemberFiles { store: &place.store, key, known, chunks: None, native: None, new: BTreeMap::new() };
@@ -174,7 +174,7 @@ mod tests {
         let progress = Watermarks { input: Timestamp::MIN, latest: None };
         let members = vec![MemberSnapshot { uid: Uid::from("op"), progress, state, splits: Vec::new(), in_flight: 0 }];
         let task = TaskId { slot: Slot(0), task: 0 };
-        let place = Place { store: store.clone(), folder: format!("checkpoints/1-{checkpoint}") };
+        let place = Place::own(store.clone(), format!("checkpoints/1-{checkpoint}"));
         let written = writer.write(task, TaskSnapshot { barrier, members }, &place);
         let Notice::Written(_, _, members) = written else { panic!() };
         let written = members[0].written.as_ref().unwrap();

@@ -37,7 +37,9 @@ impl Overtaking {
 impl Task {
     /// Goes on from a checkpoint; before the first step. `remembers` = this slot keeps what is of no slot.
     pub fn restore(&mut self, from: &dyn Restored, remembers: bool) -> Result<(), Fault> {
-        for (i, member) in self.members.iter_mut().enumerate() {
+        // Readers first: what was in flight to them is older than what their writers make of what was in flight to these, who
+        // may have been in another task.
+        for (i, member) in self.members.iter_mut().enumerate().rev() {
             if let Some(mut state) = from.member(&member.uid)? {
                 let in_flight = member.restore(&mut state, remembers).map_err(|fault| fault.at(&member.uid))?;
                 // What is broadcast is never overtaken, and its gates are not the first.
@@ -82,12 +84,17 @@ impl Task {
         Ok(())
     }
 
+    /// When the barrier that is waited for overtakes, if it may.
+    pub(super) fn overtakes_at(&self) -> Option<Timestamp> {
+        let at = self.barrier?.overtakes_at;
+        at.filter(|_| self.inlets.iter().all(|inlet| inlet.may_be_overtaken))
+    }
+
     /// Lets the barrier go on, if it has waited for long enough; keeps what it passes by.
     pub(super) fn overtake(&mut self, now: Timestamp) -> Result<(), Fault> {
         if let Some(barrier) = self.barrier
-            && barrier.overtakes_at.is_some_and(|at| at <= now)
+            && self.overtakes_at().is_some_and(|at| at <= now)
             && self.unfinished.is_empty()
-            && self.inlets.iter().all(|inlet| inlet.may_be_overtaken)
         {
             let waited_for: Vec<bool> = self.inlets.iter().map(|inlet| inlet.state == InletState::Open).collect();
             let mut overtaking =

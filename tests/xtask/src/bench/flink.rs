@@ -1,7 +1,11 @@
 //! What our programs for Flink print (`tests/peers/flink`).
 
-use anyhow::{Context, Result, ensure};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use wait4::Wait4;
 
 use super::case::{Sample, Subject};
 use super::measure;
@@ -48,6 +52,55 @@ impl Checkpoints {
     }
 }
 
+/// From the topic `events` to the topic `out`, two slots, a checkpoint every second.
+pub struct TopicToTopic {
+    /// `kafka-pass` or `kafka-count`
+    pub case: String,
+    pub delivery: &'static str,
+    pub brokers: String,
+}
+
+/// What a bounded run writes first, to warm the JVM up.
+pub const WARM_TOPIC: &str = "warm";
+
+impl TopicToTopic {
+    fn command(&self, stand: &Stand) -> Result<Command> {
+        let mut command = stand.flink()?;
+        command.env("HEAP", "2g").args(["par=2", "ckpt=1000"]).arg(format!("case={}", self.case));
+        command.arg(format!("delivery={}", self.delivery)).arg(format!("brokers={}", self.brokers));
+        Ok(command)
+    }
+
+    /// Events per core-second of what is in the topic, from the first event to the last.
+    pub fn bounded(&self, stand: &Stand, events: u64) -> Result<Sample> {
+        per_core(&measure::run(self.command(stand)?.arg(format!("n={events}")))?.stdout, 1)
+    }
+
+    /// While it runs, `work` is done; with the memory that it took at most, in MB.
+    pub fn endless<T>(&self, stand: &Stand, work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+        let mut flink = self.command(stand)?;
+        let mut process = flink.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run Flink")?;
+        let stdout = process.stdout.take().context("it has a pipe")?;
+        let worked = wait_until_running(stdout).and_then(|()| work());
+        let ended = process.try_wait();
+        // It is over, if it cannot be killed.
+        let _ = process.kill();
+        let used = process.wait4().context("waiting for Flink")?;
+        let worked = worked?;
+        ensure!(matches!(ended, Ok(None)), "Flink failed while it was measured");
+        Ok((worked, measure::megabytes(used.rusage.maxrss)))
+    }
+}
+
+fn wait_until_running(stdout: impl Read) -> Result<()> {
+    for line in BufReader::new(stdout).lines() {
+        if line.context("what Flink prints")? == "RUNNING" {
+            return Ok(());
+        }
+    }
+    bail!("Flink ended before its job was running")
+}
+
 /// Of a list of numbers.
 pub fn median(numbers: &Value) -> Option<f64> {
     let median = measure::median(numbers.as_array()?.iter().filter_map(Value::as_f64));
@@ -80,5 +133,11 @@ mod tests {
         assert!(per_core(stdout, 2).is_err());
         assert_eq!(median(&serde_json::json!([3, 9, 4])), Some(4.0));
         assert_eq!(median(&serde_json::json!([])), None);
+    }
+
+    #[test]
+    fn an_endless_job_says_that_it_runs() {
+        assert!(wait_until_running("INFO\nRUNNING\n".as_bytes()).is_ok());
+        assert!(wait_until_running("INFO\n".as_bytes()).is_err());
     }
 }

@@ -28,7 +28,7 @@ pub struct Bench {
     /// Append one JSON object for each comparison to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Also run another system's programs (Flink: Java 17, and 330 MB once)
+    /// Also run another system's programs (Flink: Java 17 and Maven, and 350 MB once)
     #[arg(long, value_name = "SYSTEM")]
     against: Option<System>,
     /// Runs of each program

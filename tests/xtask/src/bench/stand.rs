@@ -135,14 +135,15 @@ impl Stand {
 
     /// One run of our Flink programs, whose jars are fetched once, into the cache that their scripts have.
     pub fn flink(&self) -> Result<Command> {
-        let bin = repo::root().join(PEER).join("bin");
-        let ready = repo::read(
-            Command::new("bash").arg("-c").arg(r#". "$0" && ls "$F/build/bench.jar""#).arg(bin.join("env.sh")),
-        );
-        if ready.is_err() {
-            eprintln!("Fetching Flink (330 MB) and compiling our programs for it, to compare with.");
-            repo::run(&mut Command::new(bin.join("build.sh")))?;
+        let peers = repo::root().join(PEER);
+        let env = peers.join("bin/env.sh");
+        let is_built = r#". "$0" && ls "$KAFKA" && [ -z "$(find "$HERE/src" -newer "$F/build/bench.jar" 2>&1)" ]"#;
+        if repo::read(Command::new("bash").arg("-c").arg(is_built).arg(env)).is_err() {
+            eprintln!(
+                "Compiling our programs for Flink, to compare with; it is fetched first if it is not there (350 MB)."
+            );
+            repo::run(&mut Command::new(peers.join("bin/build.sh")))?;
         }
-        Ok(Command::new(bin.join("one.sh")))
+        Ok(Command::new(peers.join("bin/one.sh")))
     }
 }

@@ -1,10 +1,12 @@
-//! From topic to topic on a real broker, which is new for each run and on this machine: the CPU time is the host's alone.
+//! From topic to topic on a real broker, which is new for each run and on this machine: the CPU time is that of the host, or of
+//! Flink, alone.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use wasmill_broker::Broker;
 
 use crate::bench::case::{Better, Case, Figure, Sample, Subject};
+use crate::bench::flink;
 use crate::bench::job::Job;
 use crate::bench::live::Live;
 use crate::bench::measure;
@@ -17,6 +19,8 @@ const PARTITIONS: u16 = 4;
 /// Events a second, and for how long: where latency is measured, nothing is short of anything.
 const RATE: u64 = 20_000;
 const SECONDS: u64 = 20;
+/// As long before, untimed: a JVM has compiled by then what there is to compile.
+const WARM_SECONDS: u64 = 20;
 const LATENCY: &[Figure] = &[
     Figure { name: ".p50", unit: "ms", better: Better::Less },
     Figure { name: ".p99", unit: "ms", better: Better::Less },
@@ -43,10 +47,12 @@ pub fn cases(events: Option<u64>) -> Vec<Case> {
             let job = TopicToTopic { name, file, delivery };
             let events_read = events.unwrap_or(EVENTS);
             let about = format!("{about}, {delivery}, a checkpoint every second");
-            cases.push(Case::per_core(format!("kafka.{name}.{short}"), &about, job.throughput(events_read)));
+            let case = Case::per_core(format!("kafka.{name}.{short}"), &about, job.throughput(events_read));
+            cases.push(case.against("flink", job.throughput_of_flink(events_read)));
             let timed = events.unwrap_or(RATE * SECONDS);
             let about = format!("{about}: from creation to output at {RATE} events a second");
-            cases.push(Case::measured(format!("kafka.{name}.{short}.latency"), about, LATENCY, job.latency(timed)));
+            let case = Case::measured(format!("kafka.{name}.{short}.latency"), about, LATENCY, job.latency(timed));
+            cases.push(case.against("flink", job.latency_of_flink(timed)));
         }
     }
     cases
@@ -75,6 +81,21 @@ impl TopicToTopic {
         })
     }
 
+    fn flink(&self, broker: &Broker) -> flink::TopicToTopic {
+        flink::TopicToTopic { case: format!("kafka-{}", self.name), delivery: self.delivery, brokers: broker.address() }
+    }
+
+    fn throughput_of_flink(self, events: u64) -> Subject {
+        Box::new(move |stand| {
+            let broker = start_broker(stand)?;
+            create(stand, &broker, flink::WARM_TOPIC)?;
+            fill(stand, &broker, events)?;
+            let sample = self.flink(&broker).bounded(stand, events)?;
+            self.check(stand, &broker, events)?;
+            Ok(sample)
+        })
+    }
+
     /// Whether what can be read of the output is what it should be.
     fn check(&self, stand: &Stand, broker: &Broker, events: u64) -> Result<()> {
         let output = topics(stand, broker, &["weigh", "out"])?;
@@ -95,22 +116,41 @@ impl TopicToTopic {
             let job = self.job(stand, &broker, false);
             let mut live = Live::start(stand, &job)?;
             live.wait_until("it was running", |_| Ok(true))?;
-            let (rate, timed, warm) = (RATE.to_string(), events.to_string(), (RATE * 5).to_string());
-            let command =
-                ["latency", "--to", "events", "--from", "out", "--rate", &rate, "--events", &timed, "--warm", &warm];
-            let late = topics(stand, &broker, &command)?;
+            let figures = late(stand, &broker, events)?;
             let (status, rss_mb) = live.stop()?;
             status.expect_no_losses()?;
-            Ok(Sample { figures: vec![late["p50_ms"].as_f64(), late["p99_ms"].as_f64()], rss_mb })
+            Ok(Sample { figures, rss_mb })
+        })
+    }
+
+    fn latency_of_flink(self, events: u64) -> Subject {
+        Box::new(move |stand| {
+            let broker = start_broker(stand)?;
+            let (figures, rss_mb) = self.flink(&broker).endless(stand, || late(stand, &broker, events))?;
+            Ok(Sample { figures, rss_mb })
         })
     }
 }
 
+/// What a client sees that sends events to a job and reads what comes of them.
+fn late(stand: &Stand, broker: &Broker, events: u64) -> Result<Vec<Option<f64>>> {
+    let (rate, timed, warm) = (RATE.to_string(), events.to_string(), (RATE * WARM_SECONDS).to_string());
+    let command = ["latency", "--to", "events", "--from", "out", "--rate", &rate, "--events", &timed, "--warm", &warm];
+    let late = topics(stand, broker, &command)?;
+    Ok(vec![late["p50_ms"].as_f64(), late["p99_ms"].as_f64()])
+}
+
 fn start_broker(stand: &Stand) -> Result<Broker> {
     setup::ensure_kafka()?;
-    let broker = Broker::start(PARTITIONS)?;
-    topics(stand, &broker, &["create", "events", "out", "--partitions", &PARTITIONS.to_string()])?;
+    let broker = Broker::start_quick(PARTITIONS)?;
+    for topic in ["events", "out"] {
+        create(stand, &broker, topic)?;
+    }
     Ok(broker)
+}
+
+fn create(stand: &Stand, broker: &Broker, topic: &str) -> Result<()> {
+    topics(stand, broker, &["create", topic, "--partitions", &PARTITIONS.to_string()]).map(drop)
 }
 
 fn fill(stand: &Stand, broker: &Broker, events: u64) -> Result<()> {
