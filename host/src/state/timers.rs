@@ -3,11 +3,9 @@
 //! Moving a timer to later, which is what most operators do with every event, leaves its place in the queue: when the
 //! place comes up, the timer goes back to its new time.
 //!
-//! Where the backend has a store for them, timers may take so much memory and no more. Which keys go to the store a clock
-//! chooses (Corbató: "A Paging Experiment with the Multics System", 1968): those whose timers have not been moved since
-//! its hand came by. A key goes and comes with all of its timers, so that none is in two places; it comes when a call sets
-//! one of them, and when one of them is due.
+//! Where the backend has a store for them, those that do not fit into memory are there (`spill`).
 
+mod spill;
 pub mod store;
 mod stored;
 
@@ -18,29 +16,18 @@ use smallvec::SmallVec;
 
 use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
-use crate::model::key::Keys;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::time::Timestamp;
 
 use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen};
 use super::table::{self, Table};
-use store::{TIMER_BYTES, TimerStore, first_time, put_timer, read_timers};
+use store::{TimerStore, put_timer, read_timers};
 use stored::Stored;
 
 /// About what a key takes in its table and the table's index, besides its bytes.
 const KEY_BYTES: usize = 176;
 /// About what a timer takes beside its key and in the queue.
 const SET_BYTES: usize = 72;
-
-/// This part of the memory is made free at once.
-const FREED_PART: usize = 16;
-
-/// The keys that are read at once take this part of the memory, if one reads so many of each key group.
-const READ_PART: usize = 4;
-/// About what a key takes in memory for each byte that it has in the store.
-const GROWTH: usize = 8;
-/// What is read at once, in bytes of the store.
-const READ_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueTimer {
@@ -199,109 +186,6 @@ impl Timers {
         table.get_mut(position).set[place].queued_at = at;
         self.queue.insert((at, Arc::clone(key), timer));
         true
-    }
-
-    /// Whether a key in the store may have a timer that is due before those in memory.
-    fn is_next_stored(&self, now: Timestamp) -> bool {
-        let Some(((at, key), _)) = self.stored.first() else { return false };
-        *at <= now && self.queue.first().is_none_or(|(first, first_key, _)| (at, key) <= (first, first_key))
-    }
-
-    /// Brings the keys of the group that may be the first, some more of them than are due at `now`: a page of them costs
-    /// little more than one.
-    fn read_first(&mut self, now: Timestamp, store: &mut dyn TimerStore) -> Result<(), Fault> {
-        let Some((from, group)) = self.stored.pop_first() else { return Ok(()) };
-        let share = store.timer_bytes_max() / READ_PART / GROWTH / self.groups.len();
-        let bytes_max = share.clamp(1, READ_BYTES_MAX);
-        let next = store.take_first_timers(self.content, group, &from, now, bytes_max, &mut |key, timers| {
-            self.put_key(key, KeyHash::of(key), timers)
-        })?;
-        if let Some(next) = next {
-            self.stored.put(group, next);
-        }
-        Ok(())
-    }
-
-    /// A key has come from the store.
-    fn put_key(&mut self, key: &[u8], hash: KeyHash, timers: &[u8]) -> Result<(), Fault> {
-        for (timer, at) in read_timers(timers)? {
-            self.set(key, hash, timer, at);
-            self.stored.timers -= 1;
-        }
-        Ok(())
-    }
-
-    /// Whether timers are in a store.
-    pub fn has_stored(&self) -> bool {
-        self.stored.timers > 0
-    }
-
-    /// Brings these keys, which are distinct, to memory.
-    pub fn bring<'k>(
-        &mut self,
-        keys: impl Iterator<Item = (&'k [u8], KeyHash)>,
-        store: &mut dyn TimerStore,
-    ) -> Result<(), Fault> {
-        let mut missing = Keys::default();
-        for (key, hash) in keys {
-            if self.groups[self.group(hash)].find(key, hash).is_none() {
-                missing.push(key, hash);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let (content, found) = (self.content, &missing);
-        store.take_timers(content, found, &mut |i, timers| self.put_key(found.get(i), found.hash(i), timers))
-    }
-
-    /// Moves keys to the store, if timers take more memory than they may.
-    pub fn make_room(&mut self, store: &mut dyn TimerStore) -> Result<(), Fault> {
-        let bytes_max = store.timer_bytes_max();
-        if self.bytes <= bytes_max {
-            return Ok(());
-        }
-        while self.bytes > bytes_max - bytes_max / FREED_PART {
-            let (group, place) = self.hand;
-            if place >= self.groups[group].places() {
-                self.hand = ((group + 1) % self.groups.len(), 0);
-                continue;
-            }
-            self.hand.1 += 1;
-            let Some((position, _, timers)) = self.groups[group].at(place) else { continue };
-            match timers.set.iter().any(|set| set.at != set.queued_at) {
-                true => self.queue_anew(group, position),
-                false => self.move_out(group, position, store)?,
-            }
-        }
-        store.write_timers()
-    }
-
-    /// Gives the timers of a key the places of their times.
-    fn queue_anew(&mut self, group: usize, position: table::Position) {
-        let timers = self.groups[group].get_mut(position);
-        for set in timers.set.iter_mut().filter(|set| set.at != set.queued_at) {
-            self.queue.remove(&(set.queued_at, Arc::clone(&timers.key), set.timer));
-            set.queued_at = set.at;
-            self.queue.insert((set.at, Arc::clone(&timers.key), set.timer));
-        }
-    }
-
-    /// Moves a key whose timers have the places of their times to the store.
-    fn move_out(&mut self, group: usize, position: table::Position, store: &mut dyn TimerStore) -> Result<(), Fault> {
-        let KeyTimers { key, set } = self.groups[group].get(position).clone();
-        self.groups[group].remove(KeyHash::of(&key), position);
-        let mut timers = Vec::with_capacity(set.len() * TIMER_BYTES);
-        for Set { timer, at, queued_at } in &set {
-            self.queue.remove(&(*queued_at, Arc::clone(&key), *timer));
-            put_timer(*timer, *at, &mut timers);
-        }
-        self.bytes -= key_bytes(&key) + set.len() * SET_BYTES;
-        let in_group = KeyGroup(group as u16);
-        store.put_timers(self.content, in_group, &key, &timers)?;
-        self.stored.timers += set.len();
-        self.stored.put(in_group, (first_time(&timers)?, key));
-        Ok(())
     }
 
     /// No timer is due before this.
