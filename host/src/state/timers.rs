@@ -234,7 +234,7 @@ impl Timers {
             if (0..).zip(timers).any(|(then, now)| *now != Some(then)) {
                 store.rewrite_timers(self.content, &mut |then| renumbered(then, now))?;
             }
-            self.stored.restore(store.stored_timers(self.content));
+            self.stored.restore(&store.stored_timers(self.content));
         }
         chunks.read(self.content, &mut |_, payload| {
             for entry in snapshot::entries(payload) {

@@ -25,8 +25,8 @@ pub trait TimerStore {
     /// What the timers of a clock may take in memory.
     fn timer_bytes_max(&self) -> usize;
 
-    /// How many timers of a clock are here.
-    fn stored_timers(&self, content: Content) -> usize;
+    /// How many timers of a clock are here, of each key group that has some.
+    fn stored_timers(&self, content: Content) -> Vec<(KeyGroup, usize)>;
 
     /// Puts the timers, at least one, of a key that has none here. They can be read after `write_timers`.
     fn put_timers(&mut self, content: Content, group: KeyGroup, key: &[u8], timers: &[u8]) -> Result<(), Fault>;

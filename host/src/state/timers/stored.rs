@@ -21,11 +21,11 @@ impl Stored {
         Self { timers: 0, first: vec![None; max_parallelism.into()], order: BTreeSet::new() }
     }
 
-    /// There are so many, wherever they are.
-    pub fn restore(&mut self, timers: usize) {
-        self.timers = timers;
-        if timers > 0 {
-            (0..self.first.len() as u16).for_each(|group| self.put(KeyGroup(group), (Timestamp::MIN, [].into())));
+    /// These groups have so many, wherever they are.
+    pub fn restore(&mut self, groups: &[(KeyGroup, usize)]) {
+        for (group, timers) in groups {
+            self.timers += timers;
+            self.put(*group, (Timestamp::MIN, [].into()));
         }
     }
 

@@ -7,10 +7,9 @@
 //! Entries of lists and maps go straight to RocksDB, those of a call in one batch: its write buffer is the cache.
 //!
 //! Durable, as `NativeForm::RocksDb1`: a key is its key group (u16, big-endian), a byte that says what follows (`layout`),
-//! and the encoded key (`model/key.rs`) of a row (`state/row.rs`) or of timers (`state/timers/store.rs`), by time with the
-//! first of them before it, or the address of an entry (`state/entries.rs`). Of a
-//! window, the number of the pane stands before the key, and a value is the accumulators of the key
-//! (`dataplane/window/durable.rs`).
+//! and the encoded key (`model/key.rs`) of a row (`state/row.rs`) or of timers (`state/timers/store.rs`), once with the
+//! first of their times before it, or the address of an entry (`state/entries.rs`). Of a window, the number of the pane
+//! stands before the key, and a value is the accumulators of the key (`dataplane/window/durable.rs`).
 
 mod backend;
 mod cache;

@@ -69,8 +69,10 @@ impl TimerStore for RocksDbState {
         self.host.cache_bytes_max
     }
 
-    fn stored_timers(&self, content: Content) -> usize {
-        self.counts.iter().map(|counts| counts.timers(content)).sum::<u64>() as usize
+    fn stored_timers(&self, content: Content) -> Vec<(KeyGroup, usize)> {
+        let groups = self.counts.iter().zip(0..);
+        let groups = groups.map(|(counts, group)| (KeyGroup(group), counts.timers(content) as usize));
+        groups.filter(|(_, timers)| *timers > 0).collect()
     }
 
     fn put_timers(&mut self, content: Content, group: KeyGroup, key: &[u8], timers: &[u8]) -> Result<(), Fault> {
