@@ -9,7 +9,8 @@ use crate::keyed_job::{die_at, finish, json_files, no_restart, on_rocksdb};
 
 /// Each client has one timer; about half of them have an open session at any time.
 const CLIENTS: u64 = 6_000;
-const REQUESTS: u64 = 48_000;
+/// So many that the first checkpoints of each life come long before the last of them.
+const REQUESTS: u64 = 360_000;
 
 const SESSIONS: &str = concat!(
     r#"
@@ -18,12 +19,12 @@ const SESSIONS: &str = concat!(
     [limits]
     batch_rows_max = 200
     [checkpoints]
-    interval = "1ms"
+    interval = "10ms"
     [sources.requests]
     connector = "file"
     path = "requests.jsonl"
     format = "json"
-    split_bytes = "256KiB"
+    split_bytes = "2MiB"
     schema = { client = "text", at = "i64" }
     event_time = { column = "at", unit = "s" }
     [operators.sessions]
@@ -68,7 +69,7 @@ fn a_job_with_timers_larger_than_memory_goes_on_with_other_slots() {
     for job in [on_rocksdb(SESSIONS), on_rocksdb(&whole(SESSIONS))] {
         let folder = folder();
         folder.write("job.toml", &job);
-        die_at(&folder, "decided.before_ack", 3, &["-p", "1"]);
+        die_at(&folder, "decided.before_ack", 2, &["-p", "1"]);
         die_at(&folder, "upload.middle", 3, &["-p", "1"]);
         die_at(&folder, "decided.before_follow", 2, &["-p", "3"]);
         // Each open session has its timer.

@@ -1,6 +1,8 @@
 //! Timers that do not fit into memory. They stand twice: by key, so that those of a batch's keys are found with one read,
 //! and by the first of their times, so that the due ones come in pages.
 
+use std::collections::BTreeMap;
+
 use crate::model::fault::Fault;
 use crate::model::key::Keys;
 use crate::model::key_group::KeyGroup;
@@ -46,8 +48,8 @@ impl RocksDbState {
         content: Content,
         group: KeyGroup,
         after: Option<&[u8]>,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
-        let (mut page, mut bytes) = (Vec::new(), 0);
+    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Fault> {
+        let (mut page, mut bytes) = (BTreeMap::new(), 0);
         let mut start = layout::timers_start(group, content).to_vec();
         if let Some(after) = after {
             start.extend_from_slice(after);
@@ -57,7 +59,7 @@ impl RocksDbState {
         let end = layout::timers_end(group, content);
         open_instance(&mut self.instance)?.range(&start, &end, |stored, timers| {
             bytes += stored.len() + timers.len();
-            page.push((stored[layout::PREFIX_BYTES..].to_vec(), timers.to_vec()));
+            page.insert(stored[layout::PREFIX_BYTES..].to_vec(), timers.to_vec());
             Ok(bytes < REWRITTEN_BYTES_MAX)
         })?;
         Ok(page)
@@ -148,7 +150,7 @@ impl TimerStore for RocksDbState {
         for group in self.groups.clone().map(KeyGroup) {
             let mut last: Option<Vec<u8>> = None;
             loop {
-                let page = self.page_of_timers(content, group, last.as_deref())?;
+                let mut page = self.page_of_timers(content, group, last.as_deref())?;
                 for (key, then) in &page {
                     let now = rewrite(then)?;
                     self.remove_timers(content, group, key, first_time(then)?, count(then))?;
@@ -157,7 +159,7 @@ impl TimerStore for RocksDbState {
                     }
                 }
                 self.write_timers()?;
-                match page.into_iter().last() {
+                match page.pop_last() {
                     None => break,
                     Some((key, _)) => last = Some(key),
                 }
