@@ -43,7 +43,7 @@ fn whole(job: &str) -> String {
 /// Two requests 25 minutes apart are a session, and then there is none of the client for 50 minutes.
 fn folder() -> Folder {
     let mut requests = String::new();
-    for number in (0..REQUESTS).filter(|number| (number / CLIENTS + number % CLIENTS) % 3 != 0) {
+    for number in (0..REQUESTS).filter(|number| !(number / CLIENTS + number % CLIENTS).is_multiple_of(3)) {
         writeln!(requests, r#"{{"client":"{}","at":{}}}"#, number % CLIENTS, number / 4).unwrap();
     }
     let folder = Folder::new();
