@@ -32,6 +32,19 @@ struct Target {
     waiting: VecDeque<Message>,
 }
 
+/// What a slot gets of a batch.
+struct Share {
+    rows: Vec<u32>,
+    /// So that the reader need not hash the keys again.
+    key_hashes: Vec<u64>,
+}
+
+impl Share {
+    fn with_capacity(rows: usize) -> Self {
+        Self { rows: Vec::with_capacity(rows), key_hashes: Vec::with_capacity(rows) }
+    }
+}
+
 impl Router {
     /// One outlet for each slot of the reader, in order.
     pub fn new(route: Exchange, outlets: Vec<Box<dyn Outlet>>, max_parallelism: u16) -> Self {
@@ -49,10 +62,11 @@ impl Router {
             Exchange::Hash { key } if self.targets.len() > 1 => {
                 let columns: Vec<ArrayRef> = key.iter().map(|i| Arc::clone(keys_of.column(*i))).collect();
                 self.keys.encode(&columns, keys_of.records().num_rows());
-                for (target, rows) in self.rows_by_slot(&batch).into_iter().enumerate() {
+                for (target, Share { rows, key_hashes }) in self.shares(&batch).into_iter().enumerate() {
                     if !rows.is_empty() {
                         // Copied here, where the rows are in the cache, and not gathered from another core.
-                        self.targets[target].push(Message::Batch(batch.select(rows).compact()));
+                        let batch = batch.select(rows).compact().with_key_hashes(Some(key_hashes.into()));
+                        self.targets[target].push(Message::Batch(batch));
                     }
                 }
             }
@@ -67,12 +81,14 @@ impl Router {
     }
 
     /// For each slot the rows, among those that count, whose key group it owns.
-    fn rows_by_slot(&self, batch: &Batch) -> Vec<Vec<u32>> {
+    fn shares(&self, batch: &Batch) -> Vec<Share> {
         let expected = batch.rows() / self.targets.len() + 16;
-        let mut rows: Vec<Vec<u32>> = self.targets.iter().map(|_| Vec::with_capacity(expected)).collect();
+        let mut shares: Vec<Share> = self.targets.iter().map(|_| Share::with_capacity(expected)).collect();
         let mut assign = |number: usize, row: usize| {
-            let group = self.keys.hash(row).group(self.max_parallelism);
-            rows[self.slots[group.0 as usize].0 as usize].push(number as u32);
+            let hash = self.keys.hash(row);
+            let share = &mut shares[self.slots[hash.group(self.max_parallelism).0 as usize].0 as usize];
+            share.rows.push(number as u32);
+            share.key_hashes.push(hash.0);
         };
         match batch.selection() {
             None => (0..batch.rows()).for_each(|row| assign(row, row)),
@@ -80,7 +96,7 @@ impl Router {
                 selection.iter().enumerate().for_each(|(number, row)| assign(number, *row as usize));
             }
         }
-        rows
+        shares
     }
 
     /// Watermarks, idleness and the end are for every slot.

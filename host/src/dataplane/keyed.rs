@@ -127,7 +127,7 @@ impl Keyed {
     /// Makes the keys of these rows the ones of the call, and loads their state.
     pub fn group(&mut self, batch: &Batch, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|i| Arc::clone(batch.column(*i))).collect();
-        self.keys.encode(&columns, batch.rows());
+        self.keys.encode_hashed(&columns, batch.rows(), batch.key_hashes());
         self.grouping.group(&self.keys);
         self.key_columns = take_rows(&columns, &self.grouping.first_rows().to_vec().into());
         self.overlay.times.start(watermark, now);

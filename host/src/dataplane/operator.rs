@@ -95,7 +95,28 @@ impl Collector {
     /// Empty batches are not worth sending.
     pub fn emit(&mut self, port: usize, batch: Batch) {
         if !batch.is_empty() {
-            self.outputs.push((port, batch));
+            // The next reader's key may be another one.
+            self.outputs.push((port, batch.with_key_hashes(None)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::RecordBatch;
+
+    use super::*;
+    use crate::model::batch::Provenance;
+    use crate::model::schema::Schema;
+
+    #[test]
+    fn what_is_emitted_has_no_hashes_of_a_key_that_the_next_reader_may_not_have() {
+        let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(2));
+        let schema = Schema::new([]);
+        let records = RecordBatch::try_new_with_options(schema.arrow().clone(), Vec::new(), &options).unwrap();
+        let batch = Batch::new(records, vec![1, 2].into(), Provenance::default());
+        let mut out = Collector::new(Timestamp(0));
+        out.emit(0, batch.with_key_hashes(Some(vec![3, 4].into())));
+        assert!(out.outputs[0].1.key_hashes().is_none());
     }
 }

@@ -17,6 +17,8 @@ pub struct Batch {
     /// The rows that count, ascending; `None` = all of them.
     selection: Option<ScalarBuffer<u32>>,
     provenance: Provenance,
+    /// Of the key of each row that counts, for the reader that the batch was sent to; whatever is made of the batch has none.
+    key_hashes: Option<ScalarBuffer<u64>>,
 }
 
 /// Where rows came from, so that a dead letter can name its source and offset.
@@ -71,7 +73,7 @@ impl Batch {
     /// If there is not one time for each row.
     pub fn new(records: RecordBatch, times: ScalarBuffer<i64>, provenance: Provenance) -> Self {
         assert_eq!(records.num_rows(), times.len(), "a batch has an event time for each row");
-        Self { records, times, selection: None, provenance }
+        Self { records, times, selection: None, provenance, key_hashes: None }
     }
 
     /// The rows that count.
@@ -103,10 +105,23 @@ impl Batch {
         &self.provenance
     }
 
+    /// The hash of each row's encoded key (`KeyHash`), where whoever sent the batch by that key has said so.
+    pub fn key_hashes(&self) -> Option<&[u64]> {
+        self.key_hashes.as_deref()
+    }
+
+    /// # Panics
+    /// If there is not one for each row that counts.
+    pub fn with_key_hashes(self, hashes: Option<ScalarBuffer<u64>>) -> Self {
+        assert!(hashes.as_ref().is_none_or(|hashes| hashes.len() == self.rows()), "each row has a key");
+        Self { key_hashes: hashes, ..self }
+    }
+
     /// What this batch keeps alive, in bytes: whole columns, however few rows are selected.
     pub fn retained_bytes(&self) -> usize {
         let columns: usize = self.records.columns().iter().map(|column| column.get_array_memory_size()).sum();
-        columns + self.times.inner().len() + self.selection.as_ref().map_or(0, |rows| rows.inner().len())
+        let hashes = self.key_hashes.as_ref().map_or(0, |hashes| hashes.inner().len());
+        columns + self.times.inner().len() + self.selection.as_ref().map_or(0, |rows| rows.inner().len()) + hashes
     }
 
     /// Of the rows that count, those numbered by `rows` (ascending). Shares the columns, unless so few rows are left
@@ -116,7 +131,7 @@ impl Batch {
             None => rows.into(),
             Some(selection) => rows.into_iter().map(|row| selection[row as usize]).collect(),
         };
-        let selected = Self { selection: Some(rows), ..self.clone() };
+        let selected = Self { selection: Some(rows), key_hashes: None, ..self.clone() };
         if selected.rows() * 4 < self.records.num_rows() { selected.compact() } else { selected }
     }
 
@@ -129,7 +144,7 @@ impl Batch {
         let records = RecordBatch::try_new_with_options(schema, columns, &options)
             .expect("rows of a batch fit the schema of the batch");
         let times = rows.iter().map(|row| self.times[*row as usize]).collect();
-        Self { records, times, selection: None, provenance: self.provenance.take(&rows) }
+        Self { records, times, selection: None, provenance: self.provenance.take(&rows), key_hashes: None }
     }
 
     /// A batch whose row `i` comes from row `origins[i]` of this compact one (`None`: the same rows), with its own
@@ -148,7 +163,7 @@ impl Batch {
     /// The same rows with other columns.
     pub fn with_records(&self, records: RecordBatch) -> Self {
         assert_eq!(records.num_rows(), self.records.num_rows(), "a batch has an event time for each row");
-        Self { records, ..self.clone() }
+        Self { records, key_hashes: None, ..self.clone() }
     }
 
     /// Takes out some rows of a compact batch, by ascending number: what is left, compact, and each of them alone with
@@ -178,6 +193,7 @@ impl Batch {
             times: self.times.slice(start, rows),
             selection: None,
             provenance: Provenance { split: self.provenance.split.clone(), offsets },
+            key_hashes: self.key_hashes.as_ref().map(|hashes| hashes.slice(start, rows)),
         }
     }
 }
@@ -214,6 +230,17 @@ mod tests {
         assert_eq!(batch.column(0).as_primitive::<Int64Type>().values(), &[1, 7]);
         assert_eq!(batch.times()[..], [10, 70]);
         assert_eq!(batch.provenance().offsets.get(1), Some(107));
+    }
+
+    #[test]
+    fn hashes_are_of_the_rows_that_were_sent_and_of_nothing_made_of_them() {
+        let sent = numbers(4).with_key_hashes(Some(vec![7, 8, 9, 7].into()));
+        assert_eq!(sent.slice(1, 2).key_hashes(), Some(&[8, 9][..]));
+        let same = sent.records().clone();
+        let made = [sent.select(vec![1]), sent.with_records(same.clone()), sent.derive(same, None, None)];
+        assert!(made.iter().all(|batch| batch.key_hashes().is_none()));
+        let (left, taken) = sent.without(vec![(2, ())]);
+        assert!(left.key_hashes().is_none() && taken[0].0.key_hashes().is_none());
     }
 
     #[test]

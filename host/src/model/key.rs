@@ -94,16 +94,28 @@ impl Keys {
 
     /// The keys of every row of `columns`, which have the same length. Replaces what was there.
     pub fn encode(&mut self, columns: &[ArrayRef], rows: usize) {
+        self.write(columns, rows);
+        self.hashes.extend((0..rows).map(|i| {
+            let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
+            KeyHash::of(&self.bytes[start..self.ends[i] as usize])
+        }));
+    }
+
+    /// The same where their hashes may be known (`Batch::key_hashes`).
+    pub fn encode_hashed(&mut self, columns: &[ArrayRef], rows: usize, hashes: Option<&[u64]>) {
+        let Some(hashes) = hashes else { return self.encode(columns, rows) };
+        self.write(columns, rows);
+        self.hashes.extend(hashes.iter().copied().map(KeyHash));
+        debug_assert!(self.iter().zip(&self.hashes).all(|(key, hash)| KeyHash::of(key) == *hash));
+    }
+
+    fn write(&mut self, columns: &[ArrayRef], rows: usize) {
         self.clear();
         let only = if let [column] = columns { unescaped(column) } else { None };
         match only {
             Some((offsets, data)) => self.write_one(offsets, data),
             None => self.write_all(columns, rows),
         }
-        self.hashes.extend((0..rows).map(|i| {
-            let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
-            KeyHash::of(&self.bytes[start..self.ends[i] as usize])
-        }));
     }
 
     /// One column of bytes that stand in keys as they are: most keys are.

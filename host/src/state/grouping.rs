@@ -1,49 +1,28 @@
 //! The distinct keys of a batch: each row gets the number of its key.
 
-use crate::model::bytes::is_equal;
 use crate::model::key::Keys;
+
+use super::key_index::KeyIndex;
 
 /// Reused from batch to batch.
 #[derive(Debug, Default)]
 pub struct Grouping {
-    /// Open addressing over the groups found so far: a group's number + 1, or 0.
-    slots: Vec<u32>,
+    distinct: KeyIndex,
     row_groups: Vec<u32>,
     first_rows: Vec<u32>,
-    distinct: Keys,
 }
 
 impl Grouping {
     /// Numbers the keys in the order in which they first come.
     pub fn group(&mut self, keys: &Keys) {
-        let capacity = (keys.len() * 2).next_power_of_two().max(16);
-        self.slots.clear();
-        self.slots.resize(capacity, 0);
+        self.distinct.clear();
         self.row_groups.clear();
         self.first_rows.clear();
-        self.distinct.clear();
-        let mask = capacity - 1;
         for row in 0..keys.len() {
-            let hash = keys.hash(row);
-            let mut slot = hash.0 as usize & mask;
-            let group = loop {
-                match self.slots[slot] {
-                    0 => {
-                        let group = self.distinct.len() as u32;
-                        self.slots[slot] = group + 1;
-                        self.first_rows.push(row as u32);
-                        self.distinct.push(keys.get(row), hash);
-                        break group;
-                    }
-                    found => {
-                        let group = found as usize - 1;
-                        if self.distinct.hash(group) == hash && is_equal(self.distinct.get(group), keys.get(row)) {
-                            break group as u32;
-                        }
-                        slot = (slot + 1) & mask;
-                    }
-                }
-            };
+            let group = self.distinct.find_or_insert(keys.get(row), keys.hash(row));
+            if group as usize == self.first_rows.len() {
+                self.first_rows.push(row as u32);
+            }
             self.row_groups.push(group);
         }
     }
@@ -59,7 +38,7 @@ impl Grouping {
     }
 
     pub fn distinct(&self) -> &Keys {
-        &self.distinct
+        self.distinct.keys()
     }
 }
 

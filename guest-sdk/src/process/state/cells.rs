@@ -157,6 +157,9 @@ impl Cells {
                 self.changed = true;
             }
             None => {
+                if self.undo.row != row {
+                    self.tidy();
+                }
                 let start = self.data.len();
                 value.encode(&mut self.data);
                 self.point(group, row, (start as u32, self.data.len() as u32));
@@ -233,10 +236,10 @@ impl Cells {
         }
     }
 
-    /// Between rows: drops values that were overwritten when they take most of the space.
+    /// Before a row's first write: drops values that were overwritten when they take most of the space.
     #[inline]
-    pub(in crate::process) fn tidy(&mut self) {
-        if self.width.is_none() && self.data.len() > (1 << 20) + 4 * self.live {
+    fn tidy(&mut self) {
+        if self.data.len() > (1 << 20) + 4 * self.live {
             self.compact();
         }
     }

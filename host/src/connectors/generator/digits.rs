@@ -13,20 +13,6 @@ const fn pairs() -> [[u8; 2]; 100] {
     pairs
 }
 
-/// Two hexadecimal digits of each byte.
-static HEX: [[u8; 2]; 256] = hex();
-
-const fn hex() -> [[u8; 2]; 256] {
-    let digits = b"0123456789abcdef";
-    let mut hex = [[0; 2]; 256];
-    let mut n = 0;
-    while n < 256 {
-        hex[n] = [digits[n >> 4], digits[n & 15]];
-        n += 1;
-    }
-    hex
-}
-
 /// The last `N` decimal digits, with leading zeros.
 #[inline]
 pub fn decimal<const N: usize>(number: u32) -> [u8; N] {
@@ -48,10 +34,23 @@ pub fn decimal<const N: usize>(number: u32) -> [u8; N] {
 #[inline]
 pub fn hexadecimal(number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        pair.copy_from_slice(&HEX[usize::from(byte)]);
-    }
+    let (upper, lower) = digits.split_at_mut(8);
+    upper.copy_from_slice(&eight_hexadecimal((number >> 32) as u32));
+    lower.copy_from_slice(&eight_hexadecimal(number as u32));
     digits
+}
+
+/// All eight at once: each half of a byte gets a byte of its own, and then the character that it is.
+#[inline]
+fn eight_hexadecimal(number: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let spread = |x: u64, by: u32, lower: u64| (x & lower) | (x & (lower << by)) << by;
+    let halves = spread(number.into(), 16, 0xffff);
+    let bytes = spread(halves, 8, 0x0000_00ff_0000_00ff);
+    let digits = spread(bytes, 4, 0x000f_000f_000f_000f);
+    // 6 more make 16 of a digit that is a letter.
+    let letters = (digits + 6 * ONES) >> 4 & ONES;
+    (digits + u64::from(b'0') * ONES + u64::from(b'a' - b'0' - 10) * letters).to_be_bytes()
 }
 
 /// Each byte as a number without leading zeros: three digits, of which the first so many count.
@@ -82,7 +81,9 @@ mod tests {
             assert_eq!(decimal::<7>(number), *format!("{number:07}").as_bytes());
         }
         assert_eq!(decimal::<4>(999), *b"0999");
-        assert_eq!(hexadecimal(0x0123_4567_89ab_cdef), *b"0123456789abcdef");
+        for number in [0, 9, 0xa0, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX] {
+            assert_eq!(hexadecimal(number), *format!("{number:016x}").as_bytes());
+        }
         for (byte, (digits, count)) in BYTES.iter().enumerate() {
             assert_eq!(&digits[..usize::from(*count)], byte.to_string().as_bytes());
         }

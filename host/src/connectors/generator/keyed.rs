@@ -73,10 +73,9 @@ impl Keyed {
         let rows = self.hashes.len();
         match column {
             KeyedColumn::Key => {
-                let mut data = vec![0; rows * KEY_BYTES];
-                let events = numbers.iter().zip(&self.hashes);
-                for (out, (i, h)) in data.as_chunks_mut::<KEY_BYTES>().0.iter_mut().zip(events) {
-                    *out = hexadecimal(self.key(i, *h));
+                let mut data = Vec::with_capacity(rows * KEY_BYTES);
+                for (i, h) in numbers.iter().zip(&self.hashes) {
+                    data.extend_from_slice(&hexadecimal(self.key(i, *h)));
                 }
                 let offsets = OffsetBuffer::from_repeated_length(KEY_BYTES, rows);
                 Arc::new(StringArray::new(offsets, data.into(), None))
@@ -89,9 +88,9 @@ impl Keyed {
                 Arc::new(Int64Array::from_iter_values(self.hashes.iter().map(|h| ((h >> 16) & 1023) as i64)))
             }
             KeyedColumn::Payload => {
-                let mut data = vec![0; rows * PAYLOAD_BYTES];
-                for (out, h) in data.as_chunks_mut::<PAYLOAD_BYTES>().0.iter_mut().zip(&self.hashes) {
-                    write_payload(*h, out);
+                let mut data = Vec::with_capacity(rows * PAYLOAD_BYTES);
+                for h in &self.hashes {
+                    data.extend_from_slice(&payload(*h));
                 }
                 let offsets = OffsetBuffer::from_repeated_length(PAYLOAD_BYTES, rows);
                 Arc::new(BinaryArray::new(offsets, data.into(), None))
@@ -112,12 +111,14 @@ impl Keyed {
 }
 
 #[inline]
-fn write_payload(h: u64, out: &mut [u8; PAYLOAD_BYTES]) {
+fn payload(h: u64) -> [u8; PAYLOAD_BYTES] {
+    let mut payload = [0; PAYLOAD_BYTES];
     let mut x = h;
-    let (words, rest) = out.as_chunks_mut::<8>();
+    let (words, rest) = payload.as_chunks_mut::<8>();
     for word in words {
         x = x.wrapping_add(PHI);
         *word = (x ^ (x >> 29)).to_le_bytes();
     }
     rest.copy_from_slice(&(x as u32).to_le_bytes());
+    payload
 }

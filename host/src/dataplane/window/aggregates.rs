@@ -10,10 +10,10 @@ use crate::model::fault::Fault;
 use crate::model::schema::Schema;
 use crate::model::value::Values;
 use crate::plan::graph::AggregatePlan;
+use crate::state::key_index::KeyIndex;
 use crate::state::snapshot::cut_short;
 use crate::state::{Conversion, Conversions};
 
-use super::key_index::KeyIndex;
 use super::native::{Native, NativeCells};
 use super::plugin::{CALL_BYTES_MAX, PluginAggregate, PluginPart};
 use super::plugin_cells::PluginCells;

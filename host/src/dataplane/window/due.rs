@@ -8,10 +8,10 @@ use crate::dataplane::operator::Collector;
 use crate::model::fault::Fault;
 use crate::model::key::Keys;
 use crate::model::key_group::KeyHash;
+use crate::state::sorting::sort_by_key;
 
 use super::aggregates::{Aggregates, Cells, Panes, Part, Table};
 use super::firing::Firing;
-use super::key_index::sort_by_key;
 use super::spill::Spill;
 use super::stacks::{Group, NONE, Stacks};
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::model::fault::Fault;
 use crate::model::key::Keys;
 use crate::model::key_group::{KeyGroup, KeyHash};
+use crate::state::sorting::sort_by_key;
 
 use super::aggregates::{Aggregates, Cells, Panes, Part, Table, read_group};
 use super::due::Results;
-use super::key_index::sort_by_key;
 use super::spill::Spill;
 
 /// Of the pages of all sources of a window, about.

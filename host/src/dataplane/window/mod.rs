@@ -9,7 +9,6 @@ mod cells;
 mod due;
 mod durable;
 mod firing;
-mod key_index;
 mod merging;
 mod native;
 mod operator;

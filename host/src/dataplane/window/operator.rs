@@ -302,7 +302,7 @@ impl Operator for WindowOperator {
         };
         let (first, last) = (self.calendar.pane_at(*first), self.calendar.pane_at(*last));
         let key: Vec<ArrayRef> = self.key.iter().map(|place| Arc::clone(&arrival.columns[*place])).collect();
-        self.keys.encode(&key, batch.rows());
+        self.keys.encode_hashed(&key, batch.rows(), batch.key_hashes());
         let oversized = oversized_keys(&self.keys, self.key_bytes_max);
         if !oversized.is_empty() {
             let (rest, long) = batch.compact().without(oversized);

@@ -12,10 +12,10 @@ use crate::model::key::Keys;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::state::Conversions;
 use crate::state::snapshot::{ChunkSource, Frozen};
+use crate::state::sorting::sort_by_key;
 use crate::state::spill::SpillStore;
 
 use super::aggregates::{Aggregates, Cells, Panes, Part, Table, read_former_group, read_group, write_group};
-use super::key_index::sort_by_key;
 use super::plugin::CALL_ROWS_MAX;
 
 /// What is read at a time when accumulators are made today's.

@@ -7,6 +7,7 @@ use crate::model::checkpoint::{Barrier, CheckpointId};
 use crate::model::fault::Fault;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::state::row::Row;
+use crate::state::sorting::sort_by_group_and_key;
 use crate::state::table::{self, Position, Table};
 
 /// About what an entry takes in its table and the table's index, besides long keys and rows.
@@ -124,8 +125,8 @@ impl RowCache {
                 *mark = LEAVING;
             }
         }
-        let key_of = |position: Position| self.rows.at(position.index()).map(|(_, key, _)| key);
-        self.leaving.sort_unstable_by_key(|(group, _, position)| (*group, key_of(*position)));
+        let key_of = |position: Position| self.rows.at(position.index()).map_or(&[][..], |(_, key, _)| key);
+        sort_by_group_and_key(&mut self.leaving, |(group, ..)| group, |(.., position)| key_of(position));
         for (group, hash, position) in self.leaving.drain(..) {
             if let Some((_, key, row)) = self.rows.at(position.index()) {
                 write(group, key, row)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::model::fault::Fault;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::state::snapshot::{self, ChunkId, ChunkSink, Content, Frozen, NativeForm, NativeSnapshot, STORED_TIMERS};
+use crate::state::sorting::sort_by_group_and_key;
 
 use super::backend::Host;
 use super::cache::DirtyRows;
@@ -50,7 +51,7 @@ impl FrozenInstance {
     fn put_newest(&self, file: &mut SortedFile) -> Result<(), Fault> {
         let group = |key: &[u8]| KeyHash::of(key).group(self.max_parallelism);
         let mut rows: Vec<_> = self.dirty.iter().map(|(key, row)| (group(key), key, row)).collect();
-        rows.sort_unstable_by_key(|(group, key, _)| (*group, *key));
+        sort_by_group_and_key(&mut rows, |(group, ..)| group, |(_, key, _)| key);
         let mut rows = rows.into_iter().peekable();
         for (group, counts) in &self.counts {
             file.put_counts(*group, counts)?;

@@ -1,10 +1,10 @@
-//! Numbers the distinct keys of a pane: row numbers, dense, in the order in which keys first come.
+//! Numbers distinct keys, those of a batch or of a pane: row numbers, dense, in the order in which keys first come.
 
 use crate::model::bytes::is_equal;
 use crate::model::key::Keys;
 use crate::model::key_group::KeyHash;
 
-/// Open addressing over rows; at most a third of the places is taken.
+/// Open addressing over rows; at most half of the places are taken.
 #[derive(Clone, Debug, Default)]
 pub struct KeyIndex {
     keys: Keys,
@@ -64,7 +64,7 @@ impl KeyIndex {
 
     #[inline]
     pub fn find_or_insert(&mut self, key: &[u8], hash: KeyHash) -> u32 {
-        if self.keys.len() * 3 >= self.places.len() {
+        if (self.keys.len() + 1) * 2 > self.places.len() {
             self.rebuild((self.places.len() * 2).max(PLACES_MIN));
         }
         match self.probe(key, hash) {
@@ -76,6 +76,14 @@ impl KeyIndex {
                 row
             }
         }
+    }
+
+    /// Forgets all keys, and has room for as many again.
+    pub fn clear(&mut self) {
+        let places = (self.keys.len() * 2).next_power_of_two().max(PLACES_MIN);
+        self.keys.clear();
+        self.places.clear();
+        self.places.resize(places, FREE);
     }
 
     /// Forgets the keys that came after the first `rows`.
@@ -105,29 +113,6 @@ fn tag(hash: KeyHash) -> u32 {
     (hash.0 >> 32) as u32
 }
 
-/// Sorts `items` by their keys. Most comparisons are of the eight bytes behind what all keys have in common.
-pub fn sort_by_key<'k, T: Copy>(items: &mut [T], key: impl Fn(T) -> &'k [u8]) {
-    let Some(first) = items.first().map(|item| key(*item)) else { return };
-    let common = items.iter().fold(first.len(), |common, item| {
-        let key = key(*item);
-        (0..common.min(key.len())).find(|i| key[*i] != first[*i]).unwrap_or(common.min(key.len()))
-    });
-    let mut order: Vec<(u64, T)> = items.iter().map(|item| (eight_bytes(&key(*item)[common..]), *item)).collect();
-    order.sort_unstable_by(|(a, x), (b, y)| a.cmp(b).then_with(|| key(*x).cmp(key(*y))));
-    items.iter_mut().zip(order).for_each(|(item, (_, sorted))| *item = sorted);
-}
-
-fn eight_bytes(key: &[u8]) -> u64 {
-    match key.first_chunk::<8>() {
-        Some(bytes) => u64::from_be_bytes(*bytes),
-        None => {
-            let mut bytes = [0; 8];
-            bytes[..key.len()].copy_from_slice(key);
-            u64::from_be_bytes(bytes)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -154,14 +139,6 @@ mod tests {
                 }
             }
             prop_assert!(index.keys().iter().eq(model.iter().map(Vec::as_slice)));
-        }
-
-        #[test]
-        fn keys_are_sorted_as_bytes(mut keys in prop::collection::vec(prop::collection::vec(0u8..2, 0..14), 0..60)) {
-            keys.iter_mut().for_each(|key| key.splice(0..0, [7, 7]).for_each(drop));
-            let mut sorted: Vec<usize> = (0..keys.len()).collect();
-            sort_by_key(&mut sorted, |i| keys[i].as_slice());
-            prop_assert!(sorted.is_sorted_by_key(|i| &keys[*i]));
         }
     }
 }
