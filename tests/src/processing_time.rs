@@ -10,6 +10,7 @@ use wasmill::worker::slot::SlotTask;
 use wasmill::worker::wiring::wire;
 
 use crate::harness::Folder;
+use crate::keyed_job::on_rocksdb;
 
 /// Each file that comes is found at the next half second.
 const JOB: &str = r#"
@@ -44,9 +45,9 @@ struct Stepped {
 }
 
 impl Stepped {
-    fn start(folder: &Folder) -> Self {
+    fn start(folder: &Folder, job: &str) -> Self {
         let path = folder.path().join("job.toml");
-        let plan = load(&path, JOB, &[], Parallelism::ONE, &mut HostEnvironment).unwrap_or_else(|e| panic!("{e}"));
+        let plan = load(&path, job, &[], Parallelism::ONE, &mut HostEnvironment).unwrap_or_else(|e| panic!("{e}"));
         let slots = wire(Start { plan: &plan, make: sandboxed, incarnation: None, transactions: None }).unwrap().slots;
         Self { tasks: slots.into_iter().flat_map(|slot| slot.tasks).collect(), now: START }
     }
@@ -100,7 +101,7 @@ fn timers_fire_when_the_clock_has_come_to_them() {
         folder.write(&format!("readings/{name}"), lines.collect::<String>());
     };
     readings("1", &[("a", 1), ("b", 2), ("a", 3), ("c", 4)]);
-    let mut job = Stepped::start(&folder);
+    let mut job = Stepped::start(&folder, JOB);
     job.run_until(after(200));
     // Within the second of those before: `b` is replaced, `d` waits for a second of its own.
     readings("2", &[("b", 5), ("d", 6)]);
@@ -119,6 +120,25 @@ fn timers_fire_when_the_clock_has_come_to_them() {
         row("d", 6, after(1_500)),
         row("a", 7, after(2_500)),
     ];
+    expected.sort();
+    assert_eq!(folder.lines("out"), expected);
+}
+
+#[test]
+fn timers_that_do_not_fit_into_memory_fire_when_the_clock_has_come_to_them() {
+    let folder = Folder::new();
+    let readings = |name: &str, keys: i64| {
+        let lines = (0..keys).map(|key| format!("{{\"key\":\"k{key}\",\"value\":{key}}}\n"));
+        folder.write(&format!("readings/{name}"), lines.collect::<String>());
+    };
+    readings("1", 1_000);
+    let mut job = Stepped::start(&folder, &on_rocksdb(JOB));
+    job.run_until(after(1_200));
+    readings("2", 500);
+    job.run_until(after(3_100));
+    job.end();
+    let rows = |keys: i64, at| (0..keys).map(move |key| row(&format!("k{key}"), key, at));
+    let mut expected: Vec<String> = rows(1_000, after(1_000)).chain(rows(500, after(2_500))).collect();
     expected.sort();
     assert_eq!(folder.lines("out"), expected);
 }

@@ -188,6 +188,7 @@ impl Keyed {
 
     /// Takes over the state and the timers of a step, all of them or, when a limit is broken, none.
     pub fn apply(&mut self, step: &mut Step) -> Result<Result<(), CallFailure>, Fault> {
+        self.bring_timers(step)?;
         if let Err(failure) = self.check(step) {
             return Ok(Err(failure));
         }
@@ -209,7 +210,26 @@ impl Keyed {
             let group = setting.name.group as usize;
             timers.set(distinct.get(group), distinct.hash(group), setting.name.timer, setting.at);
         }
+        if let Some(store) = self.overlay.backend().timers() {
+            self.event_timers.make_room(store)?;
+            self.processing_timers.make_room(store)?;
+        }
         Ok(Ok(()))
+    }
+
+    /// Brings the timers of the keys whose timers a step changes to memory.
+    fn bring_timers(&mut self, step: &Step) -> Result<(), Fault> {
+        let clocks = [&mut self.event_timers, &mut self.processing_timers];
+        let mut stored = clocks.into_iter().filter(|timers| timers.has_stored()).peekable();
+        let Some(store) = self.overlay.backend().timers().filter(|_| stored.peek().is_some()) else { return Ok(()) };
+        let names = step.timers_set.iter().map(|setting| &setting.name).chain(&step.timers_cancelled);
+        let mut groups: Vec<usize> = names.map(|name| name.group as usize).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let distinct = self.grouping.distinct();
+        stored.try_for_each(|timers| {
+            timers.bring(groups.iter().map(|group| (distinct.get(*group), distinct.hash(*group))), store)
+        })
     }
 
     /// The same of a step over rows of the broadcast input, which changes no state but that of the slot.
@@ -279,18 +299,18 @@ impl Keyed {
     }
 
     /// The timers due at `until`, at most `rows_max` of them.
-    pub fn take_due(&mut self, clock: Clock, until: Timestamp, rows_max: usize) -> Due {
+    pub fn take_due(&mut self, clock: Clock, until: Timestamp, rows_max: usize) -> Result<Due, Fault> {
         let timers = match clock {
             Clock::EventTime => &mut self.event_timers,
             Clock::ProcessingTime => &mut self.processing_timers,
         };
         let mut due = Due::default();
-        for timer in timers.take_due(until, rows_max) {
+        for timer in timers.take_due(until, rows_max, self.overlay.backend().timers())? {
             due.timers.push(timer.timer);
             due.times.push(timer.at.0);
             due.keys.push(timer.key);
         }
-        due
+        Ok(due)
     }
 
     #[cfg(test)]
@@ -306,7 +326,8 @@ impl Keyed {
     /// State and timers as they are now.
     pub fn snapshot(&mut self, barrier: &Barrier) -> Result<OperatorSnapshot, Fault> {
         let mut frozen = vec![self.event_timers.snapshot(barrier), self.processing_timers.snapshot(barrier)];
-        if !self.infos.is_empty() {
+        let are_timers_stored = self.event_timers.has_stored() || self.processing_timers.has_stored();
+        if !self.infos.is_empty() || are_timers_stored {
             frozen.push(self.overlay.backend().snapshot(barrier)?);
         }
         if let Some(broadcast) = self.overlay.broadcast() {
@@ -318,14 +339,16 @@ impl Keyed {
 
     /// Takes over the state and the timers of a checkpoint.
     pub fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
-        if !self.infos.is_empty() {
+        let may_timers_be_stored = !self.clocks.is_empty() && !state.chunks.native().is_empty();
+        if !self.infos.is_empty() || may_timers_be_stored {
             self.overlay.backend().restore(state.chunks.as_mut(), &mut state.states)?;
         }
         if let Some(broadcast) = self.overlay.broadcast() {
             broadcast.restore(state.chunks.as_mut(), &mut state.states)?;
         }
-        self.event_timers.restore(state.chunks.as_mut(), &state.timers)?;
-        self.processing_timers.restore(state.chunks.as_mut(), &state.timers)
+        let backend = self.overlay.backend();
+        self.event_timers.restore(state.chunks.as_mut(), &state.timers, backend.timers())?;
+        self.processing_timers.restore(state.chunks.as_mut(), &state.timers, backend.timers())
     }
 
     pub fn wake_at(&self) -> Option<Timestamp> {

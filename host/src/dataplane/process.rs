@@ -178,7 +178,7 @@ impl ProcessOperator {
             && out.rows() < rows_max
         {
             let set = keyed.timers(clock);
-            let due = keyed.take_due(clock, until, DUE_ROWS_MAX);
+            let due = keyed.take_due(clock, until, DUE_ROWS_MAX)?;
             if due.is_empty() {
                 self.rounds_left = None;
                 break;

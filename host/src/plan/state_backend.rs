@@ -10,7 +10,7 @@ pub enum StateBackend {
     RocksDb(RocksDbPlan),
 }
 
-/// State larger than memory. Timers stay in memory.
+/// State and timers larger than memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RocksDbPlan {
     /// A folder on a local disk for the time that the job runs: what lasts is in checkpoints.
@@ -20,7 +20,7 @@ pub struct RocksDbPlan {
     /// Writes that are not in files yet; of the process.
     pub write_buffer_bytes_max: usize,
     /// Rows that need no access to RocksDB, and wait there to be written, or panes of a window; of each operator and
-    /// slot.
+    /// slot. The timers of a clock may take as much once more.
     pub cache_bytes_max: usize,
 }
 

@@ -29,6 +29,7 @@ use crate::model::value::Values;
 
 use expiry::{Expired, STAMP_BYTES};
 use snapshot::{ChunkSource, Frozen, cut_short};
+use timers::store::TimerStore;
 
 /// The states of an operator by key: the values of value-like states, a row for each key, and the entries of lists and
 /// maps, ordered by address (`entries::address`), each in the key group of its key. One access is for all keys of a
@@ -62,6 +63,12 @@ pub trait KeyedState: Send {
 
     /// How many keys have a value.
     fn live_keys(&self) -> usize;
+
+    /// Where timers go that do not fit into memory, and what `snapshot` and `restore` care for too; none = all are in
+    /// memory.
+    fn timers(&mut self) -> Option<&mut dyn TimerStore> {
+        None
+    }
 
     /// The state as it is now. What has not changed since the snapshot for the checkpoint `barrier.base` may be left
     /// out.

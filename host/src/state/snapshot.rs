@@ -75,7 +75,7 @@ pub struct NativeSnapshot<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NativeForm {
-    /// An instance of RocksDB with rows or panes in it as `storage/rocksdb` lays them out.
+    /// An instance of RocksDB with rows, entries and timers, or panes, in it as `storage/rocksdb` lays them out.
     RocksDb1,
 }
 
@@ -122,6 +122,9 @@ pub fn refuse_native(chunks: &dyn ChunkSource) -> Result<(), Fault> {
          `[state]` to \"rocksdb\", or start from a checkpoint that was made with `incremental = false`",
     ))
 }
+
+/// A backend's store of timers numbers its chunks from here; below are those of the timers in memory.
+pub const STORED_TIMERS: u64 = 1 << 32;
 
 /// What is done with each chunk.
 pub type Take<'a> = dyn FnMut(ChunkId, &[u8]) -> Result<(), Fault> + 'a;

@@ -2,6 +2,12 @@
 //!
 //! Moving a timer to later, which is what most operators do with every event, leaves its place in the queue: when the
 //! place comes up, the timer goes back to its new time.
+//!
+//! Where the backend has a store for them, those that do not fit into memory are there (`spill`).
+
+mod spill;
+pub mod store;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +19,15 @@ use crate::model::fault::Fault;
 use crate::model::key_group::{KeyGroup, KeyHash};
 use crate::model::time::Timestamp;
 
-use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen, cut_short};
+use super::snapshot::{self, ChunkId, ChunkSink, ChunkSource, Content, Frozen};
 use super::table::{self, Table};
+use store::{TimerStore, put_timer, read_timers};
+use stored::Stored;
+
+/// About what a key takes in its table and the table's index, besides its bytes.
+const KEY_BYTES: usize = 176;
+/// About what a timer takes beside its key and in the queue.
+const SET_BYTES: usize = 72;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueTimer {
@@ -27,10 +40,15 @@ pub struct DueTimer {
 
 pub struct Timers {
     content: Content,
-    /// What is set, by key group: what a checkpoint keeps.
+    /// What is set, by key group: what a checkpoint keeps, beside what is in the store.
     groups: Vec<Table<KeyTimers>>,
-    /// (time, key, timer): for each timer a place at its time or before.
+    /// (time, key, timer): for each timer in memory a place at its time or before.
     queue: BTreeSet<(Timestamp, Arc<[u8]>, u32)>,
+    /// What `groups` and `queue` take, about.
+    bytes: usize,
+    stored: Stored,
+    /// Where the clock's hand is: a key group, and a place in its table.
+    hand: (usize, usize),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -54,18 +72,23 @@ impl KeyTimers {
     }
 }
 
+fn key_bytes(key: &[u8]) -> usize {
+    KEY_BYTES + 2 * key.len()
+}
+
 impl Timers {
     /// `content` says which clock's they are.
     pub fn new(content: Content, max_parallelism: u16) -> Self {
         let groups = (0..max_parallelism).map(|_| Table::default()).collect();
-        Self { content, groups, queue: BTreeSet::new() }
+        let stored = Stored::new(max_parallelism);
+        Self { content, groups, queue: BTreeSet::new(), bytes: 0, stored, hand: (0, 0) }
     }
 
     fn group(&self, hash: KeyHash) -> usize {
         hash.group(self.groups.len() as u16).0.into()
     }
 
-    /// Sets a timer, or moves it. `hash` is that of the key.
+    /// Sets a timer, or moves it. `hash` is that of the key, which was brought if there is a store.
     pub fn set(&mut self, key: &[u8], hash: KeyHash, timer: u32, at: Timestamp) {
         let group = self.group(hash);
         let table = &mut self.groups[group];
@@ -75,6 +98,7 @@ impl Timers {
             let set = SmallVec::from_slice(&[new]);
             table.insert(key, hash, KeyTimers { key: Arc::clone(&shared), set });
             self.queue.insert((at, shared, timer));
+            self.bytes += key_bytes(key) + SET_BYTES;
             return;
         };
         let timers = table.get_mut(position);
@@ -82,6 +106,7 @@ impl Timers {
             None => {
                 timers.set.push(new);
                 self.queue.insert((at, Arc::clone(&timers.key), timer));
+                self.bytes += SET_BYTES;
             }
             Some(place) => {
                 let set = &mut timers.set[place];
@@ -95,7 +120,7 @@ impl Timers {
         }
     }
 
-    /// Cancels a timer, if it is set.
+    /// Cancels a timer, if it is set. See `set`.
     pub fn cancel(&mut self, key: &[u8], hash: KeyHash, timer: u32) {
         if let Some((shared, set)) = self.take(key, hash, timer) {
             self.queue.remove(&(set.queued_at, shared, timer));
@@ -110,16 +135,29 @@ impl Timers {
         let place = table.get(position).place(timer)?;
         let timers = table.get_mut(position);
         let taken = (Arc::clone(&timers.key), timers.set.remove(place));
+        self.bytes -= SET_BYTES;
         if timers.set.is_empty() {
             table.remove(hash, position);
+            self.bytes -= key_bytes(key);
         }
         Some(taken)
     }
 
     /// Removes the timers that are due at `now`, at most `limit` of them, the earliest first, by key within a time.
-    pub fn take_due(&mut self, now: Timestamp, limit: usize) -> Vec<DueTimer> {
+    pub fn take_due(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+        mut store: Option<&mut dyn TimerStore>,
+    ) -> Result<Vec<DueTimer>, Fault> {
         let mut due = Vec::new();
         while due.len() < limit {
+            if let Some(store) = store.as_deref_mut()
+                && self.is_next_stored(now)
+            {
+                self.read_first(now, store)?;
+                continue;
+            }
             match self.queue.first() {
                 Some((queued_at, ..)) if *queued_at <= now => {}
                 _ => break,
@@ -131,7 +169,8 @@ impl Timers {
                 due.push(DueTimer { at: queued_at, key, hash, timer });
             }
         }
-        due
+        store.map_or(Ok(()), |store| self.make_room(store))?;
+        Ok(due)
     }
 
     /// Whether the timer whose place was at `queued_at` is due later: then its place is there now.
@@ -151,63 +190,81 @@ impl Timers {
 
     /// No timer is due before this.
     pub fn next(&self) -> Option<Timestamp> {
-        self.queue.first().map(|(at, ..)| *at)
+        let in_memory = self.queue.first().map(|(at, ..)| *at);
+        let stored = self.stored.first().map(|((at, _), _)| *at);
+        in_memory.into_iter().chain(stored).min()
     }
 
-    /// How many timers this key has.
+    /// How many timers this key has, which was brought if there is a store.
     pub fn count(&self, key: &[u8], hash: KeyHash) -> usize {
         let table = &self.groups[self.group(hash)];
         table.find(key, hash).map_or(0, |position| table.get(position).set.len())
     }
 
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.stored.timers
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
     }
 
-    /// What is set now, or what of it has changed since the barrier's base.
+    /// How many of them are not in a store.
+    pub fn len_in_memory(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// What is in memory now, or what of it has changed since the barrier's base. The backend's snapshot has the others.
     pub fn snapshot(&mut self, barrier: &Barrier) -> Box<dyn Frozen> {
         let groups = self.groups.iter_mut().zip(0..).map(|(table, group)| (KeyGroup(group), table.snapshot(barrier)));
         let groups = groups.filter(|(_, snapshot)| !snapshot.is_empty()).collect();
         Box::new(FrozenTimers { content: self.content, groups })
     }
 
-    /// Sets what a checkpoint holds; `timers` says for each of its timers the number that it has now.
-    pub fn restore(&mut self, chunks: &mut dyn ChunkSource, timers: &[Option<u32>]) -> Result<(), Fault> {
+    /// Sets what a checkpoint holds, of which the store has taken over its part; `timers` says for each of the
+    /// checkpoint's timers the number that it has now.
+    pub fn restore(
+        &mut self,
+        chunks: &mut dyn ChunkSource,
+        timers: &[Option<u32>],
+        mut store: Option<&mut dyn TimerStore>,
+    ) -> Result<(), Fault> {
+        let now = |timer: u32| timers.get(timer as usize).copied().flatten();
+        if let Some(store) = store.as_deref_mut() {
+            if (0..).zip(timers).any(|(then, now)| *now != Some(then)) {
+                store.rewrite_timers(self.content, &mut |then| renumbered(then, now))?;
+            }
+            self.stored.restore(&store.stored_timers(self.content));
+        }
         chunks.read(self.content, &mut |_, payload| {
             for entry in snapshot::entries(payload) {
-                let (key, mut value) = entry?;
+                let (key, then) = entry?;
                 let hash = KeyHash::of(key);
-                while let Some((set, rest)) = value.split_first_chunk::<SET_BYTES>() {
-                    let (timer, at) = read_set(set);
-                    if let Some(timer) = timers.get(timer as usize).copied().flatten() {
+                for (timer, at) in read_timers(then)? {
+                    if let Some(timer) = now(timer) {
                         self.set(key, hash, timer, at);
                     }
-                    value = rest;
-                }
-                if !value.is_empty() {
-                    return Err(cut_short("a timer"));
                 }
             }
-            Ok(())
+            store.as_deref_mut().map_or(Ok(()), |store| self.make_room(store))
         })
     }
+}
+
+/// The timers of a key by the numbers that they have now.
+fn renumbered(timers: &[u8], now: impl Fn(u32) -> Option<u32>) -> Result<Vec<u8>, Fault> {
+    let mut renumbered = Vec::with_capacity(timers.len());
+    for (timer, at) in read_timers(timers)? {
+        if let Some(timer) = now(timer) {
+            put_timer(timer, at, &mut renumbered);
+        }
+    }
+    Ok(renumbered)
 }
 
 struct FrozenTimers {
     content: Content,
     groups: Vec<(KeyGroup, table::Snapshot<KeyTimers>)>,
-}
-
-/// The number of a timer (u32) and its time (i64), little-endian.
-const SET_BYTES: usize = 12;
-
-fn read_set(bytes: &[u8; SET_BYTES]) -> (u32, Timestamp) {
-    let [a, b, c, d, at @ ..] = *bytes;
-    (u32::from_le_bytes([a, b, c, d]), Timestamp(i64::from_le_bytes(at)))
 }
 
 impl Frozen for FrozenTimers {
@@ -219,10 +276,7 @@ impl Frozen for FrozenTimers {
                 let mut count = 0;
                 for (key, timers) in keys {
                     value.clear();
-                    for set in &timers.set {
-                        value.extend_from_slice(&set.timer.to_le_bytes());
-                        value.extend_from_slice(&set.at.0.to_le_bytes());
-                    }
+                    timers.set.iter().for_each(|set| put_timer(set.timer, set.at, &mut value));
                     snapshot::put_entry(&mut payload, key, &value);
                     count += 1;
                 }
@@ -265,7 +319,7 @@ mod tests {
                     }
                     8..10 => {
                         now = (now + at / 10).min(100);
-                        let due: Vec<_> = timers.take_due(Timestamp(now), usize::MAX).into_iter()
+                        let due: Vec<_> = timers.take_due(Timestamp(now), usize::MAX, None).unwrap().into_iter()
                             .map(|due| (due.at.0, due.key.to_vec(), due.timer)).collect();
                         let mut expected: Vec<_> = model.iter().filter(|(_, at)| **at <= now)
                             .map(|((key, timer), at)| (*at, key.clone(), *timer)).collect();
@@ -283,7 +337,7 @@ mod tests {
                         let barrier = Barrier { checkpoint: CheckpointId(checkpoint + 1), base: (checkpoint > 0).then_some(CheckpointId(checkpoint)), overtakes_at: None, stops: false };
                         timers.snapshot(&barrier).write(&mut chunks).unwrap();
                         (timers, checkpoint) = (new(), 0);
-                        timers.restore(&mut chunks, &[Some(0), Some(1), Some(2)]).unwrap();
+                        timers.restore(&mut chunks, &[Some(0), Some(1), Some(2)], None).unwrap();
                         chunks = Chunks::default();
                     }
                 }

@@ -11,3 +11,4 @@ mod rules;
 mod state_backends;
 mod state_evolution;
 mod state_kinds;
+mod timers;

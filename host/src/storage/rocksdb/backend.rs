@@ -15,12 +15,13 @@ use crate::state::expiry::Expired;
 use crate::state::row::{self, Row, RowLayout};
 use crate::state::snapshot::{ChunkId, ChunkSource, Content, Frozen, NativeFiles, cut_short};
 use crate::state::table::{NEAR_KEYS, Position};
+use crate::state::timers::store::TimerStore;
 use crate::state::{AddressRange, FormerState, KeyedState, StateLayout, Visit};
 
 use super::cache::RowCache;
 use super::entries::Entries;
 use super::instance::Instance;
-use super::layout::{self, Item};
+use super::layout::{self, Counts, Item};
 use super::linked_folder::LinkedFolder;
 use super::options::Shared;
 use super::restore::{self, Takeover};
@@ -40,7 +41,7 @@ pub struct RocksDb {
 pub(super) struct Host {
     pub shared: Shared,
     pub folder: WorkingFolder,
-    cache_bytes_max: usize,
+    pub cache_bytes_max: usize,
 }
 
 impl Host {
@@ -60,8 +61,10 @@ impl RocksDb {
     pub fn read(&self, files: &dyn NativeFiles, groups: &Range<u16>, take: &mut TakeEntry<'_>) -> Result<(), Fault> {
         let folder = self.host.folder.path().join("reading");
         restore::open_former(files, &folder, &self.host.shared.options())?.scan(groups, |entry, value| match entry {
-            Item::Count(..) => Ok(()),
+            // By key they come too.
+            Item::Counts(..) | Item::Due(..) => Ok(()),
             Item::Row(group, key) => take(ChunkId { group, content: Content::Rows, number: 0 }, key, value),
+            Item::Timers(group, content, key) => take(ChunkId { group, content, number: 0 }, key, value),
             Item::Entry(group, address) => {
                 take(ChunkId { group, content: Content::Entries, number: 0 }, address, value)
             }
@@ -71,7 +74,7 @@ impl RocksDb {
         })
     }
 
-    /// What an operator may hold in memory in a slot.
+    /// What an operator may hold of its state in memory in a slot.
     pub fn cache_bytes_max(&self) -> usize {
         self.host.cache_bytes_max
     }
@@ -84,7 +87,7 @@ impl RocksDb {
         let instance = Instance::open(&folder, &self.host.shared.options())?;
         Ok(RocksDbState {
             cache: RowCache::new(self.host.cache_bytes_max, scope.max_parallelism),
-            counts: vec![0; scope.max_parallelism.into()],
+            counts: vec![Counts::default(); scope.max_parallelism.into()],
             layout: RowLayout::new(scope.states.iter().copied()),
             entries: Entries::new(scope.max_parallelism, &scope.states),
             sweep: sweep::Cursor::default(),
@@ -97,6 +100,7 @@ impl RocksDb {
             positions: Vec::new(),
             guesses: Vec::new(),
             misses: Misses::default(),
+            timer_key: Vec::new(),
         })
     }
 }
@@ -112,12 +116,12 @@ pub struct Scope {
 
 pub struct RocksDbState {
     pub(super) cache: RowCache,
-    /// Keys that have a value, by group.
-    counts: Vec<u64>,
+    /// By group.
+    pub(super) counts: Vec<Counts>,
     pub(super) layout: RowLayout,
     pub(super) entries: Entries,
     pub(super) sweep: sweep::Cursor,
-    max_parallelism: u16,
+    pub(super) max_parallelism: u16,
     pub(super) groups: Range<u16>,
     is_native: bool,
     /// Absent while it is restored.
@@ -127,8 +131,10 @@ pub struct RocksDbState {
     pub(super) positions: Vec<Position>,
     guesses: Vec<Option<Position>>,
     misses: Misses,
+    /// Reused.
+    pub(super) timer_key: Vec<u8>,
     /// The working folder goes last.
-    host: Arc<Host>,
+    pub(super) host: Arc<Host>,
 }
 
 /// The keys of a batch that are not in the cache.
@@ -216,7 +222,7 @@ impl RocksDbState {
 
     /// A key in the cache, whose hash this is, has a row or none.
     fn count(&mut self, position: Position, hash: KeyHash, has_row: bool) {
-        let count = &mut self.counts[usize::from(hash.group(self.max_parallelism).0)];
+        let count = &mut self.counts[usize::from(hash.group(self.max_parallelism).0)].keys;
         match (!self.cache.row(position).is_empty(), has_row) {
             (false, true) => *count += 1,
             (true, false) => *count -= 1,
@@ -282,7 +288,11 @@ impl KeyedState for RocksDbState {
     }
 
     fn live_keys(&self) -> usize {
-        self.counts.iter().sum::<u64>() as usize
+        self.counts.iter().map(|counts| counts.keys).sum::<u64>() as usize
+    }
+
+    fn timers(&mut self) -> Option<&mut dyn TimerStore> {
+        Some(self)
     }
 
     /// The stream waits for what RocksDB has in its write buffer to be written to a file; the rest is done by `write`.
@@ -308,9 +318,9 @@ impl KeyedState for RocksDbState {
         self.instance = None;
         let options = self.host.shared.options();
         let restored = restore::restore(chunks, &mut takeover, &self.groups, &self.folder, &options)?;
-        self.counts.fill(0);
-        for (group, keys) in restored.counts {
-            self.counts[usize::from(group.0)] += keys;
+        self.counts.fill(Counts::default());
+        for (group, counts) in restored.counts {
+            self.counts[usize::from(group.0)].add(counts);
         }
         self.instance = Some(restored.instance);
         Ok(())

@@ -85,6 +85,12 @@ impl Instance {
         if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
     }
 
+    /// Removes an entry; it is gone after `write`.
+    pub fn remove(&mut self, key: &[u8]) -> Result<(), Fault> {
+        self.batch.delete(key);
+        if self.batch.size_in_bytes() >= BATCH_BYTES { self.write() } else { Ok(()) }
+    }
+
     /// Removes the entries from `start` up to `end`, which were written.
     pub fn remove_range(&self, start: &[u8], end: &[u8]) -> Result<(), Fault> {
         let family = self.db.cf_handle(FAMILY).ok_or_else(|| Fault::internal("an instance has no column family"))?;

@@ -12,17 +12,18 @@ use crate::model::key_group::KeyGroup;
 use crate::state::entries::convert;
 use crate::state::row::Transposition;
 use crate::state::snapshot::{self, ChunkSource, Content, NativeFiles, NativeForm};
+use crate::state::timers::store::TIMER_BYTES;
 use crate::state::{FormerState, StateLayout};
 
 use super::instance::Instance;
-use super::layout::{self, Item};
+use super::layout::{self, Counts, Item};
 use super::sorted_file::SortedFile;
 use super::working_folder::beside;
 
 pub struct Restored {
     pub instance: Instance,
-    /// Keys that have a value; a group may come several times.
-    pub counts: Vec<(KeyGroup, u64)>,
+    /// A group may come several times.
+    pub counts: Vec<(KeyGroup, Counts)>,
 }
 
 /// How what stands in a checkpoint becomes the operator's.
@@ -108,7 +109,7 @@ fn open_base(
     groups: &Range<u16>,
     folder: &Path,
     options: &Options,
-    counts: &mut Vec<(KeyGroup, u64)>,
+    counts: &mut Vec<(KeyGroup, Counts)>,
 ) -> Result<Instance, Fault> {
     fetch(files, folder)?;
     let instance = Instance::open(folder, options)?;
@@ -120,8 +121,8 @@ fn open_base(
     let mut kept = kept;
     instance.get_many(keys.iter().map(|key| &key[..]), |count| {
         let group = KeyGroup(kept.next().unwrap_or_default());
-        let count = count.and_then(|count| count.first_chunk()).map_or(0, |count| u64::from_le_bytes(*count));
-        counts.push((group, count));
+        let of_group = count.map_or(Some(Counts::default()), Counts::decode).ok_or_else(|| instance.strange())?;
+        counts.push((group, of_group));
         Ok(())
     })?;
     Ok(instance)
@@ -139,20 +140,28 @@ impl Restored {
     ) -> Result<(), Fault> {
         let former = open_former(files, beside, options)?;
         let mut copied = SortedFile::create(&beside.join("copied"), options)?;
-        let mut address = Vec::new();
+        let (mut address, mut key) = (Vec::new(), Vec::new());
         former.scan(&common(&files.groups(), groups), |entry, value| match entry {
             // Panes are a window's.
-            Item::Count(..) | Item::Pane(..) => Ok(()),
+            Item::Counts(..) | Item::Pane(..) => Ok(()),
             Item::Row(group, key) => {
                 let row = takeover.rows.apply(value, takeover.states)?;
                 if row.is_empty() {
                     return Ok(());
                 }
-                match self.counts.last_mut() {
-                    Some((last, count)) if *last == group => *count += 1,
-                    _ => self.counts.push((group, 1)),
-                }
+                self.counts_of(group).keys += 1;
                 copied.put_row(group, key, &row)
+            }
+            Item::Timers(group, content, of) => {
+                *self.counts_of(group).timers_mut(content) += (value.len() / TIMER_BYTES) as u64;
+                key.clear();
+                layout::put_timers_key(group, content, of, &mut key);
+                copied.put(&key, value)
+            }
+            Item::Due(group, content, first, of) => {
+                key.clear();
+                layout::put_due_key(group, content, first, of, &mut key);
+                copied.put(&key, value)
             }
             // Not into the sorted file: where states have other numbers, addresses have another order.
             Item::Entry(group, stored) => match convert(stored, value, takeover.states, &mut address)? {
@@ -168,7 +177,16 @@ impl Restored {
         Ok(())
     }
 
-    /// Takes over what is in the form that every backend reads.
+    /// Of the group that something was found of.
+    fn counts_of(&mut self, group: KeyGroup) -> &mut Counts {
+        if self.counts.last().is_none_or(|(last, _)| *last != group) {
+            self.counts.push((group, Counts::default()));
+        }
+        let last = self.counts.len() - 1;
+        &mut self.counts[last].1
+    }
+
+    /// Takes over what is in the form that every backend reads, without the timers, which begin in memory.
     fn read(&mut self, chunks: &mut dyn ChunkSource, takeover: &mut Takeover<'_>) -> Result<(), Fault> {
         chunks.read(Content::Rows, &mut |id, payload| {
             let mut count = 0;
@@ -180,7 +198,7 @@ impl Restored {
                     count += 1;
                 }
             }
-            self.counts.push((id.group, count));
+            self.counts.push((id.group, Counts { keys: count, ..Counts::default() }));
             Ok(())
         })?;
         let mut address = Vec::new();

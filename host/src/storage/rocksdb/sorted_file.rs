@@ -9,7 +9,7 @@ use crate::model::key_group::KeyGroup;
 
 use super::fault::fault;
 use super::instance::Instance;
-use super::layout;
+use super::layout::{self, Counts};
 
 pub struct SortedFile<'a> {
     writer: SstFileWriter<'a>,
@@ -25,10 +25,10 @@ impl<'a> SortedFile<'a> {
         Ok(Self { writer, path: path.to_owned(), is_empty: true, key: Vec::new() })
     }
 
-    /// How many rows the group has: before its rows, and groups in order.
-    pub fn put_count(&mut self, group: KeyGroup, keys: u64) -> Result<(), Fault> {
+    /// How much the group has: before its rows, and groups in order.
+    pub fn put_counts(&mut self, group: KeyGroup, counts: &Counts) -> Result<(), Fault> {
         self.is_empty = false;
-        let put = self.writer.put(layout::count_key(group), keys.to_le_bytes());
+        let put = self.writer.put(layout::count_key(group), counts.encode());
         put.map_err(|error| fault(&self.path, &error))
     }
 

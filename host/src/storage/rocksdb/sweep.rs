@@ -79,8 +79,8 @@ impl RocksDbState {
             }
             looks -= 1;
             match entry {
-                // Panes are a window's.
-                Item::Count(..) | Item::Pane(..) => {}
+                // Timers do not expire, and panes are a window's.
+                Item::Counts(..) | Item::Timers(..) | Item::Due(..) | Item::Pane(..) => {}
                 Item::Row(..) if !rows_layout.is_whole(value) => return Err(cut_short("a row")),
                 Item::Row(_, key) => {
                     if rows_layout.without_expired(value, expired).is_some() {

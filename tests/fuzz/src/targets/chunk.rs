@@ -119,9 +119,9 @@ fn check_entries(payload: &[u8]) {
 
 fn check_timers(payload: &[u8]) {
     let mut timers = Timers::new(Content::EventTimers, GROUPS);
-    if timers.restore(&mut Chunk(Content::EventTimers, payload), &[Some(1), None, Some(0)]).is_err() {
+    if timers.restore(&mut Chunk(Content::EventTimers, payload), &[Some(1), None, Some(0)], None).is_err() {
         return;
     }
-    let due = timers.take_due(Timestamp::MAX, usize::MAX);
+    let due = timers.take_due(Timestamp::MAX, usize::MAX, None).expect("memory has what it has");
     assert!(due.is_sorted_by_key(|due| due.at));
 }
