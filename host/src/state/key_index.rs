@@ -24,10 +24,6 @@ const PLACES_MIN: usize = 16;
 const NEAR_PLACES: usize = 8 << 10;
 
 impl KeyIndex {
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
     /// The key of each row.
     pub fn keys(&self) -> &Keys {
         &self.keys

@@ -28,7 +28,7 @@ use faulty_store::FaultyStore;
 use host::Host;
 
 /// Seeds of a run of the tests; `WASMILL_SEED=n` runs one, `WASMILL_SEEDS=n` so many.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;
 
 const PARALLELISM_MAX: usize = 4;
 

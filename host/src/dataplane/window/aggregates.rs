@@ -288,12 +288,12 @@ impl Table {
     }
 
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.index.keys().len()
     }
 
     /// An accumulator for each key of the index, no more.
     pub fn fit(&mut self) {
-        let groups = self.index.len();
+        let groups = self.index.keys().len();
         self.columns.iter_mut().for_each(|cells| cells.resize(groups));
     }
 

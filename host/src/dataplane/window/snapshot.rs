@@ -51,16 +51,16 @@ pub fn restore(
     chunks.read(Content::Panes, &mut |id, payload| {
         let number = id.number.cast_signed();
         let pane = Arc::make_mut(panes.entry(number).or_insert_with(|| Arc::new(aggregates.table())));
-        let before = pane.index.len();
+        let before = pane.index.keys().len();
         for entry in entries(payload) {
             let (key, value) = entry?;
-            let rows = pane.index.len();
+            let rows = pane.index.keys().len();
             if pane.index.find_or_insert(key, KeyHash::of(key)) as usize != rows {
                 return Err(cut_short("a pane's accumulator"));
             }
             read_former_group(&mut pane.columns, value, conversions)?;
         }
-        let rows = pane.index.len() - before;
+        let rows = pane.index.keys().len() - before;
         read(number, rows, panes, aggregates)
     })
 }
