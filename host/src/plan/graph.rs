@@ -218,7 +218,7 @@ impl Default for Limits {
         Self {
             batch_rows_max: 8192,
             batch_bytes_max: 1 << 20,
-            channel_bytes_max: 4 << 20,
+            channel_bytes_max: 1 << 20,
             flush_interval: Micros(10_000),
             dead_letter_fraction_max: 0.01,
             plugin: PluginLimits::default(),
