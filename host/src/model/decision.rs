@@ -21,7 +21,14 @@ pub struct Record {
     /// Under which this start of the job writes to Kafka: then it is Kafka that has the last decision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transactional_ids: Vec<String>,
+    /// See `last_in_log`; of a start that writes to Kafka.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    last_in_log: u64,
     pub decision: Decision,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,12 +57,19 @@ pub struct Start {
     pub incarnation: u64,
     pub claimant: Uuid,
     pub transactional_ids: Vec<String>,
+    pub last_in_log: u64,
 }
 
 impl Record {
     pub fn new(start: &Start, decision: Decision) -> Self {
-        let Start { job_id, incarnation, claimant, transactional_ids } = start.clone();
-        Self { format: FORMAT, job_id, incarnation, claimant, transactional_ids, decision }
+        let Start { job_id, incarnation, claimant, transactional_ids, last_in_log } = start.clone();
+        Self { format: FORMAT, job_id, incarnation, claimant, transactional_ids, last_in_log, decision }
+    }
+
+    /// The last start of the job, this one or an earlier one, that decided in the log in its store and not in Kafka: what
+    /// Kafka knows of later ones counts. 0 = none.
+    pub fn last_in_log(&self) -> u64 {
+        if self.transactional_ids.is_empty() { self.incarnation } else { self.last_in_log }
     }
 
     /// As JSON, for people too.
@@ -115,12 +129,14 @@ mod tests {
     #[test]
     fn records_are_read_as_they_are_written_and_those_of_older_programs_too() {
         let (job_id, claimant, transactional_ids) = (Uuid::nil(), Uuid::max(), vec!["a".to_owned()]);
-        let start = Start { job_id, incarnation: 7, claimant, transactional_ids };
+        let start = Start { job_id, incarnation: 7, claimant, transactional_ids, last_in_log: 4 };
         let record = Record::new(&start, Decision::Claim { start: None });
+        assert_eq!(record.last_in_log(), 4);
         assert_eq!(Record::parse(&record.to_bytes().unwrap()), Ok(record));
         let old = br#"{"format":1,"job_id":"00000000-0000-0000-0000-000000000000","incarnation":2,
             "decision":{"complete":{"manifest":{"path":"a","sha256":"b"}}}}"#;
-        assert!(Record::parse(old).unwrap().transactional_ids.is_empty());
+        let parsed = Record::parse(old).unwrap();
+        assert!(parsed.transactional_ids.is_empty() && parsed.last_in_log() == 2);
         let newer = String::from_utf8_lossy(old).replace("\"format\":1", "\"format\":2");
         assert!(Record::parse(newer.as_bytes()).unwrap_err().contains("format 2"));
     }

@@ -55,12 +55,12 @@ impl DecisionLog {
         loop {
             let before = last(store)?;
             let start = start(before.as_ref().map(|(_, record)| record))?;
-            let (number, job_id, incarnation) = match &before {
-                None => (0, Uuid::new_v4(), 0),
-                Some((number, record)) => (*number, record.job_id, record.incarnation),
+            let (number, job_id, incarnation, last_in_log) = match &before {
+                None => (0, Uuid::new_v4(), 0, 0),
+                Some((number, record)) => (*number, record.job_id, record.incarnation, record.last_in_log()),
             };
             let (claimant, transactional_ids) = (Uuid::new_v4(), ids(job_id));
-            let writer = Start { job_id, incarnation: incarnation + 1, claimant, transactional_ids };
+            let writer = Start { job_id, incarnation: incarnation + 1, claimant, transactional_ids, last_in_log };
             let mut log = Self { store: store.clone(), last: number, writer };
             // Another host may start the job at the same time: one of the two finds the other's claim.
             if log.append(Decision::Claim { start: start.clone() })? {

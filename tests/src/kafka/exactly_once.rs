@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use wasmill::model::fail_point::{FAIL_POINTS, TRANSACTION_FAIL_POINTS};
 
@@ -158,24 +157,6 @@ fn the_number_of_slots_may_change() {
     is_whole(&cluster, &topic, "1 to 4 to 2");
 }
 
-#[test]
-fn of_two_hosts_one_stops_and_says_so() {
-    let cluster = Cluster::shared();
-    let (folder, topic) = (Folder::new(), cluster.topic("hosts", 3));
-    folder.write("job.toml", numbered(&cluster.address, &topic));
-    // Either may have ended the other's transactions before it was told who runs the job.
-    let arguments = ["run", "job.toml", "--set", "restart.strategy=\"fixed-delay\"", "--set", "restart.delay=\"50ms\""];
-    let start = || folder.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-    let hosts = [start(), start()];
-    let ran = hosts.map(|host| Ran::from(host.wait_with_output().unwrap()));
-    assert!(ran.iter().any(|ran| ran.success), "{} {}", ran[0].stderr, ran[1].stderr);
-    for loser in ran.iter().filter(|ran| !ran.success) {
-        // Or it could not start again as often as the other one ended its transactions.
-        assert!(loser.error().contains("another host has "), "{}", loser.stderr);
-    }
-    is_whole(&cluster, &topic, "two hosts");
-}
-
 const HALF: usize = 1_000;
 const FEW: usize = 7;
 
@@ -219,30 +200,6 @@ fn from_topic_to_topic_killed_stopped_and_rescaled() {
     running.interrupt();
     assert!(running.succeeded());
     each_once_and_in_order(&cluster, &to, sent + HALF);
-}
-
-#[test]
-fn a_host_that_sleeps_while_another_takes_over_harms_nothing() {
-    let (cluster, folder) = (Cluster::shared(), Folder::new());
-    let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
-    let job = copy_exactly_once(&cluster.address, &from, &to, QUICK);
-    cluster.send(&from, &messages(0..HALF));
-    let (mut sleeper, _lines) = Running::start_with(&folder, &job, &["-p", "2"]);
-    cluster.wait_for(&to, HALF);
-    sleeper.signal(Signal::STOP);
-    cluster.send(&from, &messages(HALF..2 * HALF));
-    let successor = folder.command(&["run", "job.toml", "-p", "1"]).stderr(Stdio::piped()).spawn().unwrap();
-    cluster.wait_for(&to, 2 * HALF);
-    sleeper.signal(Signal::CONT);
-    assert!(!sleeper.succeeded());
-    let said = std::fs::read_to_string(folder.path().join("stderr")).unwrap();
-    assert!(said.contains("another host has taken over the job `job`"), "{said}");
-    cluster.send(&from, &messages(2 * HALF..3 * HALF));
-    cluster.wait_for(&to, 3 * HALF);
-    kill_process(Pid::from_child(&successor), Signal::INT).unwrap();
-    let ran = Ran::from(successor.wait_with_output().unwrap());
-    assert!(ran.success, "{}", ran.stderr);
-    each_once_and_in_order(&cluster, &to, 3 * HALF);
 }
 
 /// Where the decisions of the job stand that was run in a folder.

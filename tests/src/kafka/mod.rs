@@ -12,3 +12,4 @@ mod source;
 mod splits;
 mod three_brokers;
 mod topic_to_topic;
+mod two_hosts;

@@ -125,21 +125,12 @@ impl Transactions for JobTransactions {
         let [first, standby] = [&a, &b].map(|ended| self.open(ended.id(), self.patience));
         [a, b].into_iter().for_each(Transaction::let_go);
         let (first, standby) = (first?, standby?);
+        // Another host may have claimed the job before these were opened, which has ended its transactions.
         let newest = CommitTopic::of(claim.job_id, &self.plan.cluster).read()?.last;
-        match newest.map(|newest| newest.incarnation) {
-            Some(newest) if newest == claim.incarnation => {}
-            // One that had not heard of this start had got an id ready again, and has decided in between.
-            Some(newest) if newest < claim.incarnation => {
-                return Err(Fault::unavailable(
-                    "an earlier start of the job has decided since this one has claimed it",
-                ));
-            }
-            // Another host has claimed the job before these were opened, which has ended its transactions.
-            _ => {
-                return Err(Fault::superseded(
-                    "another host has taken over the job: this one stops, and has written nothing",
-                ));
-            }
+        if newest.is_none_or(|newest| newest.incarnation != claim.incarnation) {
+            return Err(Fault::superseded(
+                "another host has taken over the job: this one stops, and has written nothing",
+            ));
         }
         self.epochs.start(first)?;
         self.epochs.supply(standby);

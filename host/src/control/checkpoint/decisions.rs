@@ -144,6 +144,7 @@ fn superseded(job: &str) -> Fault {
 }
 
 /// Claims the job in its store, from what was decided last: in a transaction, unless a later start of the job went without.
+/// A claim in the store that never came to Kafka decides nothing, as one that it was ended by may have gone on.
 fn claim_in_log(
     claimant: &Claimant<'_>,
     store: &Store,
@@ -163,14 +164,21 @@ fn claim_in_log(
             if decided.is_none() && matches!(claimant.from, StartFrom::Latest) {
                 refuse_lost(logged)?;
             }
-            let newest = decided.as_ref().filter(|decided| decided.incarnation >= logged.incarnation);
+            let newest = decided.as_ref().filter(|decided| decided.incarnation > logged.last_in_log());
             start(Some(newest.unwrap_or(logged)))
         },
     )?;
+    fail_point::reach("claim.logged");
     if !is_fenced {
-        transactions.fence(log.job_id())?;
+        fence_first(claimant.job, &log, transactions)?;
     }
     Ok((log, start))
+}
+
+/// The ids of a job that had none before: whoever has claimed it since is not disturbed, if that can be known.
+fn fence_first(job: &str, log: &DecisionLog, transactions: &dyn Transactions) -> Result<(), Fault> {
+    let has_successor = log.is_superseded()? || transactions.fence(log.job_id())?.is_some();
+    if has_successor { Err(superseded(job)) } else { Ok(()) }
 }
 
 /// Refuses where the log in the store has a checkpoint that was decided on in a transaction: Kafka knows of none.
