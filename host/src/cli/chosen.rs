@@ -28,7 +28,7 @@ impl Chosen {
         let is_manifest = path.file_name().is_some_and(|name| name == MANIFEST);
         let is_job = !self.at.contains("://") && !is_manifest && !path.is_dir();
         if !is_job {
-            return Ok(Origin::named(&self.at)?);
+            return Ok(Origin::named(&self.at, None)?);
         }
         let (name, checkpoints) = JobFile::new(path.to_owned(), self.set.clone()).checkpoints()?;
         let place = job_place(&checkpoints.location, &name)?;

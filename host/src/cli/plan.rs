@@ -31,7 +31,7 @@ impl Plan {
         let plan = self.job.plan()?;
         let checkpoints = plan.checkpoints.as_ref().ok_or_else(|| no_checkpoints(&plan.name))?;
         let origin = match &self.from {
-            Some(path) => Some(Origin::named(path)?),
+            Some(path) => Some(Origin::named(path, Some(&checkpoints.location))?),
             None => {
                 let place = job_place(&checkpoints.location, &plan.name)?;
                 place.as_ref().map(Origin::latest).transpose()?.flatten()
@@ -43,11 +43,20 @@ impl Plan {
             || (is_finished && self.from.is_some());
         match self.json {
             true => print_json(origin.as_ref(), &findings, is_refused)?,
-            false => print(origin.as_ref(), &findings, is_refused),
+            false => {
+                print(origin.as_ref(), &findings, is_refused);
+                if self.from.is_none() && checkpoints.transactions.is_some() {
+                    println!("{KAFKA_DECIDES}");
+                }
+            }
         }
         Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
+
+/// `plan` asks no broker.
+const KAFKA_DECIDES: &str = "the job delivers exactly once to Kafka, which decides what it goes on from: after a host that \
+                             died, that may be one checkpoint newer";
 
 fn print(origin: Option<&Origin>, findings: &[Finding], is_refused: bool) {
     let Some(origin) = origin else {

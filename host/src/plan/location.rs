@@ -21,6 +21,17 @@ impl Location {
         }
     }
 
+    /// What a place of this URL, somewhere else, is reached with: the same options, if it is in a store of the same kind.
+    pub fn options_for(&self, other: &str) -> Vec<(String, String)> {
+        fn kind(url: &str) -> Option<&str> {
+            url.split_once("://").map(|(kind, _)| kind)
+        }
+        match self {
+            Self::Store { url, options } if kind(url) == kind(other) => options.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The place of this text, reached with the same options.
     pub fn elsewhere(&self, text: &str) -> Self {
         let options = match self {

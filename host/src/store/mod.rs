@@ -41,6 +41,8 @@ pub struct Store {
     inner: Inner,
     /// Its path or URL.
     name: String,
+    /// That it was opened with.
+    options: Vec<(String, String)>,
 }
 
 #[derive(Clone)]
@@ -73,11 +75,11 @@ impl Store {
                     |error| Fault::unavailable(format!("cannot create the folder `{}`: {error}", path.display()));
                 fs::create_dir_all(path).map_err(fault)?;
                 let path = fs::canonicalize(path).map_err(fault)?;
-                Ok(Self { name: path.display().to_string(), inner: Inner::Folder(path) })
+                Ok(Self { name: path.display().to_string(), inner: Inner::Folder(path), options: Vec::new() })
             }
             Location::Store { url, options } => {
                 let inner = Inner::Remote(Remote::open(url, options)?);
-                Ok(Self { inner, name: url.trim_end_matches('/').to_owned() })
+                Ok(Self { inner, name: url.trim_end_matches('/').to_owned(), options: options.clone() })
             }
         }
     }
@@ -93,7 +95,7 @@ impl Store {
     /// A store that is open already; it has no uploads that outlive the process.
     pub fn of(store: Arc<dyn ObjectStore>, name: &str) -> Result<Self, Fault> {
         let remote = Remote::of(store, None, ObjectPath::default())?;
-        Ok(Self { inner: Inner::Remote(remote), name: name.to_owned() })
+        Ok(Self { inner: Inner::Remote(remote), name: name.to_owned(), options: Vec::new() })
     }
 
     /// The part of the store under a prefix.
@@ -102,12 +104,20 @@ impl Store {
             Inner::Folder(path) => Inner::Folder(path.join(prefix)),
             Inner::Remote(remote) => Inner::Remote(remote.under(prefix)),
         };
-        Self { inner, name: format!("{}/{prefix}", self.name) }
+        Self { inner, name: format!("{}/{prefix}", self.name), options: self.options.clone() }
     }
 
     /// Its path or URL: `Location::parse` makes the same place of it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where it is, and how it is reached.
+    pub fn location(&self) -> Location {
+        match &self.inner {
+            Inner::Folder(path) => Location::Folder(path.clone()),
+            Inner::Remote(_) => Location::Store { url: self.name.clone(), options: self.options.clone() },
+        }
     }
 
     /// The full name of an object, for people.

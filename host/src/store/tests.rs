@@ -57,7 +57,7 @@ fn in_memory() -> Store {
     let memory = Arc::new(InMemory::new());
     let uploads = Arc::new(InOrder { memory: Arc::clone(&memory), parts: Mutex::default() });
     let remote = Remote::of(memory, Some(uploads), ObjectPath::from("some/place")).unwrap();
-    Store { inner: Inner::Remote(remote), name: "memory://some/place".to_owned() }
+    Store { inner: Inner::Remote(remote), name: "memory://some/place".to_owned(), options: Vec::new() }
 }
 
 fn each_kind(check: impl Fn(Store)) {

@@ -71,7 +71,7 @@ pub fn claim_in(
     claimed: &AtomicU64,
 ) -> Result<Claimed, Fault> {
     let named = match from {
-        StartFrom::Path(path) => Some(Origin::find(path)?),
+        StartFrom::Path(path) => Some(Origin::find(path, Some(&checkpoints.location))?),
         StartFrom::Latest | StartFrom::Nothing => None,
     };
     let (mut origin, mut unfinished) = (None, None);

@@ -46,7 +46,7 @@ impl Origin {
         let (store, reference) = match is_elsewhere(&reference.path) {
             false => (job_store.clone(), reference.clone()),
             true => {
-                let (location, path) = locate(&reference.path);
+                let (location, path) = locate(&reference.path, Some(&job_store.location()));
                 (Store::open(&location)?, ManifestRef { path, ..reference.clone() })
             }
         };
@@ -54,12 +54,12 @@ impl Origin {
         Ok(Self { store, reference, manifest })
     }
 
-    /// Finds the checkpoint that a person names by its folder, its manifest, or the URL of either. The answer can be
-    /// written into a decision.
-    pub fn find(path: &str) -> Result<ManifestRef, Fault> {
+    /// Finds the checkpoint that a person names by its folder, its manifest, or the URL of either, see `locate`. The answer
+    /// can be written into a decision.
+    pub fn find(path: &str, like: Option<&Location>) -> Result<ManifestRef, Fault> {
         let path = absolute(path)?;
         let path = if path.ends_with(MANIFEST) { path } else { format!("{path}/{MANIFEST}") };
-        let (location, key) = locate(&path);
+        let (location, key) = locate(&path, like);
         let bytes = Store::open_existing(&location)?.map(|store| store.get(&key)).transpose()?.flatten();
         let Some(bytes) = bytes else {
             return Err(Fault::invalid(format!("there is no checkpoint: `{path}` does not exist")));
@@ -70,9 +70,9 @@ impl Origin {
     }
 
     /// The one that a person names, see `find`.
-    pub fn named(path: &str) -> Result<Self, Fault> {
-        let reference = Self::find(path)?;
-        let (location, key) = locate(&reference.path);
+    pub fn named(path: &str, like: Option<&Location>) -> Result<Self, Fault> {
+        let reference = Self::find(path, like)?;
+        let (location, key) = locate(&reference.path, like);
         let reference = ManifestRef { path: key, ..reference };
         let store = Store::open(&location)?;
         let manifest = Arc::new(Manifest::read(&store, &reference)?);
@@ -157,8 +157,8 @@ pub fn absolute(path: &str) -> Result<String, Fault> {
 }
 
 /// What is around a manifest, large enough for the files beside its folder, and the manifest's key there. `path` is
-/// absolute or a URL.
-pub fn locate(path: &str) -> (Location, String) {
+/// absolute or a URL, which is reached with the options of `like`, the job's place, if that is in a store of its kind.
+pub fn locate(path: &str, like: Option<&Location>) -> (Location, String) {
     /// The manifest, its folder, and that which the folders of other checkpoints may be in too.
     const INSIDE: usize = 3;
     let path = path.strip_prefix("file://").unwrap_or(path);
@@ -174,7 +174,7 @@ pub fn locate(path: &str) -> (Location, String) {
     let root = format!("{host}/{}", root.join("/"));
     let location = match host {
         "" => Location::Folder(root.into()),
-        _ => Location::Store { url: root, options: Vec::new() },
+        _ => Location::Store { options: like.map(|like| like.options_for(&root)).unwrap_or_default(), url: root },
     };
     (location, inside.join("/"))
 }
@@ -334,18 +334,24 @@ mod tests {
     fn a_manifest_is_located_with_what_is_beside_its_folder() {
         let folder = |path: &str| Location::Folder(path.into());
         let store = |url: &str| Location::Store { url: url.to_owned(), options: Vec::new() };
-        let located = |path, location, key: &str| assert_eq!(locate(path), (location, key.to_owned()));
+        let located = |path, location, key: &str| assert_eq!(locate(path, None), (location, key.to_owned()));
         located("/a/b/checkpoints/1-2/manifest.json", folder("/a/b"), "checkpoints/1-2/manifest.json");
         located("file:///a/manifest.json", folder("/"), "a/manifest.json");
         located("s3://bucket/a/manifest.json", store("s3://bucket/"), "a/manifest.json");
         located("s3://bucket/x/y/a/manifest.json", store("s3://bucket/x"), "y/a/manifest.json");
+        let options = vec![("aws_region".to_owned(), "eu-north-1".to_owned())];
+        let like = Location::Store { url: "s3://jobs/here".to_owned(), options: options.clone() };
+        let (found, _) = locate("s3://bucket/a/manifest.json", Some(&like));
+        assert_eq!(found, Location::Store { url: "s3://bucket/".to_owned(), options });
+        let (found, _) = locate("gs://bucket/a/manifest.json", Some(&like));
+        assert_eq!(found, store("gs://bucket/"), "another kind of store has other options");
     }
 
     #[test]
     fn what_does_not_exist_is_not_created() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/c");
-        let error = Origin::find(&path.to_string_lossy()).unwrap_err();
+        let error = Origin::find(&path.to_string_lossy(), None).unwrap_err();
         assert!(error.message.contains("does not exist"), "{error}");
         assert!(!folder.path().join("a").exists());
     }

@@ -177,7 +177,7 @@ impl Savepoints {
 
     /// A folder for a savepoint: an empty one, or one where dead hosts of this job have not finished theirs.
     fn choose(&self, path: &str) -> Result<Chosen, Fault> {
-        let (location, manifest) = locate(&format!("{path}/{MANIFEST}"));
+        let (location, manifest) = locate(&format!("{path}/{MANIFEST}"), Some(&self.job_store.location()));
         let store = Store::open(&location)?;
         let folder = manifest.strip_suffix(MANIFEST).unwrap_or_default().trim_end_matches('/').to_owned();
         if folder.is_empty() {
