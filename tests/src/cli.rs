@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use rustix::process::Signal;
+
 use crate::harness::{Folder, Running};
 
 const EVENTS: &str = r#"
@@ -140,7 +142,7 @@ fn explain_shows_the_plan_and_inspect_the_component() {
 }
 
 #[test]
-fn ctrl_c_drains_windows_fire_and_the_exit_is_clean() {
+fn ctrl_c_and_sigterm_drain_windows_fire_and_the_exit_is_clean() {
     let folder = Folder::new();
     let job = r#"
         name = "job"
@@ -160,12 +162,14 @@ fn ctrl_c_drains_windows_fire_and_the_exit_is_clean() {
         inputs = ["counts"]
         connector = "stdout"
     "#;
-    let (mut running, mut lines) = Running::start(&folder, job);
-    assert!(lines.next().is_some(), "a window fires while the job runs");
-    running.interrupt();
-    let rest: Vec<String> = lines.collect();
-    assert!(running.succeeded());
-    assert!(!rest.is_empty(), "the open window fires when the job drains");
+    for signal in [Signal::INT, Signal::TERM] {
+        let (mut running, mut lines) = Running::start(&folder, job);
+        assert!(lines.next().is_some(), "a window fires while the job runs");
+        running.signal(signal);
+        let rest: Vec<String> = lines.collect();
+        assert!(running.succeeded(), "{signal:?}");
+        assert!(!rest.is_empty(), "the open window fires when the job drains");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod savepoint;
 mod state;
 mod status;
 mod stop;
+mod stop_signals;
 
 use std::process::ExitCode;
 

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::ctrl_c;
 
 use super::job_file::JobFile;
 use super::progress_view::{View, now};
+use super::stop_signals::StopSignals;
 use crate::control::calls::{Calls, Outcome};
 use crate::control::checkpoint::claim::StartFrom;
 use crate::control::job::{Job, Options, no_checkpoints};
 use crate::control::progress::{Sampler, operator_metrics, status, totals};
 use crate::control::restart::Restarts;
-use crate::control::socket::protocol::JobState;
+use crate::control::socket::protocol::{JobState, JobStatus};
 use crate::model::fail_point;
-use crate::model::fault::{Fault, FaultKind};
+use crate::model::fault::Fault;
 use crate::plan::graph::Plan;
 
 /// How often progress is shown: on a terminal, and as a log line.
@@ -31,7 +31,7 @@ const FAIL_POINT: &str = "WASMILL_FAIL_POINT";
 /// Shows events per second, watermarks, checkpoints and where time goes. A job with `[checkpoints]` goes on from its last
 /// complete checkpoint, if there is one; Ctrl-C makes a last one, so that the same command goes on from there. Without
 /// checkpoints, Ctrl-C stops the sources and finishes what is in flight: windows fire, sinks close. The second Ctrl-C
-/// stops at once. A job that had finished is not run again, unless with `--fresh`.
+/// stops at once. SIGTERM is taken as Ctrl-C. A job that had finished is not run again, unless with `--fresh`.
 ///
 /// While a job with checkpoints runs, `wasmill status`, `savepoint` and `stop` reach it.
 #[derive(Debug, Args)]
@@ -95,28 +95,38 @@ struct Attempts {
     report: Option<PathBuf>,
 }
 
+/// What comes after a start of the job.
+enum Again {
+    Started(Job),
+    /// It has ended, or somebody has asked for that while it waited to start again.
+    Over,
+    Failed(Fault),
+}
+
 impl Attempts {
     async fn run(mut self, state_dir: Option<PathBuf>) -> anyhow::Result<()> {
         // A job that cannot even start the first time is not tried again: somebody is there to see it.
         let mut job = Job::start(Arc::clone(&self.plan), &self.options)?;
+        let mut signals = StopSignals::listen()?;
         let checkpoints = self.plan.checkpoints.as_ref().filter(|_| job.has_checkpoints());
         let mut calls = Calls::open(&self.plan.name, checkpoints, state_dir.as_deref());
         loop {
             let started = Instant::now();
-            let ended = self.watch(&mut job, &mut calls).await?;
-            let last = job.checkpoint_progress().last_completed_checkpoint;
+            let ended = self.watch(&mut job, &mut calls, &mut signals).await?;
+            let status = status(&job, JobState::Restarting, started.elapsed(), self.restarts.count());
+            let last = status.checkpoints.last_completed_checkpoint.clone();
             drop(job);
             let again = match ended {
-                Ok(()) => Ok(None),
-                Err(fault) => self.start_again(fault, started, &mut calls).await?.map(Some),
+                Ok(()) => Again::Over,
+                Err(fault) => self.start_again(fault, started.elapsed(), status, &mut calls, &mut signals).await,
             };
             match again {
-                Ok(Some(next)) => job = next,
-                Ok(None) => {
+                Again::Started(next) => job = next,
+                Again::Over => {
                     calls.close(&Ok(()), last).await;
                     return Ok(());
                 }
-                Err(fault) => {
+                Again::Failed(fault) => {
                     calls.close(&Err(fault.clone()), None).await;
                     return Err(fault.into());
                 }
@@ -124,44 +134,54 @@ impl Attempts {
         }
     }
 
-    /// Waits as long as the restart strategy says, and starts the job from its last checkpoint. The inner error is why
-    /// the job has failed for good.
+    /// Waits as long as the restart strategy says, and starts the job from its last checkpoint. `status` is how it was
+    /// when it failed, having run for `ran`.
     async fn start_again(
         &mut self,
         mut fault: Fault,
-        started: Instant,
+        mut ran: Duration,
+        mut status: JobStatus,
         calls: &mut Calls,
-    ) -> anyhow::Result<Result<Job, Fault>> {
+        signals: &mut StopSignals,
+    ) -> Again {
         self.options.from = StartFrom::Latest;
-        let mut ran = started.elapsed();
         loop {
-            let may = fault.kind != FaultKind::Superseded && !self.stopping;
+            let may = fault.kind.may_pass() && !self.stopping;
             let Some(delay) = may.then(|| self.restarts.after_failure(now(), ran.into())).flatten() else {
-                return Ok(Err(fault));
+                return Again::Failed(fault);
             };
             let delay = Duration::from(delay);
-            let count = self.restarts.count();
+            let (count, at) = (self.restarts.count(), Instant::now() + delay);
             self.view.warn(&format!("the job has failed and starts again in {delay:.1?} (restart {count}): {fault}"));
+            (status.restarts_total, status.failure) = (count, Some(fault.to_string()));
             let mut waiting = std::pin::pin!(tokio::time::sleep(delay));
             loop {
                 tokio::select! {
                     () = &mut waiting => break,
-                    call = calls.next() => calls.refuse(call),
-                    pressed = ctrl_c() => {
-                        pressed?;
-                        return Ok(Err(fault));
+                    call = calls.next() => {
+                        let rest = at.saturating_duration_since(Instant::now());
+                        status.restarts_in_ms = Some(rest.as_millis() as u64);
+                        if calls.serve_restarting(call, &status) == Outcome::Stopping {
+                            return Again::Over;
+                        }
                     }
+                    () = signals.next() => return Again::Failed(fault),
                 }
             }
             match Job::start(Arc::clone(&self.plan), &self.options) {
-                Ok(job) => return Ok(Ok(job)),
+                Ok(job) => return Again::Started(job),
                 Err(again) => (fault, ran) = (again, Duration::ZERO),
             }
         }
     }
 
     /// Shows a start of the job until it ends.
-    async fn watch(&mut self, job: &mut Job, calls: &mut Calls) -> anyhow::Result<Result<(), Fault>> {
+    async fn watch(
+        &mut self,
+        job: &mut Job,
+        calls: &mut Calls,
+        signals: &mut StopSignals,
+    ) -> anyhow::Result<Result<(), Fault>> {
         let started = Instant::now();
         if let Some(intent) = &job.unfinished_stop {
             self.view.warn(&intent.to_string());
@@ -190,10 +210,9 @@ impl Attempts {
                         Outcome::Stopping => self.stopping = true,
                     }
                 }
-                pressed = ctrl_c() => {
-                    pressed?;
+                () = signals.next() => {
                     if std::mem::replace(&mut self.stopping, true) {
-                        anyhow::bail!("stopped at once, by a second Ctrl-C: what was in flight is lost");
+                        anyhow::bail!("stopped at once, by a second Ctrl-C or SIGTERM: what was in flight is lost");
                     }
                     let what = match job.has_checkpoints() {
                         true => "stopping with a last checkpoint",
@@ -207,7 +226,8 @@ impl Attempts {
         self.view.finish(totals(job), &operator_metrics(job), started.elapsed(), ended.is_ok());
         if let Some(report) = &self.report {
             let state = if ended.is_ok() { JobState::Finished } else { JobState::Failed };
-            let status = status(job, state, started.elapsed(), self.restarts.count());
+            let mut status = status(job, state, started.elapsed(), self.restarts.count());
+            status.failure = ended.as_ref().err().map(Fault::to_string);
             let written = std::fs::write(report, serde_json::to_string_pretty(&status)?);
             written.with_context(|| format!("cannot write the report {}", report.display()))?;
         }

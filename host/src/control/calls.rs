@@ -102,11 +102,30 @@ impl Calls {
         }
     }
 
-    /// The job is not there at the moment.
-    pub fn refuse(&self, call: Call) {
-        let _ = call.answer.send(Answer::Error(
-            "the job has failed and is about to start again from its last checkpoint: try again in a while".to_owned(),
-        ));
+    /// The same while the job has failed and waits to start again: it can be looked at, and stopped where it is.
+    pub fn serve_restarting(&self, call: Call, status: &JobStatus) -> Outcome {
+        let Call { command, answer } = call;
+        let what = match command {
+            Command::Status => {
+                let _ = answer.send(Answer::Status(status.clone()));
+                return Outcome::Served;
+            }
+            Command::Stop { savepoint: None, drain: false } => {
+                tracing::info!("stopping, and not starting again: somebody has asked for it");
+                tokio::spawn(stopped(self.end.subscribe(), None, answer));
+                return Outcome::Stopping;
+            }
+            Command::Savepoint { .. } | Command::Stop { savepoint: Some(_), .. } => "no savepoint can be made of it",
+            Command::Stop { savepoint: None, drain: true } => "it cannot be drained",
+        };
+        let JobStatus { failure, restarts_in_ms, .. } = status;
+        let seconds = restarts_in_ms.unwrap_or_default().div_ceil(1_000);
+        let _ = answer.send(Answer::Error(format!(
+            "the job has failed and starts again from its last checkpoint in {seconds} s, so {what} now: ask again then, or \
+             stop it as it is (`wasmill stop`). It has failed: {}",
+            failure.as_deref().unwrap_or_default()
+        )));
+        Outcome::Served
     }
 
     /// The job is over: tells those who wait for that, and listens no more.

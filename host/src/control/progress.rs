@@ -103,13 +103,18 @@ impl Sampler {
             records_out: sum(|slot| slot.records_out.load(Relaxed)),
             records_per_second: (counted.records_in - last.records_in) as f64 / seconds,
             watermark: metrics.iter().map(|slot| slot.watermark()).min().unwrap_or(Timestamp::MIN),
-            lag: metrics.iter().filter_map(|slot| slot.lag()).reduce(u64::saturating_add),
+            lag: lag(metrics),
             late_records: sum(|slot| slot.late_records.load(Relaxed)),
             dead_letters: sum(|slot| slot.dead_letters.load(Relaxed)),
             busy: share(counted.busy, last.busy),
             backpressured: share(counted.backpressured, last.backpressured),
         }
     }
+}
+
+/// Of all slots of a source; `None` = its connector knows it of none.
+fn lag(slots: &[Arc<NodeMetrics>]) -> Option<u64> {
+    slots.iter().filter_map(|slot| slot.lag()).reduce(u64::saturating_add)
 }
 
 /// The job so far.
@@ -142,6 +147,7 @@ pub fn status(job: &Job, state: JobState, uptime: Duration, restarts: u32) -> Jo
             records_out_total: sum(|slot| slot.records_out.load(Relaxed)),
             late_records_total: sum(|slot| slot.late_records.load(Relaxed)),
             dead_letters_total: sum(|slot| slot.dead_letters.load(Relaxed)),
+            pending_records: lag(slots),
             current_watermark_ms: is_said.then(|| watermark.0.div_euclid(1_000)),
         }
     });
@@ -151,6 +157,8 @@ pub fn status(job: &Job, state: JobState, uptime: Duration, restarts: u32) -> Jo
         process_id: std::process::id(),
         uptime_ms: uptime.as_millis() as u64,
         restarts_total: restarts,
+        failure: None,
+        restarts_in_ms: None,
         started_from: job.started_from.as_ref().map(|started_from| started_from.checkpoint.0),
         checkpoints: job.checkpoint_progress(),
         nodes: nodes.collect(),

@@ -17,6 +17,19 @@ pub enum FaultKind {
     Internal,
     /// Nobody: another host runs the job now.
     Superseded,
+    /// Whoever keeps the checkpoints: what the job goes on from is damaged, or in a form that cannot be taken over. Each
+    /// start of the job would find it so.
+    Unrestorable,
+}
+
+impl FaultKind {
+    /// Whether another start of the job may do better.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Plugin | Self::Invalid | Self::Unavailable | Self::Internal => true,
+            Self::Superseded | Self::Unrestorable => false,
+        }
+    }
 }
 
 /// A failure of the job, at the node where it happened.
@@ -47,6 +60,10 @@ impl Fault {
 
     pub fn superseded(message: impl Into<String>) -> Self {
         Self { kind: FaultKind::Superseded, node: None, message: message.into() }
+    }
+
+    pub fn unrestorable(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Unrestorable, node: None, message: message.into() }
     }
 
     /// The same fault, at this node unless it already has one.

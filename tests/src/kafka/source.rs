@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::cluster::{Cluster, Message};
 use crate::harness::{Folder, Running};
+use crate::operations;
 
 /// A job that writes what it reads as lines; `options` are the source's.
 fn job(address: &str, options: &str, sink: &str) -> String {
@@ -274,4 +275,39 @@ fn a_topic_that_is_deleted_stops_its_reader() {
     assert!(!running.succeeded());
     let said = std::fs::read_to_string(folder.path().join("stderr")).unwrap();
     assert!(said.contains(&topic) && said.contains("does not exist"), "{said}");
+}
+
+/// Whoever reads the sink is slow, so that the source has to wait.
+#[test]
+fn the_messages_that_wait_are_in_the_status_and_in_the_report() {
+    const MESSAGES: u64 = 2_000;
+    let (cluster, folder) = (Cluster::shared(), Folder::new());
+    let topic = cluster.topic("pending", 1);
+    let text = "x".repeat(1_000);
+    cluster.send(&topic, &(0..MESSAGES).map(|_| Message::at(&text, 0)).collect::<Vec<_>>());
+    let options = format!("topics = [\"{topic}\"]\nformat = \"raw\"\nschema = {{ value = \"text\" }}");
+    let limits = "\n[limits]\nbatch_rows_max = 10\n[checkpoints]\ninterval = \"1h\"\n";
+    let (running, mut lines) = Running::start(&folder, &(job(&cluster.address, &options, STDOUT) + limits));
+    // The consumer notes the end every second.
+    let waiting = loop {
+        assert!(lines.next().is_some(), "all has been read, and nothing ever waited");
+        let status = operations::json(&folder, &["status", "job.toml"]);
+        let [source, sink] = [0, 1].map(|node| &status["nodes"][node]);
+        assert_eq!(sink["pending_records"], Value::Null, "{status}");
+        let (pending, read) = (source["pending_records"].as_u64(), source["records_in_total"].as_u64().unwrap());
+        // Both are of the last batch, if none was read in between.
+        if pending.is_some_and(|pending| pending + read == MESSAGES) {
+            break pending.unwrap();
+        }
+    };
+    assert!(waiting > 0);
+    let text = operations::say(&folder, &["status", "job.toml"]);
+    assert!(text.contains(" wait"), "{text}");
+    drop((lines, running));
+
+    let bounded = job(&cluster.address, &format!("{options}\nbounded = true"), "connector = \"blackhole\"");
+    let ran = folder.run(&bounded, &["--report", "report.json"]);
+    assert!(ran.success, "{}", ran.stderr);
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["nodes"][0]["pending_records"], 0, "{report}");
 }

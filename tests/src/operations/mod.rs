@@ -1,5 +1,6 @@
 //! The commands around checkpoints, as people use them: on a job that runs, on one that has stopped, and on what it left.
 
+mod damaged;
 mod killed;
 mod reading;
 mod restoring;
@@ -114,6 +115,17 @@ pub fn say(folder: &Folder, arguments: &[&str]) -> String {
 pub fn json(folder: &Folder, arguments: &[&str]) -> Value {
     let text = say(folder, &[arguments, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Until the running job has so many complete checkpoints, savepoints among them.
+fn makes_checkpoints(folder: &Folder, many: u64) {
+    loop {
+        let status = json(folder, &["status", "job.toml"]);
+        if status["checkpoints"]["completed_checkpoints"].as_u64().unwrap() >= many {
+            return;
+        }
+        assert_eq!(status["state"], "running", "{status}");
+    }
 }
 
 /// Until the sink `out` of the running job has got rows.

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::harness::Folder;
 use crate::keyed_job::finish_fast;
 
-use super::{JOB, Running, json, say, stopped, straight};
+use super::{JOB, Running, json, makes_checkpoints, makes_rows, say, stopped, straight};
 
 #[test]
 fn a_running_job_makes_savepoints_and_stops_as_asked_without_losing_anything() {
@@ -87,6 +87,59 @@ fn one_that_dies_before_it_has_stopped_says_so_when_it_starts_again() {
     stopped(&folder);
     let log = finish_fast(&folder, &[]);
     assert!(log.contains("going on from savepoint") && !log.contains("was to be stopped"), "{log}");
+    assert_eq!(folder.lines("out"), expected);
+}
+
+#[test]
+fn sigterm_stops_a_job_with_a_last_checkpoint() {
+    let expected = straight();
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    let running = Running::start(&folder, &[], None);
+    makes_rows(&folder);
+    running.signal(Signal::TERM);
+    running.until("stopping with a last checkpoint");
+    assert!(running.end().success());
+    let log = finish_fast(&folder, &[]);
+    assert!(log.contains("INFO going on from checkpoint 1"), "{log}");
+    assert_eq!(folder.lines("out"), expected);
+}
+
+#[test]
+fn a_job_that_waits_to_start_again_can_be_looked_at_and_stopped() {
+    let expected = straight();
+    let folder = Folder::new();
+    folder.write("job.toml", format!("{JOB}\n[restart]\nstrategy = \"fixed-delay\"\ndelay = \"1h\"\n"));
+    let running = Running::start(&folder, &[], Some("barrier.last_slot:3:panic"));
+    say(&folder, &["savepoint", "job.toml"]);
+    makes_checkpoints(&folder, 2);
+    let failed = folder.call(&["savepoint", "job.toml"]);
+    assert!(failed.error().contains("before the savepoint was complete"), "{}", failed.stderr);
+    running.until("starts again in");
+
+    let status = json(&folder, &["status", "job.toml"]);
+    assert_eq!((&status["state"], &status["restarts_total"]), (&"restarting".into(), &1.into()), "{status}");
+    assert!(status["failure"].as_str().unwrap().contains("`barrier.last_slot` was reached"), "{status}");
+    let wait = status["restarts_in_ms"].as_u64().unwrap();
+    assert!(wait > 0 && wait <= 3_600_000, "{status}");
+    assert_eq!(status["checkpoints"]["last_completed_checkpoint"]["checkpoint"], 2);
+    let text = say(&folder, &["status", "job.toml"]);
+    assert!(text.contains("job has failed and starts again in ") && text.contains("`barrier.last_slot`"), "{text}");
+    for (command, why) in [
+        (&["savepoint", "job.toml"][..], "no savepoint can be made"),
+        (&["stop", "job.toml", "--savepoint"], "no savepoint can be made"),
+        (&["stop", "job.toml", "--drain"], "it cannot be drained"),
+    ] {
+        let refused = folder.call(command);
+        assert!(refused.error().contains(why) && refused.stderr.contains("starts again"), "{}", refused.stderr);
+    }
+    let stopped = folder.call(&["stop", "job.toml"]);
+    assert!(stopped.success && stopped.stderr.contains("stopped with checkpoint 2"), "{}", stopped.stderr);
+    assert!(running.end().success());
+
+    folder.write("job.toml", JOB);
+    let log = finish_fast(&folder, &[]);
+    assert!(log.contains("going on from checkpoint 2") && !log.contains("was to be stopped"), "{log}");
     assert_eq!(folder.lines("out"), expected);
 }
 

@@ -73,6 +73,12 @@ pub struct JobStatus {
     pub uptime_ms: u64,
     /// How often it has failed and started again.
     pub restarts_total: u32,
+    /// Why it has failed; of one that is restarting or has failed for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// When it starts again, from now; of one that is restarting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts_in_ms: Option<u64>,
     /// The number of the checkpoint that it started from.
     pub started_from: Option<u64>,
     pub checkpoints: CheckpointProgress,
@@ -83,6 +89,8 @@ pub struct JobStatus {
 #[serde(rename_all = "kebab-case")]
 pub enum JobState {
     Running,
+    /// It has failed, and waits to start again from its last checkpoint.
+    Restarting,
     /// It makes a last checkpoint.
     Stopping,
     /// It is over, stopped or at its end: nobody can ask it, but its report says so.
@@ -99,6 +107,9 @@ pub struct NodeStatus {
     pub records_out_total: u64,
     pub late_records_total: u64,
     pub dead_letters_total: u64,
+    /// Of a source, if its connector knows: that are there and were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_records: Option<u64>,
     /// The slowest slot's; absent before the first one and after the last.
     pub current_watermark_ms: Option<i64>,
 }
