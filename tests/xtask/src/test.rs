@@ -12,8 +12,8 @@ use crate::{plugins, repo};
 /// `~/.cache/wasmill` a server that speaks S3.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// For the test programs: a filter, `--nocapture`, ...
-    #[arg(last = true)]
+    /// For the test programs: filters, and options such as `--nocapture` behind `--`
+    #[arg(value_name = "FILTER")]
     arguments: Vec<String>,
 }
 
