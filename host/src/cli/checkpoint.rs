@@ -3,7 +3,7 @@ use indicatif::{BinaryBytes, HumanCount};
 
 use super::chosen::Chosen;
 use super::job_file::JobFile;
-use crate::control::checkpoint::catalog::{Contents, Listed, NodeContents, contents, job_place, list};
+use crate::control::checkpoint::catalog::{Contents, Found, Listed, NodeContents, contents, job_place, list};
 use crate::model::time::Timestamp;
 
 /// Show the checkpoints and savepoints of a job, and what is in one; the job may run or not
@@ -15,7 +15,7 @@ pub struct Checkpoint {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Those in the job's place, by number; `*` marks the one that the job goes on from
+    /// Those in the job's place, by number, and why one cannot be read; `*` marks the one that the job goes on from
     List {
         #[command(flatten)]
         job: JobFile,
@@ -43,7 +43,7 @@ impl Checkpoint {
                 match json {
                     true => println!("{}", serde_json::to_string_pretty(&listed)?),
                     false if listed.is_empty() => eprintln!("the job `{name}` has no checkpoint yet"),
-                    false => listed.iter().for_each(|entry| println!("{}", line(entry))),
+                    false => listed.iter().for_each(|found| println!("{}", line(found))),
                 }
             }
             Command::Inspect { chosen, json } => {
@@ -58,8 +58,18 @@ impl Checkpoint {
     }
 }
 
-fn line(entry: &Listed) -> String {
-    let mark = if entry.is_last { '*' } else { ' ' };
+fn line(found: &Found) -> String {
+    let mark = |is_last: bool| if is_last { '*' } else { ' ' };
+    match found {
+        Found::Readable(entry) => readable(mark(entry.is_last), entry),
+        Found::Unreadable(found) => {
+            let number = found.checkpoint.map_or("?".to_owned(), |number| number.to_string());
+            format!("{} {number:>6}  cannot be read: {}", mark(found.is_last), found.unreadable)
+        }
+    }
+}
+
+fn readable(mark: char, entry: &Listed) -> String {
     let finished = if entry.is_finished { "  finished" } else { "" };
     format!(
         "{mark} {:>6}  {:<10}  {}  {:>12}{finished}  {}",

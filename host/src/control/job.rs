@@ -21,6 +21,7 @@ use crate::worker::operators::{self, MakeProcess, Start};
 use crate::worker::slot::{Order, Reports, SlotLoop, TaskId, TaskTime};
 use crate::worker::wiring::{Wired, WiredSlot, wire};
 
+use super::checkpoint::catalog;
 use super::checkpoint::claim::StartFrom;
 use super::checkpoint::claim::{self, Claimed};
 use super::checkpoint::driver::{self, Mailbox, Means, Notice, panicked};
@@ -100,7 +101,11 @@ impl Job {
             .map(|checkpoints| {
                 claim::claim(&plan, checkpoints, &options.from, options.may_drop_state, &options.claimed)
             })
-            .transpose()?;
+            .transpose()
+            .map_err(|fault| match options.from {
+                StartFrom::Latest => advise(&plan, fault),
+                StartFrom::Path(_) | StartFrom::Nothing => fault,
+            })?;
         let incarnation = claimed.as_ref().map(|claimed| Incarnation::of(&claimed.decisions));
         let started_from = claimed.as_ref().and_then(|claimed| claimed.origin.as_ref()).map(StartedFrom::from);
         let wired = match started_from.as_ref().is_some_and(|started_from| started_from.is_finished) {
@@ -227,7 +232,7 @@ impl Job {
                 Some(_) => {}
             }
         }
-        self.fault.take().map_or(Ok(()), Err)
+        self.fault.take().map_or(Ok(()), |fault| Err(advise(&self.plan, fault)))
     }
 
     /// Whether the next start goes on from where this one stops.
@@ -287,6 +292,17 @@ impl From<&Origin> for StartedFrom {
             path: origin.path(),
             is_finished: origin.manifest.is_finished,
         }
+    }
+}
+
+/// The same fault; where the job cannot go on from its last checkpoint, with what else it could start from.
+fn advise(plan: &Plan, fault: Fault) -> Fault {
+    match &plan.checkpoints {
+        Some(checkpoints) if fault.kind == FaultKind::Unrestorable => {
+            let others = catalog::others(checkpoints, &plan.name, &fault);
+            Fault { message: format!("{}\n{others}", fault.message), ..fault }
+        }
+        _ => fault,
     }
 }
 

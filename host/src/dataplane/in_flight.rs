@@ -87,7 +87,7 @@ impl Intake {
 
     fn load(&self, stored: &RecordBatch) -> Result<Batch, Fault> {
         if stored.schema().fields() != self.stored_schema().fields() {
-            return Err(Fault::invalid(
+            return Err(Fault::unrestorable(
                 "the checkpoint holds events in flight whose columns are others now: go on from it with the former job, \
                  stop that with a savepoint, and go on from there",
             ));
@@ -106,7 +106,7 @@ impl Intake {
 }
 
 fn broken(error: ArrowError) -> Fault {
-    Fault::invalid(format!("the events in flight of a checkpoint cannot be read: {error}"))
+    Fault::unrestorable(format!("the events in flight of a checkpoint cannot be read: {error}"))
 }
 
 /// Batches that had reached a node's channels, and not the node, when the barrier passed it.

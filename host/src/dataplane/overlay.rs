@@ -341,7 +341,7 @@ impl Overlay {
     /// An entry whose address is none.
     fn damaged(&self, state: u32, error: &str) -> Fault {
         let name = &self.states[state as usize].name;
-        Fault::invalid(format!("an entry of state `{name}` is damaged: {error}. Start from an older checkpoint"))
+        Fault::unrestorable(format!("an entry of state `{name}` is damaged: {error}"))
     }
 
     fn scan_group(

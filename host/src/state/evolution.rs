@@ -138,7 +138,7 @@ impl Conversion for Transcoder {
     fn convert(&mut self, value: &[u8]) -> Result<Vec<u8>, Fault> {
         self.transcode(value).map_err(|why| {
             let name = &self.then.name;
-            Fault::invalid(format!("a value of state `{name}` cannot be made into today's: {why}"))
+            Fault::unrestorable(format!("a value of state `{name}` cannot be made into today's: {why}"))
         })
     }
 }

@@ -117,7 +117,7 @@ pub fn refuse_native(chunks: &dyn ChunkSource) -> Result<(), Fault> {
     if chunks.native().is_empty() {
         return Ok(());
     }
-    Err(Fault::invalid(
+    Err(Fault::unrestorable(
         "the checkpoint holds state in RocksDB's own files, which the memory backend cannot read: set `backend` of \
          `[state]` to \"rocksdb\", or start from a checkpoint that was made with `incremental = false`",
     ))
@@ -160,7 +160,7 @@ fn take_entry(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 /// A chunk whose checksum is right and whose content is not: it was written by a broken program.
 pub fn cut_short(what: &str) -> Fault {
-    Fault::invalid(format!("{what} in a chunk of state is cut short or not of this version"))
+    Fault::unrestorable(format!("{what} in a chunk of state is cut short or not of this version"))
 }
 
 #[cfg(test)]

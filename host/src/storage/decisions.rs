@@ -34,12 +34,13 @@ pub fn last(store: &Store) -> Result<Option<(u64, Record)>, Fault> {
     let Some(last) = store.list(FOLDER)?.iter().filter_map(|key| number(key)).max() else { return Ok(None) };
     let key = key(last);
     let broken = |error: &dyn std::fmt::Display| {
-        Fault::invalid(format!(
+        Fault::unrestorable(format!(
             "`{}`, the last decision on this job's checkpoints, cannot be read: {error}",
             store.name_of(&key)
         ))
     };
-    let bytes = store.get(&key)?.ok_or_else(|| broken(&"it has just been deleted"))?;
+    let gone = || Fault::unavailable(format!("`{}` has just been deleted: try again", store.name_of(&key)));
+    let bytes = store.get(&key)?.ok_or_else(gone)?;
     let record = Record::parse(&bytes).map_err(|error| broken(&error))?;
     Ok(Some((last, record)))
 }

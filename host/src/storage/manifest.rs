@@ -158,7 +158,7 @@ impl StateRecord {
     pub fn kind(&self) -> Result<StateKind, Fault> {
         StateKind::parse(&self.state_kind).ok_or_else(|| {
             let (name, kind) = (&self.value.name, &self.state_kind);
-            Fault::invalid(format!("the manifest has a state `{name}` of no known kind: {kind}"))
+            Fault::unrestorable(format!("the manifest has a state `{name}` of no known kind: {kind}"))
         })
     }
 
@@ -204,7 +204,7 @@ impl From<&Field> for FieldRecord {
 impl FieldRecord {
     pub fn parse(&self) -> Result<Field, Fault> {
         parse_field(&self.name, &self.data_type).map_err(|error| {
-            Fault::invalid(format!("the manifest has a field `{}` of no known type: {error}", self.name))
+            Fault::unrestorable(format!("the manifest has a field `{}` of no known type: {error}", self.name))
         })
     }
 }
@@ -311,7 +311,7 @@ impl Manifest {
             )));
         };
         if hex::encode(Sha256::digest(&bytes)) != reference.sha256 {
-            return Err(Fault::invalid(format!(
+            return Err(Fault::unrestorable(format!(
                 "the manifest `{name}` is not the one that was decided on: its digest is not {}",
                 reference.sha256
             )));
@@ -324,10 +324,10 @@ impl Manifest {
         struct Version {
             format: u32,
         }
-        let unreadable = |error| Fault::invalid(format!("`{name}` is not the manifest of a checkpoint: {error}"));
+        let unreadable = |error| Fault::unrestorable(format!("`{name}` is not the manifest of a checkpoint: {error}"));
         let version: Version = serde_json::from_slice(bytes).map_err(unreadable)?;
         if version.format == 0 || version.format > FORMAT {
-            return Err(Fault::invalid(format!(
+            return Err(Fault::unrestorable(format!(
                 "the manifest `{name}` is of format {}, and this wasmill {} reads formats up to {FORMAT}: use the \
                  wasmill that wrote it, or a newer one",
                 version.format,
@@ -336,7 +336,7 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
         if manifest.key_encoding != KEY_ENCODING_VERSION {
-            return Err(Fault::invalid(format!(
+            return Err(Fault::unrestorable(format!(
                 "the manifest `{name}` has keys in encoding {}, and this wasmill reads encoding {KEY_ENCODING_VERSION}",
                 manifest.key_encoding
             )));

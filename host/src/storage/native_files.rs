@@ -52,7 +52,7 @@ impl NativeFiles for StoredFiles {
         for file in &self.files {
             // A manifest is data: a name must not lead out of the folder.
             if file.name.contains(['/', '\\']) || file.name == ".." {
-                return Err(Fault::invalid(format!("the manifest has a file of state called `{}`", file.name)));
+                return Err(Fault::unrestorable(format!("the manifest has a file of state called `{}`", file.name)));
             }
             let may_link = self.form.never_changes(&file.name);
             self.store.get_file(&file.key, file.expected, &folder.join(&file.name), may_link)?;

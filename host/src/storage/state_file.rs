@@ -144,7 +144,7 @@ pub fn read_index(store: &Store, key: &str) -> Result<Vec<Placed>, Fault> {
 }
 
 fn broken(store: &Store, key: &str, what: &str) -> Fault {
-    Fault::invalid(format!("the file of state `{}` is broken: {what}", store.name_of(key)))
+    Fault::unrestorable(format!("the file of state `{}` is broken: {what}", store.name_of(key)))
 }
 
 /// The chunks of one operator in a slot of a checkpoint: files from oldest to newest, each over those before it.

@@ -79,7 +79,7 @@ impl Store {
 }
 
 fn damaged(name: &str, how: String) -> Fault {
-    Fault::invalid(format!("the file of state `{name}` is damaged: {how}; start from an older checkpoint"))
+    Fault::unrestorable(format!("the file of state `{name}` is damaged: {how}"))
 }
 
 /// Hands on a file block by block; returns its XXH3-64. The outer error is the file's.

@@ -174,7 +174,7 @@ impl<'a> CommitTopic<'a> {
     }
 
     fn unreadable(&self, offset: i64, error: &str) -> Fault {
-        Fault::invalid(format!("topic `{}`, offset {offset}, is no decision on a checkpoint: {error}", self.name))
+        Fault::unrestorable(format!("topic `{}`, offset {offset}, is no decision on a checkpoint: {error}", self.name))
     }
 }
 

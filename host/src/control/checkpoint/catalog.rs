@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::dataplane::snapshot::SourceSplit;
 use crate::model::decision::ManifestRef;
 use crate::model::fault::Fault;
+use crate::model::time::Timestamp;
 use crate::plan::descriptor::StateKind;
+use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::location::Location;
 use crate::state::StateLayout;
 use crate::state::snapshot::{ChunkId, Content};
@@ -16,7 +18,7 @@ use crate::storage::manifest::{FieldRecord, Kind, MANIFEST, Manifest, NativeReco
 use crate::store::Store;
 
 use super::reading::WINDOWS;
-use super::record::{CHECKPOINTS, SAVEPOINTS};
+use super::record::{CHECKPOINTS, SAVEPOINTS, begun};
 use super::restore::Origin;
 
 /// The place of a job in a location; `None` = it never started there.
@@ -40,28 +42,152 @@ pub struct Listed {
     pub path: String,
 }
 
-/// Those that a place holds, by number; savepoints elsewhere are not among them, but the one that the job goes on from.
-pub fn list(place: &Store) -> Result<Vec<Listed>, Fault> {
-    let last = decisions::last(place)?;
-    let last = last.as_ref().and_then(|(_, record)| record.decision.state()).map(|reference| reference.path.as_str());
-    let mut listed = Vec::new();
-    for prefix in [CHECKPOINTS, SAVEPOINTS] {
-        for key in place.list(prefix)?.into_iter().filter(|key| key.ends_with(&format!("/{MANIFEST}"))) {
-            let Some(bytes) = place.get(&key)? else { continue };
-            let manifest = Manifest::parse(&bytes, &place.name_of(&key))?;
-            let is_last = last == Some(&key);
-            let folder = ManifestRef { path: key, sha256: String::new() };
-            listed.push(entry(&manifest, place.name_of(folder.folder()), is_last));
+/// What stands where a checkpoint or savepoint should, and cannot be read: damaged, or another program's.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unreadable {
+    /// As its folder is called; `None` = a person has named that.
+    pub checkpoint: Option<u64>,
+    pub is_last: bool,
+    pub path: String,
+    /// Why.
+    pub unreadable: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Found {
+    Readable(Listed),
+    Unreadable(Unreadable),
+}
+
+impl Found {
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Self::Readable(listed) => Some(listed.checkpoint),
+            Self::Unreadable(unreadable) => unreadable.checkpoint,
         }
     }
-    if last.is_some()
-        && listed.iter().all(|entry| !entry.is_last)
-        && let Some(origin) = Origin::latest(place)?
-    {
-        listed.push(entry(&origin.manifest, origin.path(), true));
+
+    fn is_last(&self) -> bool {
+        match self {
+            Self::Readable(Listed { is_last, .. }) | Self::Unreadable(Unreadable { is_last, .. }) => *is_last,
+        }
     }
-    listed.sort_by_key(|entry| entry.checkpoint);
-    Ok(listed)
+}
+
+/// A manifest in a job's place.
+struct Standing {
+    reference: ManifestRef,
+    /// The job goes on from it.
+    is_last: bool,
+    manifest: Result<Manifest, Fault>,
+}
+
+impl Standing {
+    fn found(self, place: &Store) -> Found {
+        let path = place.name_of(self.reference.folder());
+        match self.manifest {
+            Ok(manifest) => Found::Readable(entry(&manifest, path, self.is_last)),
+            Err(fault) => Found::Unreadable(Unreadable {
+                checkpoint: begun(&self.reference.path).map(|(_, number)| number),
+                is_last: self.is_last,
+                path,
+                unreadable: fault.message,
+            }),
+        }
+    }
+}
+
+/// Those of a place. `last` is the one that the job goes on from.
+fn standing(place: &Store, last: Option<&str>) -> Result<Vec<Standing>, Fault> {
+    let mut found = Vec::new();
+    for prefix in [CHECKPOINTS, SAVEPOINTS] {
+        for key in place.list(prefix)?.into_iter().filter(|key| key.ends_with(&format!("/{MANIFEST}"))) {
+            // It may just have been deleted.
+            let Some(bytes) = place.get(&key)? else { continue };
+            let manifest = Manifest::parse(&bytes, &place.name_of(&key));
+            // A person may have named it, in full.
+            let is_last = last.is_some_and(|last| last == key || last == place.name_of(&key));
+            found.push(Standing { reference: ManifestRef { path: key, sha256: String::new() }, is_last, manifest });
+        }
+    }
+    Ok(found)
+}
+
+/// What the job in this place goes on from.
+fn last(place: &Store) -> Result<Option<ManifestRef>, Fault> {
+    Ok(decisions::last(place)?.and_then(|(_, record)| record.decision.state().cloned()))
+}
+
+/// Those that a place holds, by number; savepoints elsewhere are not among them, but the one that the job goes on from.
+pub fn list(place: &Store) -> Result<Vec<Found>, Fault> {
+    let last = last(place)?;
+    let standing = standing(place, last.as_ref().map(|last| last.path.as_str()))?;
+    let mut found: Vec<Found> = standing.into_iter().map(|standing| standing.found(place)).collect();
+    if let Some(last) = &last
+        && !found.iter().any(Found::is_last)
+    {
+        found.push(match Origin::load(place, last) {
+            Ok(origin) => Found::Readable(entry(&origin.manifest, origin.path(), true)),
+            Err(fault) => Found::Unreadable(Unreadable {
+                checkpoint: None,
+                is_last: true,
+                path: last.folder().to_owned(),
+                unreadable: fault.message,
+            }),
+        });
+    }
+    found.sort_by_key(Found::number);
+    Ok(found)
+}
+
+/// For whoever is told `why` a job cannot go on from its last checkpoint: what else there is.
+pub fn others(checkpoints: &CheckpointPlan, job: &str, why: &Fault) -> String {
+    let found = job_place(&checkpoints.location, job).and_then(|place| match &place {
+        Some(place) => usable(place, why),
+        None => Ok(Vec::new()),
+    });
+    match found {
+        Err(fault) => format!("what else it could start from cannot be listed: {fault}"),
+        Ok(others) if others.is_empty() => format!(
+            "its place holds no other checkpoint or savepoint to start from (`retained = {}`): bring back what is damaged, \
+             or start from a savepoint that is elsewhere (`--from`), or from nothing (`--fresh`)",
+            checkpoints.retained
+        ),
+        Ok(others) => {
+            let lines = others.iter().map(|entry| {
+                format!("\n  {} {} of {}: {}", entry.kind, entry.checkpoint, Timestamp(entry.created), entry.path)
+            });
+            format!(
+                "where it cannot be brought back, `--from` starts the job from one of these, and what the job has shown \
+                 since then is shown again:{}",
+                lines.collect::<String>()
+            )
+        }
+    }
+}
+
+/// What can be gone on from, but for the last one: none that was never decided on, and none that names the same damaged
+/// file, which the fault calls by its full name.
+fn usable(place: &Store, why: &Fault) -> Result<Vec<Listed>, Fault> {
+    let last = last(place)?;
+    let standing = standing(place, last.as_ref().map(|last| last.path.as_str()))?;
+    let number = |standing: &Standing| match &standing.manifest {
+        Ok(manifest) => Some(manifest.checkpoint),
+        Err(_) => begun(&standing.reference.path).map(|(_, number)| number),
+    };
+    let newest = standing.iter().find(|standing| standing.is_last).and_then(number).unwrap_or(u64::MAX);
+    let mut usable = Vec::new();
+    for Standing { reference, is_last, manifest } in standing {
+        let Ok(manifest) = manifest else { continue };
+        let names_it = |path: &str| why.message.contains(&place.name_of(&reference.resolve(path)));
+        let is_usable = !is_last && !manifest.is_finished && manifest.checkpoint < newest;
+        if is_usable && !manifest.files().any(|file| names_it(&file.path)) {
+            usable.push(entry(&manifest, place.name_of(reference.folder()), false));
+        }
+    }
+    usable.sort_by_key(|entry| std::cmp::Reverse(entry.checkpoint));
+    Ok(usable)
 }
 
 fn entry(manifest: &Manifest, path: String, is_last: bool) -> Listed {
@@ -84,10 +210,12 @@ pub fn find(place: Option<&Store>, number: Option<u64>, job: &str) -> Result<Ori
         None => Origin::latest(place)?.ok_or_else(none),
         Some(number) => {
             let listed = list(place)?;
-            match listed.iter().rfind(|entry| entry.checkpoint == number) {
-                Some(entry) => Origin::named(&entry.path),
+            match listed.iter().rfind(|found| found.number() == Some(number)) {
+                Some(Found::Readable(entry)) => Origin::named(&entry.path, Some(&place.location())),
+                Some(Found::Unreadable(found)) => Err(Fault::unrestorable(found.unreadable.clone())),
                 None => {
-                    let known: Vec<String> = listed.iter().map(|entry| entry.checkpoint.to_string()).collect();
+                    let known: Vec<String> =
+                        listed.iter().filter_map(Found::number).map(|number| number.to_string()).collect();
                     Err(Fault::invalid(format!(
                         "the job `{job}` has no checkpoint {number}: there are {}",
                         known.join(", ")

@@ -16,7 +16,7 @@ impl<S: ChunkSource> ChunkSource for CheckedKeys<S> {
         let key = &self.key;
         self.chunks.read(content, &mut |id, payload| {
             check(content, payload, key)
-                .map_err(|why| Fault::invalid(format!("a key is none of ({}): {why}", shown(key))))?;
+                .map_err(|why| Fault::unrestorable(format!("a key is none of ({}): {why}", shown(key))))?;
             take(id, payload)
         })
     }

@@ -122,6 +122,15 @@ impl Incarnation {
     }
 }
 
+/// Which start of the job has begun a checkpoint or savepoint, and its number, by a key below its folder; `None` = a
+/// person has named the folder.
+pub fn begun(key: &str) -> Option<(u64, u64)> {
+    let folder = key.split('/').nth(1)?;
+    // Once the start did not stand in front.
+    let (start, number) = folder.split_once('-').unwrap_or(("0", folder));
+    start.parse().ok().zip(number.parse().ok())
+}
+
 pub const CHECKPOINTS: &str = "checkpoints";
 
 /// Savepoints whose place nobody chose: a folder for each.

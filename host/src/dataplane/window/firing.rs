@@ -177,8 +177,10 @@ impl Firing {
 
     fn batch(&self, schema: &Schema, rows: Range<usize>, results: Vec<ArrayRef>) -> Result<Batch, Fault> {
         // What was in files of a store's own has not been looked at before.
-        let mut columns = key::try_decode(rows.clone().map(|row| self.keys.get(row)), &self.key_fields)
-            .map_err(|why| Fault::invalid(format!("a key of its windows in the store is none: {why}")).at(&self.uid))?;
+        let mut columns =
+            key::try_decode(rows.clone().map(|row| self.keys.get(row)), &self.key_fields).map_err(|why| {
+                Fault::unrestorable(format!("a key of its windows in the store is none: {why}")).at(&self.uid)
+            })?;
         for bounds in [&self.starts, &self.ends] {
             let bounds = TimestampMicrosecondArray::from(bounds[rows.clone()].to_vec());
             columns.push(Arc::new(bounds.with_data_type(WINDOW_BOUND.to_arrow())));

@@ -17,9 +17,10 @@ pub fn fault(folder: &Path, error: &Error) -> Fault {
         ));
     }
     match error.kind() {
-        ErrorKind::Corruption => Fault::unavailable(format!(
-            "a file of state in the working folder `{at}` is damaged: {text}. It is made anew when the job starts again; \
-             if it is damaged then too, start from an older checkpoint, and check the disk"
+        // It may be a link to a checkpoint's.
+        ErrorKind::Corruption => Fault::unrestorable(format!(
+            "a file of state in the working folder `{at}` is damaged: {text}. Check the disk. The next start makes the \
+             folder anew from the last checkpoint; if that ends here too, its file whose name ends so is damaged"
         )),
         _ => Fault::unavailable(format!("RocksDB cannot go on in the working folder `{at}`: {text}")),
     }

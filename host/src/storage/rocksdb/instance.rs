@@ -41,7 +41,7 @@ impl Instance {
 
     /// What to say of an entry that is none of ours.
     pub fn strange(&self) -> Fault {
-        Fault::invalid(format!("the state in `{}` was not written by this version", self.folder.display()))
+        Fault::unrestorable(format!("the state in `{}` was not written by this version", self.folder.display()))
     }
 
     /// Shows `take` the value of each key, in order.

@@ -401,6 +401,6 @@ fn a_damaged_file_is_a_fault_that_names_it() {
     let read = restored.and_then(|()| state.load(&keys_of(0..300), &mut columns(&WIDTHS)));
     let fault = read.unwrap_err();
     let name = path.file_name().unwrap().to_string_lossy();
-    assert_eq!(fault.kind, FaultKind::Unavailable);
+    assert_eq!(fault.kind, FaultKind::Unrestorable);
     assert!(fault.message.contains("damaged") && fault.message.contains(&*name), "{fault}");
 }
