@@ -288,6 +288,7 @@ fn the_messages_that_wait_are_in_the_status_and_in_the_report() {
     let options = format!("topics = [\"{topic}\"]\nformat = \"raw\"\nschema = {{ value = \"text\" }}");
     let limits = "\n[limits]\nbatch_rows_max = 10\n[checkpoints]\ninterval = \"1h\"\n";
     let (running, mut lines) = Running::start(&folder, &(job(&cluster.address, &options, STDOUT) + limits));
+    while !folder.path().join("job.checkpoints/job/control.sock").exists() {}
     // The consumer notes the end every second.
     let waiting = loop {
         assert!(lines.next().is_some(), "all has been read, and nothing ever waited");

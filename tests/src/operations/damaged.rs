@@ -61,7 +61,7 @@ fn a_manifest_that_cannot_be_read_stands_in_nobodys_way() {
     stopped(&folder, JOB, true);
     let left = format!("{PLACE}/checkpoints/1-2");
     folder.write(&format!("{left}/manifest.json"), "{\"format\": 9}");
-    folder.write(&format!("{left}/count.0.state"), "of a newer program");
+    folder.write(&format!("{left}/newer.0.state"), "of a newer program");
 
     let listed = say(&folder, &["checkpoint", "list", "job.toml"]);
     let lines: Vec<&str> = listed.lines().collect();
@@ -78,7 +78,7 @@ fn a_manifest_that_cannot_be_read_stands_in_nobodys_way() {
     let starts = |arguments: &[&str]| {
         let log = finish_fast(&folder, arguments);
         assert!(log.contains("WARN the manifest") && log.contains("of format 9"), "{arguments:?}: {log}");
-        assert_eq!(folder.lines(&format!("{left}/count.0.state")), ["of a newer program"], "{arguments:?}");
+        assert_eq!(folder.lines(&format!("{left}/newer.0.state")), ["of a newer program"], "{arguments:?}");
         log
     };
     assert!(starts(&[]).contains("going on from checkpoint 3"));
