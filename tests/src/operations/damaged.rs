@@ -17,7 +17,7 @@ const PLACE: &str = "job.checkpoints/job";
 fn stopped(folder: &Folder, job: &str, with_savepoint: bool) {
     folder.write("job.toml", job);
     let running = Running::start(folder, &[], None);
-    makes_rows(folder);
+    makes_rows(folder, &[]);
     if with_savepoint {
         say(folder, &["savepoint", "job.toml"]);
         makes_checkpoints(folder, 2);

@@ -96,7 +96,7 @@ fn sigterm_stops_a_job_with_a_last_checkpoint() {
     let folder = Folder::new();
     folder.write("job.toml", JOB);
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     running.signal(Signal::TERM);
     running.until("stopping with a last checkpoint");
     assert!(running.end().success());

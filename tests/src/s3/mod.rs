@@ -2,6 +2,7 @@
 
 mod faults;
 mod kills;
+mod options;
 mod proxy;
 mod savepoints;
 mod server;

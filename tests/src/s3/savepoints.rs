@@ -1,56 +1,55 @@
-//! Savepoints of a job that reaches its store by the options in its file, and by nothing else.
+//! A savepoint in an object store, of state on RocksDB: made there, and gone on from there by the job and by another place.
 
+use crate::harness::{Folder, Ran};
+use crate::keyed_job::{FAST, counted, json_files, keyed_events, no_restart, on_rocksdb, out_of_order, totals};
+use crate::operations::{Running, makes_rows, say};
+
+use super::run;
 use super::server::Bucket;
-use super::{SOURCE, expected};
-use crate::harness::Folder;
-use crate::keyed_job::finish_fast;
-use crate::operations::{Running, json, makes_rows, say};
+
+const JOB: &str = concat!(
+    r#"
+    name = "job"
+    parallelism = 2
+    [checkpoints]
+    interval = "100ms"
+"#,
+    keyed_events!(),
+    r#"
+    keys = 2000
+    count = 60000
+    rate = 4000
+    splits = 1
+"#,
+    out_of_order!(),
+    counted!(),
+    totals!(),
+    json_files!("out", r#"["count", "totals"]"#),
+    no_restart!()
+);
 
 #[test]
-fn a_savepoint_elsewhere_in_the_store_is_reached_with_the_options_of_the_checkpoints() {
+fn a_savepoint_of_rocksdb_in_an_object_store_is_gone_on_from_by_the_job_and_from_elsewhere() {
+    let expected = Folder::new().rows(JOB, FAST);
     let (bucket, folder) = (Bucket::new(), Folder::new());
-    let variables = wasmill_s3::environment(bucket.address);
-    let options: Vec<String> =
-        variables.iter().map(|(name, value)| format!("{} = \"{value}\"", name.to_lowercase())).collect();
-    let job = format!(
-        r#"
-        name = "job"
-        parallelism = 2
-        [checkpoints]
-        url = "s3://{}/checkpoints"
-        interval = "1h"
-        options = {{ {} }}
-        {SOURCE}
-        rate = 2000
-        [sinks.out]
-        inputs = ["events"]
-        connector = "file"
-        path = "out"
-        "#,
-        bucket.name,
-        options.join(", ")
-    );
-    folder.write("job.toml", job);
-    let running = Running::start(&folder, &[], None);
-    makes_rows(&folder);
-    say(&folder, &["savepoint", "job.toml"]);
-    let elsewhere = format!("s3://{}/mine/first", bucket.name);
-    assert_eq!(say(&folder, &["stop", "job.toml", "--savepoint", &elsewhere]), elsewhere);
+    let on_s3 = format!("[checkpoints]\n    url = \"s3://{}/checkpoints\"", bucket.name);
+    folder.write("job.toml", on_rocksdb(&JOB.replace("[checkpoints]", &on_s3)));
+    let running = Running::of(run(&folder, bucket.address).args(["--state-dir", "socket"]));
+    makes_rows(&folder, &["--state-dir", "socket"]);
+    let to = format!("s3://{}/saved", bucket.name);
+    let stop = ["stop", "job.toml", "--state-dir", "socket", "--savepoint", &to];
+    assert_eq!(say(&folder, &stop), to);
     assert!(running.end().success());
+    let at_the_stop = folder.lines("out").len();
+    assert!(at_the_stop > 0 && at_the_stop < expected.len(), "{at_the_stop} rows");
 
-    let listed = json(&folder, &["checkpoint", "list", "job.toml"]);
-    assert_eq!(
-        (&listed[0]["kind"], listed.as_array().unwrap().last().unwrap()["is_last"].as_bool()),
-        (&"savepoint".into(), Some(true))
-    );
-    let inspected = json(&folder, &["checkpoint", "inspect", "job.toml", "--checkpoint", "1"]);
-    assert_eq!(inspected["kind"], "savepoint");
-    // The last decision names it too.
-    for from in [&[][..], &["--from", &elsewhere]] {
-        let plan = json(&folder, &[&["plan", "job.toml"], from].concat());
-        assert_eq!(plan["from"]["path"], *elsewhere, "{plan}");
+    let elsewhere = Folder::new();
+    folder.copy_to(elsewhere.path(), &["out"]);
+    elsewhere.write("job.toml", on_rocksdb(JOB));
+    let from = [&["--from", &to, "--set", "parallelism=3"], FAST].concat();
+    for (place, arguments) in [(&elsewhere, &from[..]), (&folder, FAST)] {
+        let ran = Ran::from(run(place, bucket.address).args(arguments).output().unwrap());
+        assert!(ran.success && ran.stderr.contains("going on from savepoint"), "{}", ran.stderr);
+        assert!(place.lines("out") == expected, "{} rows", place.lines("out").len());
     }
-    let log = finish_fast(&folder, &["--from", &elsewhere]);
-    assert!(log.contains("going on from savepoint"), "{log}");
-    assert!(folder.lines("out") == expected());
 }

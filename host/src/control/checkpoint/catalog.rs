@@ -14,7 +14,9 @@ use crate::plan::location::Location;
 use crate::state::StateLayout;
 use crate::state::snapshot::{ChunkId, Content};
 use crate::storage::decisions;
-use crate::storage::manifest::{FieldRecord, Kind, MANIFEST, Manifest, NativeRecord, NodeRecord, Shape, StateRecord};
+use crate::storage::manifest::{
+    FieldRecord, Kind, MANIFEST, Manifest, NativeRecord, NodeRecord, Shape, StateRecord, UNDECIDED,
+};
 use crate::store::Store;
 
 use super::reading::WINDOWS;
@@ -182,7 +184,8 @@ fn usable(place: &Store, why: &Fault) -> Result<Vec<Listed>, Fault> {
         let Ok(manifest) = manifest else { continue };
         let names_it = |path: &str| why.message.contains(&place.name_of(&reference.resolve(path)));
         let is_usable = !is_last && !manifest.is_finished && manifest.checkpoint < newest;
-        if is_usable && !manifest.files().any(|file| names_it(&file.path)) {
+        let is_decided = place.get(&format!("{}/{UNDECIDED}", reference.folder()))?.is_none();
+        if is_usable && is_decided && !manifest.files().any(|file| names_it(&file.path)) {
             usable.push(entry(&manifest, place.name_of(reference.folder()), false));
         }
     }
