@@ -79,3 +79,23 @@ fn plan_says_what_becomes_of_each_state() {
     let refused = folder.call(&["run", "key.toml", "--from", "savepoint"]);
     assert!(refused.error().contains(why), "{}", refused.stderr);
 }
+
+#[test]
+fn plan_says_where_kafka_may_know_of_a_newer_checkpoint() {
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    assert!(!say(&folder, &["plan", "job.toml"]).contains("Kafka"));
+    // `plan` asks no broker, so there need not be one.
+    let sink = r#"
+    [sinks.numbers]
+    inputs = ["count"]
+    connector = "kafka"
+    brokers = "127.0.0.1:9"
+    topic = "numbers"
+    format = "json"
+    delivery = "exactly-once"
+    "#;
+    folder.write("job.toml", format!("{JOB}{sink}"));
+    let text = say(&folder, &["plan", "job.toml"]);
+    assert!(text.contains("starts from nothing") && text.contains("may be one checkpoint newer"), "{text}");
+}

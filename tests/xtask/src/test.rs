@@ -32,3 +32,24 @@ impl Test {
         repo::run(repo::cargo(&["test", "--release", "--workspace", "--"]).args(&self.arguments))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        test: Test,
+    }
+
+    #[test]
+    fn filters_need_no_dashes_and_options_do() {
+        let arguments = |typed: &[&str]| Alone::try_parse_from(typed).unwrap().test.arguments;
+        assert_eq!(arguments(&["test", "simulation"]), ["simulation"]);
+        assert_eq!(arguments(&["test", "simulation", "--", "--nocapture"]), ["simulation", "--nocapture"]);
+        assert!(arguments(&["test"]).is_empty());
+    }
+}
