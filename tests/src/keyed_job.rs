@@ -2,8 +2,11 @@
 //! own settings where they are, and how such jobs are run and killed.
 
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
 
-use crate::harness::Folder;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use crate::harness::{Folder, Ran};
 
 /// A source `events`, whose other settings stand behind it.
 macro_rules! keyed_events {
@@ -121,6 +124,27 @@ pub fn die_at(folder: &Folder, place: &str, n: u32, arguments: &[&str]) {
     let output = command.env("WASMILL_FAIL_POINT", format!("{place}:{n}")).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(6), "`{place}` was not reached for time {n}: {text}");
+}
+
+/// A host that has come to this place for the n-th time and stands there.
+pub fn stopped_at(folder: &Folder, place: &str, n: u32) -> Child {
+    let mut command = folder.command(&["run", "job.toml"]);
+    command.env("WASMILL_FAIL_POINT", format!("{place}:{n}:stop")).stderr(Stdio::piped());
+    let host = command.spawn().unwrap();
+    let (_, status) = waitpid(Some(Pid::from_child(&host)), WaitOptions::UNTRACED).unwrap().unwrap();
+    assert!(status.stopped(), "`{place}` was not reached for time {n}: {status:?}");
+    host
+}
+
+/// Lets it go on.
+pub fn wake(host: &Child) {
+    kill_process(Pid::from_child(host), Signal::CONT).unwrap();
+}
+
+/// To its end.
+pub fn go_on(host: Child) -> Ran {
+    wake(&host);
+    Ran::from(host.wait_with_output().unwrap())
 }
 
 /// What fails here would fail for ever.

@@ -1,48 +1,34 @@
 //! Two hosts that run the same job, each at whatever place the other one may be: what readers see is the output of one.
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::cluster::Cluster;
 use super::copy::{QUICK, copy_exactly_once, each_once_and_in_order, messages};
 use super::exactly_once::{is_whole, numbered, straight};
+use super::savepoints::first_time;
 use crate::harness::{Folder, Ran, Running};
-use crate::keyed_job::finish_fast;
+use crate::keyed_job::{finish_fast, go_on, stopped_at, wake};
 
 const HALF: usize = 1_000;
 
 #[test]
 fn of_two_hosts_one_stops_and_says_so() {
     let cluster = Cluster::shared();
-    let (folder, topic) = (Folder::new(), cluster.topic("hosts", 3));
-    folder.write("job.toml", numbered(&cluster.address, &topic));
-    // Either may have ended the other's transactions before it was told who runs the job.
-    let arguments = ["run", "job.toml", "--set", "restart.strategy=\"fixed-delay\"", "--set", "restart.delay=\"50ms\""];
-    let start = || folder.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-    let hosts = [start(), start()];
-    let ran = hosts.map(|host| Ran::from(host.wait_with_output().unwrap()));
-    assert!(ran.iter().any(|ran| ran.success), "{} {}", ran[0].stderr, ran[1].stderr);
-    for loser in ran.iter().filter(|ran| !ran.success) {
-        // Or it could not start again as often as the other one ended its transactions.
-        assert!(loser.error().contains("another host has "), "{}", loser.stderr);
+    for place in ["barrier.last_slot", "record.acked"] {
+        let (folder, topic) = (Folder::new(), cluster.topic("hosts", 3));
+        folder.write("job.toml", numbered(&cluster.address, &topic));
+        // One has begun a checkpoint; the other one takes the job over, and has not made any.
+        let first = stopped_at(&folder, place, first_time(place));
+        let second = stopped_at(&folder, "barrier.first_slot", 1);
+        [&first, &second].into_iter().for_each(wake);
+        let [first, second] = [first, second].map(|host| Ran::from(host.wait_with_output().unwrap()));
+        // Or it could not start again as often as the other one had ended its transactions.
+        assert!(first.error().contains("another host has "), "{place}: {}", first.stderr);
+        assert!(second.success, "{place}: {}", second.stderr);
+        is_whole(&cluster, &topic, place);
     }
-    is_whole(&cluster, &topic, "two hosts");
-}
-
-/// A host that has come to this place for the n-th time and stands there.
-fn stopped_at(folder: &Folder, place: &str, n: u32) -> Child {
-    let mut command = folder.command(&["run", "job.toml"]);
-    command.env("WASMILL_FAIL_POINT", format!("{place}:{n}:stop")).stderr(Stdio::piped());
-    let host = command.spawn().unwrap();
-    let (_, status) = waitpid(Some(Pid::from_child(&host)), WaitOptions::UNTRACED).unwrap().unwrap();
-    assert!(status.stopped(), "`{place}` was not reached for time {n}: {status:?}");
-    host
-}
-
-fn go_on(host: Child) -> Ran {
-    kill_process(Pid::from_child(&host), Signal::CONT).unwrap();
-    Ran::from(host.wait_with_output().unwrap())
 }
 
 #[test]

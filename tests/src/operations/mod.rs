@@ -87,6 +87,18 @@ impl Running {
         }
     }
 
+    /// Until the sink `out` of this job, which runs in the folder, has got rows.
+    pub fn makes_rows(&self, folder: &Folder) {
+        let rows = || {
+            let status = json(folder, &["status", "job.toml"]);
+            let is_alive = status["process_id"] == self.child.id() && status["state"] == "running";
+            assert!(is_alive && status["restarts_total"] == 0, "it has died: {status}");
+            let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
+            sink.unwrap()["records_in_total"].as_u64().unwrap()
+        };
+        while rows() == 0 {}
+    }
+
     /// `STOP` or `CONT`: the host sleeps, and goes on.
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
@@ -114,16 +126,6 @@ pub fn say(folder: &Folder, arguments: &[&str]) -> String {
 pub fn json(folder: &Folder, arguments: &[&str]) -> Value {
     let text = say(folder, &[arguments, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// Until the sink `out` of the running job has got rows.
-pub fn makes_rows(folder: &Folder) {
-    let rows = || {
-        let status = json(folder, &["status", "job.toml"]);
-        let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
-        sink.unwrap()["records_in_total"].as_u64().unwrap()
-    };
-    while rows() == 0 {}
 }
 
 /// A job that was stopped with a savepoint in `folder/savepoint`.
