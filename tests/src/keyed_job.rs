@@ -126,7 +126,21 @@ pub fn die_at(folder: &Folder, place: &str, n: u32, arguments: &[&str]) {
     assert_eq!(output.status.signal(), Some(6), "`{place}` was not reached for time {n}: {text}");
 }
 
-/// A host that has come to this place for the n-th time and stands there.
+/// What fails here would fail for ever.
+const NO_RESTART: [&str; 2] = ["--set", "restart.strategy=\"none\""];
+
+/// Runs `job.toml` to its end; what it says.
+pub fn finish(folder: &Folder, arguments: &[&str]) -> String {
+    let ran = folder.call(&[&["run", "job.toml"], &NO_RESTART[..], arguments].concat());
+    assert!(ran.success, "{}", ran.stderr);
+    ran.stderr
+}
+
+pub fn finish_fast(folder: &Folder, arguments: &[&str]) -> String {
+    finish(folder, &[FAST, arguments].concat())
+}
+
+/// A host of `job.toml` that has come to this place for the n-th time and stands there.
 pub fn stopped_at(folder: &Folder, place: &str, n: u32) -> Child {
     let mut command = folder.command(&["run", "job.toml"]);
     command.env("WASMILL_FAIL_POINT", format!("{place}:{n}:stop")).stderr(Stdio::piped());
@@ -141,22 +155,8 @@ pub fn wake(host: &Child) {
     kill_process(Pid::from_child(host), Signal::CONT).unwrap();
 }
 
-/// To its end.
+/// The same, and waits for its end.
 pub fn go_on(host: Child) -> Ran {
     wake(&host);
     Ran::from(host.wait_with_output().unwrap())
-}
-
-/// What fails here would fail for ever.
-const NO_RESTART: [&str; 2] = ["--set", "restart.strategy=\"none\""];
-
-/// Runs `job.toml` to its end; what it says.
-pub fn finish(folder: &Folder, arguments: &[&str]) -> String {
-    let ran = folder.call(&[&["run", "job.toml"], &NO_RESTART[..], arguments].concat());
-    assert!(ran.success, "{}", ran.stderr);
-    ran.stderr
-}
-
-pub fn finish_fast(folder: &Folder, arguments: &[&str]) -> String {
-    finish(folder, &[FAST, arguments].concat())
 }

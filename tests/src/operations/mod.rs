@@ -6,7 +6,7 @@ mod restoring;
 mod savepoints;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -62,11 +62,15 @@ impl Running {
     /// Starts `job.toml`, and waits until it can be called.
     pub fn start(folder: &Folder, arguments: &[&str], fail_point: Option<&str>) -> Self {
         let mut command = folder.command(&[&["run", "job.toml"], arguments].concat());
-        command.stderr(Stdio::piped());
         if let Some(place) = fail_point {
             command.env("WASMILL_FAIL_POINT", place);
         }
-        let mut child = command.spawn().unwrap();
+        Self::of(&mut command)
+    }
+
+    /// The same by this command.
+    pub fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -87,10 +91,10 @@ impl Running {
         }
     }
 
-    /// Until the sink `out` of this job, which runs in the folder, has got rows.
-    pub fn makes_rows(&self, folder: &Folder) {
+    /// Until the sink `out` of this job, which runs in the folder, has got rows; more arguments of `status`.
+    pub fn makes_rows(&self, folder: &Folder, arguments: &[&str]) {
         let rows = || {
-            let status = json(folder, &["status", "job.toml"]);
+            let status = json(folder, &[&["status", "job.toml"], arguments].concat());
             let is_alive = status["process_id"] == self.child.id() && status["state"] == "running";
             assert!(is_alive && status["restarts_total"] == 0, "it has died: {status}");
             let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
