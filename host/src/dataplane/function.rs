@@ -67,7 +67,7 @@ pub struct DueCall<'a> {
 }
 
 /// What a call did. Whoever returns one has checked it: columns fit the port's schema and each other, rows and groups
-/// exist, no state stands twice, and no timer of a group, be it set or cancelled.
+/// exist, no port and no state stands twice, and no timer of a group, be it set or cancelled.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     /// Rows dealt with, the first ones; at least one.

@@ -381,10 +381,6 @@ impl Port {
             match &rows.origins {
                 None => return Ok(input.slice(0, rows.rows)),
                 Some(origins) if origins.is_sorted_by(|a, b| a < b) => {
-                    // Few rows are copied.
-                    if origins.len() * 4 < input.rows() {
-                        self.charge(input, origins, budget)?;
-                    }
                     return Ok(input.select(rows.origins.unwrap_or_default()));
                 }
                 Some(_) => {}

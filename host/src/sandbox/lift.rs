@@ -82,6 +82,10 @@ fn array(
         }
         (_, V::Dictionary(dictionary)) => {
             check_length(dictionary.indices.len(), rows)?;
+            // The type says how deep all else can be.
+            if let [ColumnResult { values: V::Dictionary(_), .. }, ..] = lifting.columns.as_slice() {
+                return Err("a dictionary of a dictionary".to_owned());
+            }
             let inner = Field { name: "dictionary".to_owned(), data_type: data_type.clone(), nullable: true };
             let values = column(lifting, &inner, dictionary.size as usize)?;
             let indices = UInt32Array::new(dictionary.indices.into(), nulls);

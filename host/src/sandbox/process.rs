@@ -130,8 +130,14 @@ impl Shape {
             return Err(format!("it consumed {consumed} of {rows} rows"));
         }
         let mut budget = host.output_budget();
-        let outputs = step.outputs.into_iter().map(|output| self.output(output, rows, &mut budget));
-        let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+        let mut outputs: Vec<PortRows> = Vec::with_capacity(self.outputs.len());
+        for output in step.outputs {
+            let lifted = self.output(output, rows, &mut budget)?;
+            if outputs.iter().any(|other| other.port == lifted.port) {
+                return Err(format!("it emitted to port {} twice", lifted.port));
+            }
+            outputs.push(lifted);
+        }
         let mut states = Vec::with_capacity(self.values.len());
         for state in step.states {
             let lifted = self.state(state, groups, &mut budget)?;

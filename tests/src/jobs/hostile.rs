@@ -115,6 +115,7 @@ fn columns_that_lie() {
     only_the_bad_rows_die("wrong-layout", "not those of text");
     only_the_bad_rows_die("origins-beyond", "origin");
     only_the_bad_rows_die("port-beyond", "port");
+    only_the_bad_rows_die("port-twice", "it emitted to port 0 twice");
 }
 
 #[test]

@@ -139,6 +139,19 @@ fn a_refusal_says_what_was_wrong() {
     );
 }
 
+/// As many as there are bytes for would take more stack than a thread has.
+#[test]
+fn a_dictionary_holds_no_dictionary() {
+    let dictionary = || ColumnResult {
+        validity: None,
+        values: ValuesResult::Dictionary(DictionaryResult { indices: Vec::new(), size: 0 }),
+    };
+    let schema = Schema::new([Field::new("c", DataType::I64)]);
+    let guest = (0..1_000_000).map(|_| dictionary()).collect();
+    let error = columns(guest, &schema, 0, &mut OutputBudget::new(BUDGET)).unwrap_err();
+    assert_eq!(error, "column `c`: a dictionary of a dictionary");
+}
+
 #[test]
 fn what_would_become_more_than_an_answer_may_be_is_refused_before() {
     let nullable = |data_type| Schema::new([Field::nullable("c", data_type)]);
