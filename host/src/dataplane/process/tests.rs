@@ -452,9 +452,10 @@ fn rows_that_repeat_more_of_the_input_than_an_answer_may_be_are_refused() {
 fn one_row_a_call_does_not_nest() {
     let mut operator = operator(1);
     let mut out = Collector::new(Timestamp(0));
-    let rows: Vec<(i64, i64)> = (0..8_000).map(|row| (row % 3, row)).collect();
+    let rows: Vec<(i64, i64)> = (0..8_000).map(|row| (row % 3, POISON + 1 + row)).collect();
     operator.on_batch(batch(&rows, 0), &mut out).unwrap();
-    let expected: Vec<(i64, i64, u64)> = rows.iter().map(|(key, row)| (*key, *row, *row as u64 / 3 + 1)).collect();
+    let expected: Vec<(i64, i64, u64)> =
+        rows.iter().zip(0u64..).map(|((key, value), row)| (*key, *value, row / 3 + 1)).collect();
     assert!(main_rows(&out) == expected);
 }
 
