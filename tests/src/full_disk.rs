@@ -12,15 +12,18 @@ use crate::harness::Folder;
 struct Disk<'a>(&'a Path);
 
 impl<'a> Disk<'a> {
-    fn mount(path: &'a Path, size: &str) -> Option<Self> {
+    fn mount(path: &'a Path, size: &str) -> Self {
         fs::create_dir(path).unwrap();
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(path).output();
-        if mount.is_ok_and(|mount| mount.status.success()) {
-            return Some(Self(path));
-        }
-        eprintln!("skipped: a file system of {size} cannot be mounted, which needs root");
-        None
+        let mount = mount.unwrap();
+        let said = String::from_utf8_lossy(&mount.stderr);
+        assert!(
+            mount.status.success(),
+            "a file system of {size} cannot be mounted, which needs root; without it, run the tests with \
+             `--skip full_disk`, as `cargo xtask test` does: {said}"
+        );
+        Self(path)
     }
 
     /// Takes all room but about so many bytes.
@@ -73,9 +76,9 @@ fn job(checkpoints: &str, out: &str) -> String {
 
 /// Runs the job on a disk with too little room until it has failed once, then makes room. Returns what it said when it
 /// failed.
-fn run_out_of_room(folder: &Folder, job: &str, but: usize, expected: &[String]) -> Option<String> {
+fn run_out_of_room(folder: &Folder, job: &str, but: usize, expected: &[String]) -> String {
     let path = folder.path().join("disk");
-    let disk = Disk::mount(&path, "32m")?;
+    let disk = Disk::mount(&path, "32m");
     disk.fill(but);
     folder.write("job.toml", job);
     let mut host = folder.command(&["run", "job.toml"]).stderr(Stdio::piped()).spawn().unwrap();
@@ -91,7 +94,7 @@ fn run_out_of_room(folder: &Folder, job: &str, but: usize, expected: &[String]) 
         .unwrap()
         .filter(|file| file.as_ref().unwrap().file_name().as_encoded_bytes().starts_with(b"."));
     assert_eq!(hidden.count(), 0, "nothing is left");
-    Some(failed.expect("it has failed"))
+    failed.expect("it has failed")
 }
 
 #[test]
@@ -101,7 +104,7 @@ fn the_disk_of_a_sink_or_of_the_checkpoints_fills() {
     let expected = folder.rows(&calm, &[]);
     for (checkpoints, out, but) in [("checkpoints", "disk/out", 200_000), ("disk/checkpoints", "out", 40_000)] {
         let folder = Folder::new();
-        let Some(failed) = run_out_of_room(&folder, &job(checkpoints, out), but, &expected) else { return };
+        let failed = run_out_of_room(&folder, &job(checkpoints, out), but, &expected);
         assert!(failed.contains("cannot write `") && failed.contains("/disk/"), "{failed}");
         assert!(failed.contains("No space left on device"), "{failed}");
     }

@@ -150,8 +150,13 @@ pub fn stopped_at(folder: &Folder, place: &str, n: u32) -> Child {
     host
 }
 
-/// Lets it go on, to its end.
+/// Lets it go on.
+pub fn wake(host: &Child) {
+    kill_process(Pid::from_child(host), Signal::CONT).unwrap();
+}
+
+/// The same, and waits for its end.
 pub fn go_on(host: Child) -> Ran {
-    kill_process(Pid::from_child(&host), Signal::CONT).unwrap();
+    wake(&host);
     Ran::from(host.wait_with_output().unwrap())
 }

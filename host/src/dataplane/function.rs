@@ -26,6 +26,9 @@ impl CallFailure {
 pub trait ProcessFunction: Send {
     fn on_batch(&mut self, batch: &BatchCall<'_>, state: &mut Overlay) -> Result<Step, CallFailure>;
     fn on_timers(&mut self, due: &DueCall<'_>, state: &mut Overlay) -> Result<Step, CallFailure>;
+
+    /// The last answer was refused, and has no effect: neither may what the call has left in a memory of the function's own.
+    fn forget(&mut self) {}
 }
 
 /// The distinct keys of a call, and their state.
@@ -64,7 +67,7 @@ pub struct DueCall<'a> {
 }
 
 /// What a call did. Whoever returns one has checked it: columns fit the port's schema and each other, rows and groups
-/// exist.
+/// exist, no port and no state stands twice, and no timer of a group, be it set or cancelled.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     /// Rows dealt with, the first ones; at least one.

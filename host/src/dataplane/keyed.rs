@@ -1,5 +1,6 @@
 //! The keys of an operator's calls: which distinct ones a batch has, their state, and their timers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -22,7 +23,7 @@ use crate::state::{KeyedState, StateLayout};
 
 use super::call_times::expired;
 use super::dead_letter::oversized_keys;
-use super::function::{CallFailure, Groups, Step};
+use super::function::{CallFailure, Groups, Step, TimerName, TimerSetting};
 use super::overlay::Overlay;
 use super::snapshot::{MemberState, OperatorSnapshot};
 use super::value_states::ValueStates;
@@ -277,17 +278,44 @@ impl Keyed {
                 )));
             }
         }
+        self.check_timers(step)
+    }
+
+    /// A key has no more timers after the step than it may: the names are counted that it sets and that were not set, less
+    /// those that it cancels.
+    fn check_timers(&self, step: &Step) -> Result<(), CallFailure> {
         let limit = self.limits.timers_per_key_max;
-        if self.clocks.len() > limit && !step.timers_set.is_empty() {
-            for setting in &step.timers_set {
-                let group = setting.name.group as usize;
-                let (key, hash) = (self.grouping.distinct().get(group), self.grouping.distinct().hash(group));
-                if self.event_timers.count(key, hash) + self.processing_timers.count(key, hash) >= limit {
-                    return Err(CallFailure::new(format!("a key has more timers than timers_per_key_max: {limit}")));
-                }
+        if self.clocks.len() <= limit {
+            return Ok(());
+        }
+        let mut more: BTreeMap<u32, usize> = BTreeMap::new();
+        for TimerSetting { name, .. } in &step.timers_set {
+            *more.entry(name.group).or_default() += usize::from(!self.is_timer_set(name));
+        }
+        for name in &step.timers_cancelled {
+            // No name of a group is both set and cancelled.
+            if let Some(more) = more.get_mut(&name.group).filter(|_| self.is_timer_set(name)) {
+                *more = more.saturating_sub(1);
+            }
+        }
+        let distinct = self.grouping.distinct();
+        for (group, more) in more.into_iter().filter(|(_, more)| *more > 0) {
+            let (key, hash) = (distinct.get(group as usize), distinct.hash(group as usize));
+            let timers = self.event_timers.count(key, hash) + self.processing_timers.count(key, hash) + more;
+            if timers > limit {
+                return Err(CallFailure::new(format!("a key has {timers} timers; timers_per_key_max is {limit}")));
             }
         }
         Ok(())
+    }
+
+    fn is_timer_set(&self, name: &TimerName) -> bool {
+        let timers = match self.clocks[name.timer as usize] {
+            Clock::EventTime => &self.event_timers,
+            Clock::ProcessingTime => &self.processing_timers,
+        };
+        let (distinct, group) = (self.grouping.distinct(), name.group as usize);
+        timers.is_set(distinct.get(group), distinct.hash(group), name.timer)
     }
 
     /// How many timers are set.

@@ -13,6 +13,7 @@ pub mod in_flight;
 pub mod keyed;
 pub mod metrics;
 pub mod operator;
+pub mod output_budget;
 pub mod overlay;
 pub mod process;
 pub mod sink;

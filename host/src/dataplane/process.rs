@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::ScalarBuffer;
 
-use crate::model::batch::{Batch, Provenance, take_rows};
+use crate::model::batch::{Batch, Provenance, take_rows, taken_bytes};
 use crate::model::checkpoint::Barrier;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
@@ -19,6 +19,7 @@ use super::dead_letter::{DeadEvent, DeadLetter};
 use super::function::{BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step};
 use super::keyed::{Due, Keyed};
 use super::operator::{Collector, FIRED_ROWS_MAX, Operator};
+use super::output_budget::OutputBudget;
 use super::overlay::Overlay;
 use super::snapshot::{MemberState, OperatorSnapshot};
 
@@ -37,13 +38,15 @@ pub struct ProcessOperator {
     descriptor: Descriptor,
     ports: Vec<Port>,
     keyed: Option<Keyed>,
+    output_bytes_max: usize,
     watermark: Timestamp,
-    /// Of the timers that are being fired.
+    /// Of the event-time timers that the last watermark made due, as long as not all of them have fired.
     rounds_left: Option<usize>,
 }
 
 /// How the batches of an output port are put together.
 struct Port {
+    name: String,
     schema: Schema,
     /// The input's columns that it inherits, which come first.
     inherited: Vec<usize>,
@@ -58,6 +61,7 @@ impl ProcessOperator {
         descriptor: Descriptor,
         input: &Schema,
         keyed: Option<Keyed>,
+        output_bytes_max: usize,
     ) -> Self {
         let port = |(index, port): (usize, &OutputPort)| {
             let inherited = match port.extends {
@@ -67,39 +71,45 @@ impl ProcessOperator {
                     .collect(),
             };
             Port {
+                name: port.name.clone(),
                 schema: descriptor.output_schema(index, input),
                 inherited,
                 is_selection: port.extends && port.columns.fields().is_empty(),
             }
         };
         let ports = descriptor.outputs.iter().enumerate().map(port).collect();
-        Self { uid, function, ports, keyed, watermark: Timestamp::MIN, rounds_left: None, descriptor }
+        let watermark = Timestamp::MIN;
+        Self { uid, function, ports, keyed, output_bytes_max, watermark, rounds_left: None, descriptor }
     }
 
-    /// One call for these rows of an input or, where it fails, for each half of them, down to the row that makes it fail.
+    /// Calls for these rows of an input, until all are dealt with: a call may leave as many as it likes to the next one.
     fn process(&mut self, input: usize, batch: Batch, out: &mut Collector) -> Result<(), Fault> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        match self.call(input, &batch, out)? {
-            Ok(consumed) if consumed < batch.rows() => {
-                let rest = batch.slice(consumed, batch.rows() - consumed);
-                self.process(input, rest, out)
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let dealt_with = self.process_first(input, &rest, out)?;
+            if dealt_with == rest.rows() {
+                break;
             }
-            Ok(_) => Ok(()),
-            Err(_) if batch.rows() > 1 => {
-                let half = batch.rows() / 2;
-                self.process(input, batch.slice(0, half), out)?;
-                self.process(input, batch.slice(half, batch.rows() - half), out)
-            }
-            Err(_) => match self.call(input, &batch, out)? {
-                Ok(_) => Ok(()),
-                Err(failure) => {
-                    out.dead_letters.push(DeadLetter::of_row(&self.uid, &batch, 0, failure.reason));
-                    Ok(())
-                }
-            },
+            rest = rest.slice(dealt_with, rest.rows() - dealt_with);
         }
+        Ok(())
+    }
+
+    /// One call for these rows or, where it fails, calls for the first half of them, down to the row that makes it fail;
+    /// returns how many are dealt with.
+    fn process_first(&mut self, input: usize, batch: &Batch, out: &mut Collector) -> Result<usize, Fault> {
+        if let Ok(consumed) = self.call(input, batch, out)? {
+            return Ok(consumed);
+        }
+        if batch.rows() > 1 {
+            let half = batch.rows() / 2;
+            self.process(input, batch.slice(0, half), out)?;
+            return Ok(half);
+        }
+        if let Err(failure) = self.call(input, batch, out)? {
+            out.dead_letters.push(DeadLetter::of_row(&self.uid, batch, 0, failure.reason));
+        }
+        Ok(1)
     }
 
     /// One transaction: `Ok(Err(_))` had no effect.
@@ -145,13 +155,19 @@ impl ProcessOperator {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
+        let outputs = std::mem::take(&mut step.outputs);
+        let origin = if is_broadcast { Origin::Broadcast(batch) } else { Origin::Input(batch) };
+        let outputs = match self.assemble(outputs, origin) {
+            Ok(outputs) => outputs,
+            Err(reason) => return Ok(Err(self.refuse(reason))),
+        };
         let applied = match &mut self.keyed {
             None => Ok(()),
             Some(keyed) if is_broadcast => keyed.apply_broadcast(&step)?,
             Some(keyed) => keyed.apply(&mut step)?,
         };
         if let Err(failure) = applied {
-            return Ok(Err(failure));
+            return Ok(Err(self.refuse(failure.reason)));
         }
         let consumed = step.consumed;
         out.counts.append(&mut step.counts);
@@ -159,43 +175,58 @@ impl ProcessOperator {
         for (row, reason) in step.rejected.drain(..) {
             out.dead_letters.push(DeadLetter::of_row(&self.uid, batch, row, reason));
         }
-        for rows in step.outputs {
-            let port = rows.port;
-            if is_broadcast && self.ports[port].inherits() {
-                return Err(Fault::plugin(
-                    "a row of the broadcast input cannot emit to a port that inherits columns: those are of the other input",
-                ));
-            }
-            out.emit(port, self.ports[port].assemble(batch, rows)?);
-        }
+        outputs.into_iter().for_each(|(port, rows)| out.emit(port, rows));
         Ok(Ok(consumed))
     }
 
-    /// Fires what is due on `clock`, round by round, until there are `rows_max` rows of output, about: a timer that sets
-    /// one due at once fires it in the next round.
-    fn fire(&mut self, clock: Clock, until: Timestamp, rows_max: usize, out: &mut Collector) -> Result<(), Fault> {
+    /// What a call emits, by port. The error is the author's to mend: then the call has no effect.
+    fn assemble(&self, outputs: Vec<PortRows>, origin: Origin<'_>) -> Result<Vec<(usize, Batch)>, String> {
+        let mut budget = OutputBudget::new(self.output_bytes_max);
+        let assembled = outputs.into_iter().map(|rows| {
+            let (number, port) = (rows.port, &self.ports[rows.port]);
+            let batch = port.assemble(rows, origin, &mut budget);
+            Ok((number, batch.map_err(|reason| format!("output port `{}`: {reason}", port.name))?))
+        });
+        assembled.collect()
+    }
+
+    /// Lets a call fail whose answer cannot take effect.
+    fn refuse(&mut self, reason: String) -> CallFailure {
+        self.function.forget();
+        CallFailure::new(reason)
+    }
+
+    /// Fires what is due on `clock`, round by round, until there are `FIRED_ROWS_MAX` rows of output, about: a timer that
+    /// sets one due at once fires it in the next round. `rounds_left` is of the call before, if that left some for this
+    /// one; returns the same for the next one, `None` = nothing is due any more.
+    fn fire(
+        &mut self,
+        clock: Clock,
+        until: Timestamp,
+        rounds_left: Option<usize>,
+        out: &mut Collector,
+    ) -> Result<Option<usize>, Fault> {
+        let Some(keyed) = &self.keyed else { return Ok(None) };
+        let mut rounds_left = rounds_left.unwrap_or_else(|| keyed.timers(clock) / DUE_ROWS_MAX + TIMER_ROUNDS_MAX);
         while let Some(keyed) = &mut self.keyed
-            && out.rows() < rows_max
+            && out.rows() < FIRED_ROWS_MAX
         {
-            let set = keyed.timers(clock);
             let due = keyed.take_due(clock, until, DUE_ROWS_MAX)?;
             if due.is_empty() {
-                self.rounds_left = None;
-                break;
+                return Ok(None);
             }
-            let rounds_left = self.rounds_left.get_or_insert(set / DUE_ROWS_MAX + TIMER_ROUNDS_MAX);
-            if *rounds_left == 0 {
+            if rounds_left == 0 {
                 return Err(Fault::plugin(format!(
                     "timers set timers that were due at once, {TIMER_ROUNDS_MAX} rounds in a row; the last at {until}"
                 )));
             }
-            *rounds_left -= 1;
+            rounds_left -= 1;
             let (mut start, total) = (0, due.len());
             while start < total {
                 start += self.fire_rows(&due.slice(start, total - start), out)?;
             }
         }
-        Ok(())
+        Ok(Some(rounds_left))
     }
 
     /// One call for these timers or, where it fails, for half of them, down to the one that makes it fail; returns how
@@ -237,8 +268,13 @@ impl ProcessOperator {
             Ok(step) => step,
             Err(failure) => return Ok(Err(failure)),
         };
+        let outputs = match self.assemble(std::mem::take(&mut step.outputs), Origin::Timers(&due.times)) {
+            Ok(outputs) => outputs,
+            Err(reason) => return Ok(Err(self.refuse(reason))),
+        };
+        let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
         if let Err(failure) = keyed.apply(&mut step)? {
-            return Ok(Err(failure));
+            return Ok(Err(self.refuse(failure.reason)));
         }
         out.counts.append(&mut step.counts);
         out.observations.append(&mut step.observations);
@@ -246,10 +282,7 @@ impl ProcessOperator {
             let letter = self.dead_timer(&due.slice(row as usize, 1), reason)?;
             out.dead_letters.push(letter);
         }
-        for rows in step.outputs {
-            let port = rows.port;
-            out.emit(port, self.ports[port].assemble_from_timers(&due.times, rows)?);
-        }
+        outputs.into_iter().for_each(|(port, rows)| out.emit(port, rows));
         Ok(Ok(step.consumed))
     }
 
@@ -284,7 +317,7 @@ impl Operator for ProcessOperator {
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Collector) -> Result<(), Fault> {
         self.watermark = watermark;
-        self.fire(Clock::EventTime, watermark, FIRED_ROWS_MAX, out)?;
+        self.rounds_left = self.fire(Clock::EventTime, watermark, self.rounds_left, out)?;
         // A timer that is yet to fire may see what had not expired at its time.
         if self.has_more() { Ok(()) } else { self.sweep(Clock::EventTime, watermark) }
     }
@@ -294,8 +327,10 @@ impl Operator for ProcessOperator {
     }
 
     fn on_time(&mut self, now: Timestamp, out: &mut Collector) -> Result<(), Fault> {
-        self.fire(Clock::ProcessingTime, now, usize::MAX, out)?;
-        self.sweep(Clock::ProcessingTime, now)
+        // What is left fires at the next call, which `wake_at` asks for. Input comes between, and its timers with it: so
+        // each call has rounds of its own.
+        let left = self.fire(Clock::ProcessingTime, now, None, out)?;
+        if left.is_some() { Ok(()) } else { self.sweep(Clock::ProcessingTime, now) }
     }
 
     fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {
@@ -312,12 +347,36 @@ impl Operator for ProcessOperator {
     }
 }
 
+/// What the rows of an output come from.
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    Input(&'a Batch),
+    Broadcast(&'a Batch),
+    /// Timers that were due, with their times.
+    Timers(&'a [i64]),
+}
+
 impl Port {
     fn inherits(&self) -> bool {
         !self.inherited.is_empty() || self.is_selection
     }
 
-    fn assemble(&self, input: &Batch, rows: PortRows) -> Result<Batch, Fault> {
+    fn assemble(&self, rows: PortRows, origin: Origin<'_>, budget: &mut OutputBudget) -> Result<Batch, String> {
+        match origin {
+            Origin::Input(batch) => self.assemble_from_rows(batch, rows, budget),
+            Origin::Broadcast(_) if self.inherits() => Err(
+                "a row of the broadcast input cannot emit to a port that inherits columns: those are of the other input"
+                    .to_owned(),
+            ),
+            Origin::Broadcast(batch) => self.assemble_from_rows(batch, rows, budget),
+            Origin::Timers(_) if self.inherits() => {
+                Err("a timer cannot emit to a port that inherits columns: there is no input row".to_owned())
+            }
+            Origin::Timers(times) => self.assemble_from_timers(times, rows),
+        }
+    }
+
+    fn assemble_from_rows(&self, input: &Batch, rows: PortRows, budget: &mut OutputBudget) -> Result<Batch, String> {
         if self.is_selection && rows.times.is_none() {
             match &rows.origins {
                 None => return Ok(input.slice(0, rows.rows)),
@@ -326,6 +385,9 @@ impl Port {
                 }
                 Some(_) => {}
             }
+        }
+        if let Some(origins) = &rows.origins {
+            self.charge(input, origins, budget)?;
         }
         let inherited = self.inherited.iter().map(|i| Arc::clone(input.column(*i)));
         let mut columns: Vec<ArrayRef> = match &rows.origins {
@@ -344,10 +406,13 @@ impl Port {
         }
     }
 
-    fn assemble_from_timers(&self, due_times: &[i64], rows: PortRows) -> Result<Batch, Fault> {
-        if self.inherits() {
-            return Err(Fault::plugin("a timer cannot emit to a port that inherits columns: there is no input row"));
-        }
+    /// For copies of inherited columns: a few bytes of an answer name rows of any size.
+    fn charge(&self, input: &Batch, origins: &[u32], budget: &mut OutputBudget) -> Result<(), String> {
+        let mut inherited = self.inherited.iter();
+        inherited.try_for_each(|i| budget.charge(taken_bytes(input.column(*i), origins.iter().copied())))
+    }
+
+    fn assemble_from_timers(&self, due_times: &[i64], rows: PortRows) -> Result<Batch, String> {
         let times = match (rows.times, rows.origins) {
             (Some(times), _) => times,
             (None, None) => due_times[..rows.rows].to_vec(),
@@ -356,10 +421,10 @@ impl Port {
         Ok(Batch::new(self.records(rows.columns, rows.rows)?, times.into(), Provenance::default()))
     }
 
-    fn records(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, Fault> {
+    fn records(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, String> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(self.schema.arrow()), columns, &options)
-            .map_err(|error| Fault::plugin(format!("its output does not fit its port's schema: {error}")))
+            .map_err(|error| format!("the output does not fit the port's schema: {error}"))
     }
 }
 

@@ -341,9 +341,10 @@ impl Task {
     }
 
     fn poll(&mut self, i: usize, now: Timestamp) -> Result<Polled, Fault> {
-        let Work::Source(source) = &mut self.members[i].work else { unreachable!("asked of sources only") };
+        let member = &mut self.members[i];
+        let Work::Source(source) = &mut member.work else { unreachable!("asked of sources only") };
         let mut out = Collector::new(now);
-        let polled = source.poll(&mut out)?;
+        let polled = source.poll(&mut out).map_err(|fault| fault.at(&member.uid))?;
         let signal = source.signal(now);
         let lag = source.lag();
         let rows = out.outputs.iter().map(|(_, batch)| batch.rows() as u64).sum::<u64>();

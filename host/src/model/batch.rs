@@ -1,9 +1,12 @@
 //! A batch: rows of a schema in columns, with their event times, where they came from, and which of them count.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_buffer::ScalarBuffer;
+use arrow_schema::DataType;
 use arrow_select::take::take;
 
 use super::id::SplitName;
@@ -204,17 +207,59 @@ pub fn take_rows(columns: &[ArrayRef], rows: &ScalarBuffer<u32>) -> Vec<ArrayRef
     columns.iter().map(|column| take(column, &indices, None).expect("rows of a batch lie inside it")).collect()
 }
 
+/// About what copies of `rows` of a column take, in bytes, but for their bitmap.
+pub fn taken_bytes(column: &dyn Array, rows: impl Iterator<Item = u32>) -> usize {
+    let length =
+        |offsets: &[i32], row: u32| (offsets[row as usize + 1] - offsets[row as usize]) as usize + OFFSET_BYTES;
+    match column.data_type() {
+        DataType::Utf8 => {
+            let offsets = column.as_string::<i32>().value_offsets();
+            rows.map(|row| length(offsets, row)).sum()
+        }
+        DataType::Binary => {
+            let offsets = column.as_binary::<i32>().value_offsets();
+            rows.map(|row| length(offsets, row)).sum()
+        }
+        DataType::List(_) | DataType::Struct(_) => {
+            rows.map(|row| range_bytes(column, row as usize..row as usize + 1)).sum()
+        }
+        _ => range_bytes(column, 0..rows.count()),
+    }
+}
+
+const OFFSET_BYTES: usize = size_of::<i32>();
+
+/// Of an element of a list: copying one takes a row number, however short the element is.
+const ELEMENT_BYTES: usize = 8;
+
+fn range_bytes(column: &dyn Array, rows: Range<usize>) -> usize {
+    let bytes = |offsets: &[i32]| (offsets[rows.end] - offsets[rows.start]) as usize + rows.len() * OFFSET_BYTES;
+    match column.data_type() {
+        DataType::Utf8 => bytes(column.as_string::<i32>().value_offsets()),
+        DataType::Binary => bytes(column.as_binary::<i32>().value_offsets()),
+        DataType::List(_) => {
+            let list = column.as_list::<i32>();
+            let items = list.value_offsets()[rows.start] as usize..list.value_offsets()[rows.end] as usize;
+            rows.len() * OFFSET_BYTES + range_bytes(list.values(), items.clone()).max(items.len() * ELEMENT_BYTES)
+        }
+        DataType::Struct(_) => column.as_struct().columns().iter().map(|field| range_bytes(field, rows.clone())).sum(),
+        DataType::FixedSizeBinary(width) => rows.len() * *width as usize,
+        DataType::Boolean => rows.len().div_ceil(8),
+        other => rows.len() * other.primitive_width().unwrap_or(0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use arrow_array::Int64Array;
-    use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
+    use arrow_array::{FixedSizeBinaryArray, Int8Array, Int64Array, ListArray, StringArray, StructArray};
+    use arrow_buffer::OffsetBuffer;
 
     use super::*;
-    use crate::model::schema::{DataType, Field, Schema};
+    use crate::model::schema::{self, Field, Schema};
 
     fn numbers(n: i64) -> Batch {
-        let schema = Schema::new([Field::new("n", DataType::I64)]);
+        let schema = Schema::new([Field::new("n", schema::DataType::I64)]);
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..n));
         let records = RecordBatch::try_new(schema.arrow().clone(), vec![column]).unwrap();
         let provenance =
@@ -241,6 +286,30 @@ mod tests {
         assert!(made.iter().all(|batch| batch.key_hashes().is_none()));
         let (left, taken) = sent.without(vec![(2, ())]);
         assert!(left.key_hashes().is_none() && taken[0].0.key_hashes().is_none());
+    }
+
+    #[test]
+    fn what_copies_take_is_known_before() {
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["", "four", "a longer one"]));
+        let items = Int8Array::from_iter_values(0..5);
+        let offsets = OffsetBuffer::new(vec![0, 0, 1, 5].into());
+        let field = Arc::new(arrow_schema::Field::new_list_field(DataType::Int8, false));
+        let list: ArrayRef = Arc::new(ListArray::new(field, offsets, Arc::new(items), None));
+        let fixed: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter([[0; 100]; 3].iter()).unwrap());
+        let field = |name: &str, column: &ArrayRef| {
+            let field = arrow_schema::Field::new(name, column.data_type().clone(), true);
+            (Arc::new(field), Arc::clone(column))
+        };
+        let fields = vec![field("text", &text), field("list", &list)];
+        let structure: ArrayRef = Arc::new(StructArray::from(fields));
+        let taken = |column: &ArrayRef, rows: &[u32]| taken_bytes(column, rows.iter().copied());
+        assert_eq!([taken(&text, &[1, 1, 2]), taken(&text, &[0]), taken(&text, &[])], [20 + 12, 4, 0]);
+        assert_eq!([taken(&list, &[0]), taken(&list, &[2, 2])], [4, 2 * (4 + 32)]);
+        assert_eq!(taken(&fixed, &[0; 7]), 700);
+        assert_eq!(taken(&structure, &[2, 1]), taken(&text, &[2, 1]) + taken(&list, &[2, 1]));
+        // A slice of a column counts from its own start.
+        assert_eq!(taken(&structure.slice(2, 1), &[0]), taken(&structure, &[2]));
+        assert_eq!(taken(&text.slice(1, 2), &[0]), 8);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl AggregateFunction for WasmAggregate {
         let (width, bytes_max, count) = (self.width, self.accumulator_bytes_max, accumulators.len());
         self.instances.call(
             |guest, store| guest.call_add(store, argument, groups, times, &columns),
-            |answer, _| checked(lift::values(answer, width, count)?, bytes_max),
+            |answer, host| checked(lift::values(answer, width, count, &mut host.output_budget())?, bytes_max),
         )
     }
 
@@ -62,7 +62,7 @@ impl AggregateFunction for WasmAggregate {
         let (width, bytes_max) = (self.width, self.accumulator_bytes_max);
         self.instances.call(
             |guest, store| guest.call_merge(store, argument, results, size as u32),
-            |answer, _| checked(lift::values(answer, width, size)?, bytes_max),
+            |answer, host| checked(lift::values(answer, width, size, &mut host.output_budget())?, bytes_max),
         )
     }
 
@@ -72,7 +72,7 @@ impl AggregateFunction for WasmAggregate {
         let (output, count) = (&self.output, accumulators.len());
         self.instances.call(
             |guest, store| guest.call_finish(store, argument, starts, ends),
-            |answer, _| lift::columns(answer, output, count),
+            |answer, host| lift::columns(answer, output, count, &mut host.output_budget()),
         )
     }
 }

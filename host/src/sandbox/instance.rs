@@ -75,6 +75,11 @@ impl<G> Instances<G> {
         self.call_with(&mut Overlay::default(), call, check)
     }
 
+    /// The next call is to a fresh instance.
+    pub fn forget(&mut self) {
+        self.live = None;
+    }
+
     fn start(&self) -> Result<(Store<Host>, G), String> {
         let (mut store, instance, _) = open(&self.prepared, &self.node, &self.plugin, self.limits)?;
         let guest = (self.load)(&self.prepared, &mut store, &instance).map_err(|error| format!("{error:#}"))?;

@@ -1,16 +1,19 @@
 //! From the guest's columns to the host's. What a guest returns is hostile: every length, offset, bitmap and text is
-//! checked before anybody else sees it. The error says what was wrong, for the plugin's author.
+//! checked before anybody else sees it, and what takes more memory here than it took to say is charged first. The error
+//! says what was wrong, for the plugin's author.
 
 use std::sync::Arc;
 
 use arrow_array::types::*;
 use arrow_array::{
-    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray, ListArray, PrimitiveArray,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray, ListArray, PrimitiveArray,
     StringArray, StructArray, UInt32Array, new_null_array,
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_select::take::take;
 
+use crate::dataplane::output_budget::OutputBudget;
+use crate::model::batch::taken_bytes;
 use crate::model::schema::{DataType, Field, Schema};
 use crate::model::value::{Layout, Values};
 
@@ -18,23 +21,34 @@ use super::bindings::wasmill::operator::columns::{ColumnResult, ValuesResult};
 
 type Columns = std::vec::IntoIter<ColumnResult>;
 
+/// What is left of an answer's columns, and what they may still become.
+struct Lifting<'a> {
+    columns: Columns,
+    budget: &'a mut OutputBudget,
+}
+
 /// The columns of `schema`, each with `rows` rows.
-pub fn columns(columns: Vec<ColumnResult>, schema: &Schema, rows: usize) -> Result<Vec<ArrayRef>, String> {
-    let mut columns = columns.into_iter();
+pub fn columns(
+    columns: Vec<ColumnResult>,
+    schema: &Schema,
+    rows: usize,
+    budget: &mut OutputBudget,
+) -> Result<Vec<ArrayRef>, String> {
+    let mut lifting = Lifting { columns: columns.into_iter(), budget };
     let lifted: Vec<ArrayRef> =
-        schema.fields().iter().map(|field| column(&mut columns, field, rows)).collect::<Result<_, _>>()?;
-    match columns.len() {
+        schema.fields().iter().map(|field| column(&mut lifting, field, rows)).collect::<Result<_, _>>()?;
+    match lifting.columns.len() {
         0 => Ok(lifted),
         more => Err(format!("{more} more columns than its schema ({schema}) has")),
     }
 }
 
-fn column(columns: &mut Columns, field: &Field, rows: usize) -> Result<ArrayRef, String> {
+fn column(lifting: &mut Lifting<'_>, field: &Field, rows: usize) -> Result<ArrayRef, String> {
     let within = |reason: String| format!("column `{}`: {reason}", field.name);
-    let ColumnResult { validity, values } = columns.next().ok_or_else(|| within("it is missing".to_owned()))?;
+    let ColumnResult { validity, values } = lifting.columns.next().ok_or_else(|| within("it is missing".to_owned()))?;
     let nulls = validity.map(|bits| null_buffer(bits, rows)).transpose().map_err(within)?;
     let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-    let array = array(columns, values, nulls, &field.data_type, rows).map_err(within)?;
+    let array = array(lifting, values, nulls, &field.data_type, rows).map_err(within)?;
     if !field.nullable && array.null_count() > 0 {
         return Err(within("it has nulls, and its schema says that it has none".to_owned()));
     }
@@ -53,7 +67,7 @@ fn boolean_buffer(bits: Vec<u8>, rows: usize) -> Result<BooleanBuffer, String> {
 }
 
 fn array(
-    columns: &mut Columns,
+    lifting: &mut Lifting<'_>,
     values: ValuesResult,
     nulls: Option<NullBuffer>,
     data_type: &DataType,
@@ -62,15 +76,24 @@ fn array(
     use DataType as D;
     use ValuesResult as V;
     Ok(match (data_type, values) {
-        (_, V::Nulls) => new_null_array(&data_type.to_arrow(), rows),
+        (_, V::Nulls) => {
+            lifting.budget.charge(null_bytes(data_type, rows))?;
+            new_null_array(&data_type.to_arrow(), rows)
+        }
         (_, V::Dictionary(dictionary)) => {
             check_length(dictionary.indices.len(), rows)?;
+            // The type says how deep all else can be.
+            if let [ColumnResult { values: V::Dictionary(_), .. }, ..] = lifting.columns.as_slice() {
+                return Err("a dictionary of a dictionary".to_owned());
+            }
             let inner = Field { name: "dictionary".to_owned(), data_type: data_type.clone(), nullable: true };
-            let values = column(columns, &inner, dictionary.size as usize)?;
+            let values = column(lifting, &inner, dictionary.size as usize)?;
             let indices = UInt32Array::new(dictionary.indices.into(), nulls);
             if let Some(index) = indices.iter().flatten().find(|index| *index >= dictionary.size) {
                 return Err(format!("index {index} into a dictionary of {}", dictionary.size));
             }
+            lifting.budget.charge(null_bytes(data_type, indices.null_count()))?;
+            lifting.budget.charge(taken_bytes(&values, indices.iter().flatten()))?;
             take(&values, &indices, None).map_err(|error| error.to_string())?
         }
         (D::Boolean, V::Booleans(bits)) => Arc::new(BooleanArray::new(boolean_buffer(bits, rows)?, nulls)),
@@ -114,18 +137,32 @@ fn array(
             let last = offsets.last().copied().unwrap_or(0);
             let size = usize::try_from(last).map_err(|_| format!("the offset {last}"))?;
             let offsets = offset_buffer(offsets, rows, size)?;
-            let items = column(columns, item, size)?;
+            let items = column(lifting, item, size)?;
             let array = ListArray::try_new(Arc::new(item.to_arrow()), offsets, items, nulls);
             Arc::new(array.map_err(|error| error.to_string())?)
         }
         (D::Struct(fields), V::Structures) => {
-            let arrays = fields.iter().map(|field| column(columns, field, rows)).collect::<Result<Vec<_>, _>>()?;
+            // They may be without fields, and still be as many as the offsets of a list say.
+            lifting.budget.charge(rows)?;
+            let arrays = fields.iter().map(|field| column(lifting, field, rows)).collect::<Result<Vec<_>, _>>()?;
             let fields = fields.iter().map(Field::to_arrow).collect();
             let array = StructArray::try_new_with_length(fields, arrays, nulls, rows);
             Arc::new(array.map_err(|error| error.to_string())?)
         }
         (expected, found) => return Err(format!("its values are {}, not those of {expected}", layout(&found))),
     })
+}
+
+/// What a column of nulls takes.
+fn null_bytes(data_type: &DataType, rows: usize) -> usize {
+    let values = match data_type {
+        DataType::Text | DataType::Bytes | DataType::List(_) => rows.saturating_mul(size_of::<i32>()),
+        DataType::Struct(fields) => {
+            fields.iter().fold(0, |bytes, field| null_bytes(&field.data_type, rows).saturating_add(bytes))
+        }
+        other => rows.saturating_mul(other.fixed_width().unwrap_or(0)),
+    };
+    values.saturating_add(rows.div_ceil(8))
 }
 
 fn primitive<T: ArrowPrimitiveType>(
@@ -194,7 +231,12 @@ fn layout(values: &ValuesResult) -> &'static str {
 }
 
 /// Encoded values of a state whose values have `width` bytes, or any length.
-pub fn values(column: ColumnResult, width: Option<usize>, rows: usize) -> Result<Values, String> {
+pub fn values(
+    column: ColumnResult,
+    width: Option<usize>,
+    rows: usize,
+    budget: &mut OutputBudget,
+) -> Result<Values, String> {
     let present = match column.validity {
         None => vec![!matches!(column.values, ValuesResult::Nulls); rows],
         Some(bits) if bits.len() != rows.div_ceil(8) => {
@@ -203,7 +245,10 @@ pub fn values(column: ColumnResult, width: Option<usize>, rows: usize) -> Result
         Some(bits) => (0..rows).map(|row| bits[row / 8] >> (row % 8) & 1 == 1).collect(),
     };
     let layout = match (column.values, width) {
-        (ValuesResult::Nulls, width) => return Ok(absent(rows, width)),
+        (ValuesResult::Nulls, width) => {
+            budget.charge(rows.saturating_mul(width.unwrap_or(size_of::<i32>())))?;
+            return Ok(absent(rows, width));
+        }
         (ValuesResult::Fixed(data), Some(width)) => {
             check_length(data.len(), rows * width)?;
             Layout::Fixed { width, data }

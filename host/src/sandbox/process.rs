@@ -3,10 +3,12 @@
 use crate::dataplane::function::{
     BatchCall, CallFailure, DueCall, Groups, PortRows, ProcessFunction, Step, TimerName, TimerSetting,
 };
+use crate::dataplane::output_budget::OutputBudget;
 use crate::dataplane::overlay::Overlay;
 use crate::model::id::Uid;
 use crate::model::schema::Schema;
 use crate::model::time::Timestamp;
+use crate::model::value::Values;
 use crate::plan::descriptor::{Descriptor, OperatorKind};
 use crate::plan::graph::{PluginLimits, PluginRef};
 
@@ -93,6 +95,10 @@ impl ProcessFunction for WasmProcess {
             |step, host| shape.check(step, rows, count, host),
         )
     }
+
+    fn forget(&mut self) {
+        self.instances.forget();
+    }
 }
 
 /// What the borrowed argument of a call needs to borrow from.
@@ -123,12 +129,26 @@ impl Shape {
         if consumed > rows || consumed == 0 && rows > 0 {
             return Err(format!("it consumed {consumed} of {rows} rows"));
         }
-        let outputs = step.outputs.into_iter().map(|output| self.output(output, rows));
-        let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
-        let states = step.states.into_iter().map(|state| self.state(state, groups));
-        let states = states.collect::<Result<Vec<_>, _>>()?;
-        let timers_set = self.timer_settings(step.timers_set, groups)?;
-        let timers_cancelled = self.timer_names(step.timers_cancelled, groups)?;
+        let mut budget = host.output_budget();
+        let mut outputs: Vec<PortRows> = Vec::with_capacity(self.outputs.len());
+        for output in step.outputs {
+            let lifted = self.output(output, rows, &mut budget)?;
+            if outputs.iter().any(|other| other.port == lifted.port) {
+                return Err(format!("it emitted to port {} twice", lifted.port));
+            }
+            outputs.push(lifted);
+        }
+        let mut states = Vec::with_capacity(self.values.len());
+        for state in step.states {
+            let lifted = self.state(state, groups, &mut budget)?;
+            if states.iter().any(|(index, _)| *index == lifted.0) {
+                return Err(format!("it returned state {} twice", self.values[lifted.0].0));
+            }
+            states.push(lifted);
+        }
+        let mut seen = SeenTimers::new(groups, self.timers);
+        let timers_set = self.timer_settings(step.timers_set, &mut seen)?;
+        let timers_cancelled = self.timer_names(step.timers_cancelled, &mut seen)?;
         if let Some(rejection) = step.rejected.iter().find(|rejection| rejection.row as usize >= consumed) {
             return Err(format!("it rejected row {} and consumed {consumed}", rejection.row));
         }
@@ -137,7 +157,7 @@ impl Shape {
         Ok(Step { consumed, outputs, states, timers_set, timers_cancelled, rejected, counts, observations })
     }
 
-    fn output(&self, output: wit::Output, input_rows: usize) -> Result<PortRows, String> {
+    fn output(&self, output: wit::Output, input_rows: usize, budget: &mut OutputBudget) -> Result<PortRows, String> {
         let port = output.port as usize;
         let Some(schema) = self.outputs.get(port) else {
             return Err(format!("it emitted to port {port} of {}", self.outputs.len()));
@@ -159,7 +179,7 @@ impl Shape {
         if let Some(times) = output.times.as_ref().filter(|times| times.len() != rows) {
             return Err(within(format!("{} times for {rows} rows", times.len())));
         }
-        let columns = lift::columns(output.columns, schema, rows).map_err(within)?;
+        let columns = lift::columns(output.columns, schema, rows, budget).map_err(within)?;
         Ok(PortRows { port, rows, origins: output.origins, times: output.times, columns })
     }
 
@@ -167,7 +187,8 @@ impl Shape {
         &self,
         state: wit::GroupStateResult,
         groups: usize,
-    ) -> Result<(usize, crate::model::value::Values), String> {
+        budget: &mut OutputBudget,
+    ) -> Result<(usize, Values), String> {
         let number = state.state;
         let found = self.values.iter().position(|(value_like, _)| *value_like == number);
         let Some(index) = found else {
@@ -176,32 +197,58 @@ impl Shape {
                 self.values.len()
             ));
         };
-        let values = lift::values(state.values, self.values[index].1, groups);
+        let values = lift::values(state.values, self.values[index].1, groups, budget);
         Ok((index, values.map_err(|reason| format!("state {number}: {reason}"))?))
     }
 
-    fn timer_settings(&self, timers: wit::TimerSettings, groups: usize) -> Result<Vec<TimerSetting>, String> {
+    fn timer_settings(&self, timers: wit::TimerSettings, seen: &mut SeenTimers) -> Result<Vec<TimerSetting>, String> {
         let names = wit::TimerCancellations { groups: timers.groups, timers: timers.timers };
-        let names = self.timer_names(names, groups)?;
+        let names = self.timer_names(names, seen)?;
         if names.len() != timers.times.len() {
             return Err(format!("it set {} timers to {} times", names.len(), timers.times.len()));
         }
         Ok(names.into_iter().zip(timers.times).map(|(name, at)| TimerSetting { name, at: Timestamp(at) }).collect())
     }
 
-    fn timer_names(&self, timers: wit::TimerCancellations, groups: usize) -> Result<Vec<TimerName>, String> {
+    fn timer_names(&self, timers: wit::TimerCancellations, seen: &mut SeenTimers) -> Result<Vec<TimerName>, String> {
         if timers.groups.len() != timers.timers.len() {
             return Err(format!("{} timers of {} groups", timers.timers.len(), timers.groups.len()));
         }
         let names = timers.groups.into_iter().zip(timers.timers).map(|(group, timer)| {
-            if group as usize >= groups {
-                return Err(format!("a timer of group {group} of {groups}"));
+            if group as usize >= seen.groups {
+                return Err(format!("a timer of group {group} of {}", seen.groups));
             }
             if timer as usize >= self.timers {
                 return Err(format!("timer {timer} of {}", self.timers));
             }
-            Ok(TimerName { group, timer })
+            let name = TimerName { group, timer };
+            if seen.insert(name) { Ok(name) } else { Err(format!("timer {timer} of group {group} twice")) }
         });
         names.collect()
+    }
+}
+
+/// The timers that stand in a step: a bit for each name of each group, once there is one.
+struct SeenTimers {
+    groups: usize,
+    timers: usize,
+    bits: Vec<u64>,
+}
+
+impl SeenTimers {
+    fn new(groups: usize, timers: usize) -> Self {
+        Self { groups, timers, bits: Vec::new() }
+    }
+
+    /// Whether it has not stood there before.
+    fn insert(&mut self, name: TimerName) -> bool {
+        if self.bits.is_empty() {
+            self.bits = vec![0; (self.groups * self.timers).div_ceil(64)];
+        }
+        let at = name.group as usize * self.timers + name.timer as usize;
+        let bit = 1 << (at % 64);
+        let is_new = self.bits[at / 64] & bit == 0;
+        self.bits[at / 64] |= bit;
+        is_new
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
+use crate::dataplane::output_budget::OutputBudget;
 use crate::dataplane::overlay::Overlay;
 use crate::model::id::Uid;
 use crate::plan::graph::PluginLimits;
@@ -43,6 +44,11 @@ impl Host {
         self.seen_at = None;
         self.broken = None;
         self.telemetry.begin();
+    }
+
+    /// For the answer of a call, or the arguments of one to the host.
+    pub fn output_budget(&self) -> OutputBudget {
+        OutputBudget::new(self.limits.output_bytes_max)
     }
 
     /// What a trap that the host made was about.

@@ -201,6 +201,12 @@ impl Timers {
         table.find(key, hash).map_or(0, |position| table.get(position).set.len())
     }
 
+    /// Whether this key, which was brought if there is a store, has a timer of this name.
+    pub fn is_set(&self, key: &[u8], hash: KeyHash, timer: u32) -> bool {
+        let table = &self.groups[self.group(hash)];
+        table.find(key, hash).is_some_and(|position| table.get(position).place(timer).is_some())
+    }
+
     pub fn len(&self) -> usize {
         self.queue.len() + self.stored.timers
     }

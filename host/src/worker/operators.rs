@@ -103,7 +103,8 @@ fn start_process(
         })
     });
     let keyed = keyed.transpose()?;
-    Ok(ProcessOperator::new(node.uid.clone(), function, descriptor.clone(), &node.input_schema, keyed))
+    let (uid, descriptor) = (node.uid.clone(), descriptor.clone());
+    Ok(ProcessOperator::new(uid, function, descriptor, &node.input_schema, keyed, limits.output_bytes_max))
 }
 
 fn start_window(plan: &Plan, node: &Node, window: &WindowPlan) -> Result<WindowOperator, Fault> {

@@ -1,6 +1,7 @@
 //! What the host is told of them.
 use serde::Deserialize;
 use wasmill_sdk::bindings::wasmill::operator::calls::{Batch, Step};
+use wasmill_sdk::bindings::wasmill::operator::columns::{Column, Values, Variable};
 use wasmill_sdk::bindings::wasmill::operator::descriptors::{
     Clock, Descriptor, Inheritance, InputNeed, Kind, OperatorInfo, OutputPort, StateInfo, StateKind, TimerInfo,
 };
@@ -28,10 +29,47 @@ pub struct Operator {
     pub keyed: bool,
     /// It has a second input, and broadcast state.
     pub broadcast: bool,
-    /// Its output has a text column of its own.
-    pub text: bool,
+    pub own: Own,
     /// Makes of a step that keeps the good rows what the operator is there for.
     pub act: fn(&mut Step, &Batch, &Config),
+}
+
+/// The column that its output has beside those of its input.
+#[derive(Clone, Copy)]
+pub enum Own {
+    Nothing,
+    Text,
+    /// Lists of fixed bytes.
+    Lists,
+}
+
+impl Own {
+    fn schema(self) -> Schema {
+        schema(match self {
+            Self::Nothing => &[],
+            Self::Text => &[("text", DataType::Text)],
+            Self::Lists => &[("lists", DataType::Sequence), ("item", DataType::FixedBytes(65_536))],
+        })
+    }
+
+    /// For rows with these values.
+    pub fn columns(self, values: &[i64]) -> Vec<Column> {
+        let column = |values| Column { validity: None, values };
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Text => {
+                let (mut offsets, mut data) = (vec![0], Vec::new());
+                for value in values {
+                    data.extend(value.to_string().into_bytes());
+                    offsets.push(data.len() as i32);
+                }
+                vec![column(Values::Variable(Variable { offsets, data }))]
+            }
+            Self::Lists => {
+                vec![column(Values::Sequences(vec![0; values.len() + 1])), column(Values::Fixed(Vec::new()))]
+            }
+        }
+    }
 }
 
 fn schema(fields: &[(&str, DataType)]) -> Schema {
@@ -47,7 +85,7 @@ const S64: DataType = DataType::Integer(IntegerType::S64);
 
 impl Operator {
     pub const fn new(name: &'static str, summary: &'static str, act: fn(&mut Step, &Batch, &Config)) -> Self {
-        Self { name, summary, keyed: false, broadcast: false, text: false, act }
+        Self { name, summary, keyed: false, broadcast: false, own: Own::Nothing, act }
     }
 
     pub const fn keyed(self) -> Self {
@@ -59,7 +97,11 @@ impl Operator {
     }
 
     pub const fn with_text(self) -> Self {
-        Self { text: true, ..self }
+        Self { own: Own::Text, ..self }
+    }
+
+    pub const fn with_lists(self) -> Self {
+        Self { own: Own::Lists, ..self }
     }
 
     pub fn info(&self) -> OperatorInfo {
@@ -80,7 +122,7 @@ impl Operator {
         let value = |input: &Schema| input.fields.iter().position(|field| field.name == "value");
         let reads = inputs.iter().map(|input| Ok(vec![value(input).ok_or("no column `value`")? as u32]));
         let reads = reads.collect::<Result<_, String>>()?;
-        let columns = schema(if self.text { &[("text", DataType::Text)] } else { &[] });
+        let columns = self.own.schema();
         let state = StateInfo {
             name: "state".into(),
             kind: StateKind::Value,

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use wasmill_sdk::bindings::exports::wasmill::operator::{aggregate, plugin, process};
 use wasmill_sdk::bindings::wasmill::operator::calls::{Batch, Due, Output, Step, TimerCancellations, TimerSettings};
-use wasmill_sdk::bindings::wasmill::operator::columns::{Column, Values, Variable};
+use wasmill_sdk::bindings::wasmill::operator::columns::{Column, Dictionary, Values, Variable};
 use wasmill_sdk::bindings::wasmill::operator::descriptors::{Descriptor, OperatorInfo};
 use wasmill_sdk::bindings::wasmill::operator::schemas::Schema;
 
@@ -65,8 +65,8 @@ impl process::Guest for Hostile {
         let good: Vec<u32> = (0..batch.rows).filter(|row| values[*row as usize] < config.at).collect();
         let bad = batch.rows - good.len() as u32;
         let mut step = step(batch.rows);
-        let text = good.iter().map(|row| values[*row as usize].to_string());
-        step.outputs.push(output(good.clone(), operator.text.then(|| text.collect())));
+        let kept: Vec<i64> = good.iter().map(|row| values[*row as usize]).collect();
+        step.outputs.push(output(good, operator.own.columns(&kept)));
         if bad > 0 {
             (operator.act)(&mut step, &batch, &config);
         }
@@ -74,7 +74,12 @@ impl process::Guest for Hostile {
     }
 
     fn on_timers(due: Due) -> Step {
-        step(due.rows)
+        let emits = OPENED.with_borrow(|opened| opened.as_ref().is_some_and(|(operator, _)| keyed::emits(operator)));
+        let mut step = step(due.rows);
+        if emits {
+            step.outputs = vec![output(vec![0], Vec::new())];
+        }
+        step
     }
 }
 
@@ -95,18 +100,9 @@ fn step(consumed: u32) -> Step {
     }
 }
 
-/// The output of rows that are kept, with their text if the port has one.
-fn output(origins: Vec<u32>, text: Option<Vec<String>>) -> Output {
-    let columns = text.map(|text| {
-        let mut offsets = vec![0];
-        text.iter().fold(0, |end, text| {
-            offsets.push(end + text.len() as i32);
-            end + text.len() as i32
-        });
-        Column { validity: None, values: Values::Variable(Variable { offsets, data: text.concat().into_bytes() }) }
-    });
-    let rows = origins.len() as u32;
-    Output { port: 0, rows, origins: Some(origins), times: None, columns: columns.into_iter().collect() }
+/// The output of rows that are kept, with the port's own columns.
+fn output(origins: Vec<u32>, columns: Vec<Column>) -> Output {
+    Output { port: 0, rows: origins.len() as u32, origins: Some(origins), times: None, columns }
 }
 
 impl aggregate::Guest for Hostile {

@@ -177,3 +177,16 @@ fn files_in_the_wrong_order_are_named_where_an_operator_gives_times() {
         assert!(ran.stderr.contains(part), "`{part}` is missing in: {}", ran.stderr);
     }
 }
+
+#[test]
+fn a_source_that_cannot_go_on_says_which_one_it_is() {
+    let folder = Folder::new();
+    folder.write("events.csv", "ad,price\na,1\n");
+    let ran = folder.run(
+        &JOB.replace("events.jsonl", "events.csv")
+            .replace("format = \"json\"\n    schema", "format = \"csv\"\n    schema"),
+        &[],
+    );
+    let error = ran.error();
+    assert!(error.contains("`events`: `") && error.contains("the header has no column"), "{error}");
+}

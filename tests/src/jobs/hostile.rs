@@ -6,7 +6,11 @@ use crate::harness::{Folder, Ran};
 
 /// Events 0 .. 1000; the operator misbehaves for those of `at` and more.
 fn run(folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
-    let events: String = (0..1_000).map(|n| format!("{{\"key\":\"k{}\",\"value\":{n}}}\n", n % 7)).collect();
+    run_over(1_000, folder, operator, config, extra)
+}
+
+fn run_over(events: u64, folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
+    let events: String = (0..events).map(|n| format!("{{\"key\":\"k{}\",\"value\":{n}}}\n", n % 7)).collect();
     folder.write("events.jsonl", events);
     folder.write("rules.jsonl", "{\"value\":1}\n{\"value\":2}\n");
     folder.remove("out");
@@ -45,7 +49,7 @@ fn run(folder: &Folder, operator: &str, config: &str, extra: &str) -> Ran {
     folder.run(&job, &[])
 }
 
-const KEYED: [&str; 2] = ["group-beyond", "timer-beyond"];
+const KEYED: [&str; 4] = ["group-beyond", "timer-beyond", "timer-twice", "timer-emits"];
 
 /// Those that fail for the last two events only: 998 rows come through, two dead letters say why.
 fn only_the_bad_rows_die(operator: &str, reason: &str) {
@@ -111,6 +115,43 @@ fn columns_that_lie() {
     only_the_bad_rows_die("wrong-layout", "not those of text");
     only_the_bad_rows_die("origins-beyond", "origin");
     only_the_bad_rows_die("port-beyond", "port");
+    only_the_bad_rows_die("port-twice", "it emitted to port 0 twice");
+}
+
+#[test]
+fn little_that_would_become_much() {
+    let limit = "[limits.plugin]\noutput_bytes_max = \"1MiB\"\n";
+    for operator in ["dictionary-of-nulls", "dictionary-of-long", "list-of-nulls", "echo"] {
+        only_the_bad_rows_die_with(operator, "output_bytes_max is 1048576", limit);
+    }
+}
+
+#[test]
+fn one_row_a_call_is_slow_and_no_more() {
+    let folder = Folder::new();
+    // A batch of them: a call within a call for each row would take more stack than a thread has.
+    let ran = run_over(8_192, &folder, "nibble", "{ at = 0 }", "");
+    assert!(ran.success, "{}", ran.stderr);
+    let values =
+        folder.lines("out").into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap()["value"].as_u64());
+    let mut values: Vec<u64> = values.map(Option::unwrap).collect();
+    values.sort_unstable();
+    assert!(values == (0..8_192).collect::<Vec<_>>(), "{} rows", values.len());
+}
+
+#[test]
+fn a_timer_that_emits_what_it_has_not_got() {
+    let folder = Folder::new();
+    let ran = run(&folder, "timer-emits", "{ at = 998 }", "");
+    assert!(ran.success, "{}", ran.stderr);
+    assert_eq!(folder.lines("out").len(), 998, "good events were lost");
+    let letters = folder.dead_letters();
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    let reason = letter["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("timer `timer` at 1970-01-01T00:00:00Z: output port `main`: a timer cannot emit"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -119,6 +160,8 @@ fn groups_and_timers_that_do_not_exist() {
     only_the_bad_rows_die("timer-beyond", "timer");
     only_the_bad_rows_die("state-short", "state");
     only_the_bad_rows_die("state-no-value", "state 1");
+    only_the_bad_rows_die("timer-twice", "timer 0 of group 0 twice");
+    only_the_bad_rows_die("state-twice", "it returned state 0 twice");
 }
 
 #[test]

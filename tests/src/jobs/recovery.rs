@@ -1,14 +1,14 @@
 //! Jobs that die and go on: killed at every place between two effects, with other numbers of slots, two hosts at once.
 //! The output is always that of a run in which nothing happens.
 
-use std::process::Stdio;
 use std::sync::OnceLock;
 
 use wasmill::model::fail_point::FAIL_POINTS;
 
 use crate::harness::{Folder, Ran};
 use crate::keyed_job::{
-    FAST, counted, die_at, finish, finish_fast, json_files, keyed_events, met_again, no_restart, out_of_order, totals,
+    FAST, counted, die_at, finish, finish_fast, json_files, keyed_events, met_again, no_restart, out_of_order,
+    stopped_at, totals, wake,
 };
 
 /// Paced, so that a host that is to die at one of its checkpoints does not come to the end before, however slow the
@@ -243,22 +243,18 @@ fn windows_go_from_one_backend_to_the_other() {
 #[test]
 fn of_two_hosts_that_run_a_job_one_stops_and_says_so() {
     let expected = straight();
-    let folder = Folder::new();
-    folder.write("job.toml", JOB);
-    let start = || {
-        folder
-            .command(&["run", "job.toml", "--set", "sources.events.rate=900000"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
-    let hosts = [start(), start()];
-    let ran = hosts.map(|host| Ran::from(host.wait_with_output().unwrap()));
-    assert!(ran.iter().any(|ran| ran.success), "{} {}", ran[0].stderr, ran[1].stderr);
-    for loser in ran.iter().filter(|ran| !ran.success) {
-        assert!(loser.stderr.contains("another host has taken over"), "{}", loser.stderr);
+    for place in ["barrier.last_slot", "upload.middle", "manifest.after"] {
+        let folder = Folder::new();
+        folder.write("job.toml", JOB.replace("rate = 200000", "rate = 800000"));
+        // Both are in the middle of a checkpoint; the second one has claimed the job.
+        let first = stopped_at(&folder, place, 2);
+        let second = stopped_at(&folder, "barrier.first_slot", 1);
+        [&first, &second].into_iter().for_each(wake);
+        let [first, second] = [first, second].map(|host| Ran::from(host.wait_with_output().unwrap()));
+        assert!(first.error().contains("another host has taken over"), "`{place}`: {}", first.stderr);
+        assert!(second.success, "`{place}`: {}", second.stderr);
+        assert!(rows(&folder) == expected, "`{place}`");
     }
-    assert!(rows(&folder) == expected);
 }
 
 #[test]

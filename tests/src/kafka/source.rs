@@ -257,6 +257,35 @@ fn a_slot_without_a_partition_holds_no_watermark_back() {
 }
 
 #[test]
+fn a_partition_that_has_fallen_silent_holds_no_watermark_back() {
+    let (cluster, folder) = (Cluster::shared(), Folder::new());
+    let topic = cluster.topic("silent", 2);
+    let at = |second: i64, partition| Message {
+        timestamp: Some(1_700_000_000_000 + second * 1000),
+        ..number(second, partition)
+    };
+    // Of partition 1 there is one event, and nothing ever again.
+    cluster.send(&topic, &[at(0, 1)]);
+    cluster.send(&topic, &(0..25).map(|second| at(second, 0)).collect::<Vec<_>>());
+    let options = format!(
+        "topics = [\"{topic}\"]\nformat = \"raw\"\nmetadata = {{ timestamp = \"ts\", topic = \"t\" }}\nevent_time = {{ column = \"ts\" }}\nwatermark = {{ idle_timeout = \"300ms\" }}"
+    );
+    let window = "[operators.w]\ninputs = [\"in\"]\nkey_by = [\"t\"]\nwindow = { tumbling = \"10s\" }\naggregate = { n = \"count()\" }\n[sinks.out]";
+    let job = job(&cluster.address, &options, STDOUT)
+        .replace("[sinks.out]", window)
+        .replace("inputs = [\"in\"]\n        connector", "inputs = [\"w\"]\nconnector");
+    for parallelism in ["1", "2"] {
+        let (mut running, mut lines) = Running::start_with(&folder, &job, &["-p", parallelism]);
+        // Windows that partition 1 would hold back, while the job runs.
+        assert_eq!(field(&lines.next().unwrap(), "n"), 11);
+        assert_eq!(field(&lines.next().unwrap(), "n"), 10);
+        running.interrupt();
+        assert_eq!(field(&lines.next().unwrap(), "n"), 5);
+        assert!(running.succeeded());
+    }
+}
+
+#[test]
 fn a_topic_that_is_deleted_stops_its_reader() {
     let (cluster, folder) = (Cluster::shared(), Folder::new());
     let topic = cluster.topic("deleted", 1);
@@ -274,7 +303,7 @@ fn a_topic_that_is_deleted_stops_its_reader() {
     cluster.delete_topic(&topic);
     assert!(!running.succeeded());
     let said = std::fs::read_to_string(folder.path().join("stderr")).unwrap();
-    assert!(said.contains(&topic) && said.contains("does not exist"), "{said}");
+    assert!(said.contains("`in`: ") && said.contains(&topic) && said.contains("does not exist"), "{said}");
 }
 
 /// Whoever reads the sink is slow, so that the source has to wait.

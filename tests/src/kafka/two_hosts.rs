@@ -11,27 +11,28 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::cluster::{Cluster, Message};
 use super::copy::{QUICK, are_in_order, copy_exactly_once, each_once_and_in_order, messages};
 use super::exactly_once::{follow_each_other, is_whole, numbered, straight};
+use super::savepoints::first_time;
 use crate::harness::{Folder, Ran, Running};
-use crate::keyed_job::{die_at, finish, finish_fast, go_on, stopped_at};
+use crate::keyed_job::{die_at, finish, finish_fast, go_on, stopped_at, wake};
 
 const HALF: usize = 1_000;
 
 #[test]
 fn of_two_hosts_one_stops_and_says_so() {
     let cluster = Cluster::shared();
-    let (folder, topic) = (Folder::new(), cluster.topic("hosts", 3));
-    folder.write("job.toml", numbered(&cluster.address, &topic));
-    // Either may have ended the other's transactions before it was told who runs the job.
-    let arguments = ["run", "job.toml", "--set", "restart.strategy=\"fixed-delay\"", "--set", "restart.delay=\"50ms\""];
-    let start = || folder.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-    let hosts = [start(), start()];
-    let ran = hosts.map(|host| Ran::from(host.wait_with_output().unwrap()));
-    assert!(ran.iter().any(|ran| ran.success), "{} {}", ran[0].stderr, ran[1].stderr);
-    for loser in ran.iter().filter(|ran| !ran.success) {
-        // Or it could not start again as often as the other one ended its transactions.
-        assert!(loser.error().contains("another host has "), "{}", loser.stderr);
+    for place in ["barrier.last_slot", "record.acked"] {
+        let (folder, topic) = (Folder::new(), cluster.topic("hosts", 3));
+        folder.write("job.toml", numbered(&cluster.address, &topic));
+        // One has begun a checkpoint; the other one takes the job over, and has not made any.
+        let first = stopped_at(&folder, place, first_time(place));
+        let second = stopped_at(&folder, "barrier.first_slot", 1);
+        [&first, &second].into_iter().for_each(wake);
+        let [first, second] = [first, second].map(|host| Ran::from(host.wait_with_output().unwrap()));
+        // Or it could not start again as often as the other one had ended its transactions.
+        assert!(first.error().contains("another host has "), "{place}: {}", first.stderr);
+        assert!(second.success, "{place}: {}", second.stderr);
+        is_whole(&cluster, &topic, place);
     }
-    is_whole(&cluster, &topic, "two hosts");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::harness::Folder;
 use crate::keyed_job::{FAST, finish_fast, on_rocksdb};
 
-use super::{JOB, Running, json, makes_checkpoints, makes_rows, say, straight};
+use super::{JOB, Running, json, makes_checkpoints, say, straight};
 
 const PLACE: &str = "job.checkpoints/job";
 
@@ -17,7 +17,7 @@ const PLACE: &str = "job.checkpoints/job";
 fn stopped(folder: &Folder, job: &str, with_savepoint: bool) {
     folder.write("job.toml", job);
     let running = Running::start(folder, &[], None);
-    makes_rows(folder, &[]);
+    running.makes_rows(folder, &[]);
     if with_savepoint {
         say(folder, &["savepoint", "job.toml"]);
         makes_checkpoints(folder, 2);

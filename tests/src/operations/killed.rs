@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use wasmill::model::fail_point::FAIL_POINTS;
 
-use super::{Running, json, makes_rows, say};
+use super::{Running, json, say};
 use crate::harness::Folder;
 use crate::keyed_job::{
     FAST, counted, die_at, finish_fast, go_on, json_files, keyed_events, no_restart, out_of_order, stopped_at, totals,
@@ -84,7 +84,7 @@ fn stop_that_dies_at(place: &str) -> Folder {
     let folder = Folder::new();
     folder.write("job.toml", without_checkpoints());
     let running = Running::start(&folder, &[], Some(&format!("{place}:1")));
-    makes_rows(&folder, &[]);
+    running.makes_rows(&folder, &[]);
     let lost = folder.call(&["stop", "job.toml", "--savepoint"]);
     assert!(lost.error().contains("without an answer"), "`{place}`: {}", lost.stderr);
     assert_eq!(running.end().signal(), Some(6), "`{place}`");
@@ -100,7 +100,7 @@ fn wherever_a_stop_dies_the_same_commands_go_on() {
         let running = Running::start(&folder, &[], None);
         let is_decided = place.starts_with("decided.");
         running.until(if is_decided { "going on from savepoint" } else { "was to be stopped with a savepoint" });
-        makes_rows(&folder, &[]);
+        running.makes_rows(&folder, &[]);
         say(&folder, &["stop", "job.toml", "--savepoint"]);
         assert!(running.end().success());
         let log = finish_fast(&folder, &[]);
@@ -116,7 +116,7 @@ fn a_chosen_folder_in_which_hosts_have_died_is_written_again() {
     folder.write("job.toml", without_checkpoints());
     for place in ["upload.middle", "manifest.before"] {
         let running = Running::start(&folder, &[], Some(&format!("{place}:1")));
-        makes_rows(&folder, &[]);
+        running.makes_rows(&folder, &[]);
         let lost = folder.call(&["stop", "job.toml", "--savepoint", "mine"]);
         assert!(lost.error().contains("without an answer"), "`{place}`: {}", lost.stderr);
         assert_eq!(running.end().signal(), Some(6), "`{place}`");
@@ -125,7 +125,7 @@ fn a_chosen_folder_in_which_hosts_have_died_is_written_again() {
     assert_eq!(folders().count(), 2, "each host has left its own");
 
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder, &[]);
+    running.makes_rows(&folder, &[]);
     folder.write("mine/note.txt", "x");
     let refused = folder.call(&["savepoint", "job.toml", "--to", "mine"]);
     assert!(refused.error().contains("not empty") && refused.stderr.contains("mine/note.txt"), "{}", refused.stderr);
@@ -215,7 +215,7 @@ fn an_older_savepoint_is_gone_on_from_once_however_often_that_dies() {
     let folder = Folder::new();
     folder.write("job.toml", JOB);
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder, &[]);
+    running.makes_rows(&folder, &[]);
     let savepoint = say(&folder, &["stop", "job.toml", "--savepoint"]);
     assert!(running.end().success());
     let expected = behind(&folder, &savepoint);
@@ -251,7 +251,7 @@ fn a_fork_and_its_living_parent_do_not_disturb_each_other() {
     let forked = JOB.replace("name = \"job\"", "name = \"fork\"").replace("[checkpoints]", &checkpoints);
     fork.write("job.toml", forked);
     let living = Running::start(&parent, &[], None);
-    makes_rows(&parent, &[]);
+    living.makes_rows(&parent, &[]);
     let savepoint = say(&parent, &["savepoint", "job.toml"]);
     let expected = behind(&parent, &savepoint);
     die_at(&fork, "decided.before_ack", 1, &["--from", &savepoint]);

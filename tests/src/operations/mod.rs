@@ -92,6 +92,18 @@ impl Running {
         }
     }
 
+    /// Until the sink `out` of this job, which runs in the folder, has got rows; more arguments of `status`.
+    pub fn makes_rows(&self, folder: &Folder, arguments: &[&str]) {
+        let rows = || {
+            let status = json(folder, &[&["status", "job.toml"], arguments].concat());
+            let is_alive = status["process_id"] == self.child.id() && status["state"] == "running";
+            assert!(is_alive && status["restarts_total"] == 0, "it has died: {status}");
+            let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
+            sink.unwrap()["records_in_total"].as_u64().unwrap()
+        };
+        while rows() == 0 {}
+    }
+
     /// `STOP` or `CONT`: the host sleeps, and goes on.
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
@@ -130,16 +142,6 @@ fn makes_checkpoints(folder: &Folder, many: u64) {
         }
         assert_eq!(status["state"], "running", "{status}");
     }
-}
-
-/// Until the sink `out` of the running job has got rows; more arguments of `status`.
-pub fn makes_rows(folder: &Folder, arguments: &[&str]) {
-    let rows = || {
-        let status = json(folder, &[&["status", "job.toml"], arguments].concat());
-        let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
-        sink.unwrap()["records_in_total"].as_u64().unwrap()
-    };
-    while rows() == 0 {}
 }
 
 /// A job that was stopped with a savepoint in `folder/savepoint`.

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::harness::Folder;
 use crate::keyed_job::finish_fast;
 
-use super::{JOB, Running, json, makes_checkpoints, makes_rows, say, stopped, straight};
+use super::{JOB, Running, json, makes_checkpoints, say, stopped, straight};
 
 #[test]
 fn a_running_job_makes_savepoints_and_stops_as_asked_without_losing_anything() {
@@ -96,7 +96,7 @@ fn sigterm_stops_a_job_with_a_last_checkpoint() {
     let folder = Folder::new();
     folder.write("job.toml", JOB);
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder, &[]);
+    running.makes_rows(&folder, &[]);
     running.signal(Signal::TERM);
     running.until("stopping with a last checkpoint");
     assert!(running.end().success());

@@ -4,7 +4,7 @@ use super::server::Bucket;
 use super::{SOURCE, expected};
 use crate::harness::Folder;
 use crate::keyed_job::finish_fast;
-use crate::operations::{Running, json, makes_rows, say};
+use crate::operations::{Running, json, say};
 
 #[test]
 fn a_savepoint_elsewhere_in_the_store_is_reached_with_the_options_of_the_checkpoints() {
@@ -32,7 +32,7 @@ fn a_savepoint_elsewhere_in_the_store_is_reached_with_the_options_of_the_checkpo
     );
     folder.write("job.toml", job);
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder, &[]);
+    running.makes_rows(&folder, &[]);
     say(&folder, &["savepoint", "job.toml"]);
     let elsewhere = format!("s3://{}/mine/first", bucket.name);
     assert_eq!(say(&folder, &["stop", "job.toml", "--savepoint", &elsewhere]), elsewhere);

@@ -2,7 +2,7 @@
 
 use crate::harness::{Folder, Ran};
 use crate::keyed_job::{FAST, counted, json_files, keyed_events, no_restart, on_rocksdb, out_of_order, totals};
-use crate::operations::{Running, makes_rows, say};
+use crate::operations::{Running, say};
 
 use super::run;
 use super::server::Bucket;
@@ -35,7 +35,7 @@ fn a_savepoint_of_rocksdb_in_an_object_store_is_gone_on_from_by_the_job_and_from
     let on_s3 = format!("[checkpoints]\n    url = \"s3://{}/checkpoints\"", bucket.name);
     folder.write("job.toml", on_rocksdb(&JOB.replace("[checkpoints]", &on_s3)));
     let running = Running::of(run(&folder, bucket.address).args(["--state-dir", "socket"]));
-    makes_rows(&folder, &["--state-dir", "socket"]);
+    running.makes_rows(&folder, &["--state-dir", "socket"]);
     let to = format!("s3://{}/saved", bucket.name);
     let stop = ["stop", "job.toml", "--state-dir", "socket", "--savepoint", &to];
     assert_eq!(say(&folder, &stop), to);

@@ -181,7 +181,7 @@ fn java_version() -> Option<u32> {
     said.split('"').nth(1)?.split('.').next()?.parse().ok()
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     repo::read(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::connectors::format::EVENT_BYTES_MAX;
 use crate::connectors::format::framing::{Resume, Stopped};
 use crate::dataplane::split::{Position, Read, ReadLimits, Rows, SplitEnumerator, SplitReader, SplitState};
 use crate::model::fault::Fault;
@@ -123,9 +124,10 @@ impl FollowedFile {
         match &self.format {
             Format::Csv(csv) if csv.header => {
                 let mut line = Vec::new();
-                let file = fs::File::open(&self.range.path)?;
-                io::BufRead::read_until(&mut io::BufReader::new(file), b'\n', &mut line)?;
-                Ok(line.ends_with(b"\n"))
+                let file = BufReader::new(fs::File::open(&self.range.path)?);
+                file.take(EVENT_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
+                // One that is too long is not waited for: opening the file says so.
+                Ok(line.ends_with(b"\n") || line.len() == EVENT_BYTES_MAX)
             }
             _ => Ok(fs::metadata(&self.range.path)?.len() > 0),
         }

@@ -137,8 +137,11 @@ impl Open {
         let fault = |error: io::Error| unavailable("read", &range.path, &error);
         let mut file = files.open(&range.path)?;
         let preamble = Preamble::read(&mut file, format).map_err(fault)?;
-        let decoder = decoder(format, schema, preamble.header.as_deref())
-            .map_err(|error| Fault::invalid(format!("`{}`: {error}", range.path.display())))?;
+        let invalid = |error: String| Fault::invalid(format!("`{}`: {error}", range.path.display()));
+        if preamble.is_cut {
+            return Err(invalid(format!("the header line is longer than {EVENT_BYTES_MAX} bytes")));
+        }
+        let decoder = decoder(format, schema, preamble.header.as_deref()).map_err(invalid)?;
         let end = range.end.unwrap_or(u64::MAX);
         // One byte earlier: a line that starts where the range starts is ours.
         let at = at.unwrap_or(match range.start {
@@ -232,6 +235,8 @@ struct Preamble {
     bytes: u64,
     /// The line that names the columns.
     header: Option<Vec<u8>>,
+    /// The line goes on where no event may.
+    is_cut: bool,
 }
 
 impl Preamble {
@@ -248,6 +253,7 @@ impl Preamble {
         }
         let bytes = (mark + header.len()) as u64;
         let line = header.trim_ascii_end().to_vec();
-        Ok(Self { bytes, header: has_header.then_some(line) })
+        let is_cut = bytes == EVENT_BYTES_MAX as u64 && !header.ends_with(b"\n");
+        Ok(Self { bytes, header: has_header.then_some(line), is_cut })
     }
 }

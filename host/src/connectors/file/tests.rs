@@ -10,6 +10,7 @@ use arrow_array::types::Int64Type;
 use proptest::prelude::*;
 
 use super::*;
+use crate::connectors::format::EVENT_BYTES_MAX;
 use crate::dataplane::sink_writer::SinkWriter;
 use crate::dataplane::split::{Read, ReadLimits, Refused};
 use crate::model::batch::{Batch, Provenance};
@@ -138,7 +139,6 @@ proptest! {
 
 #[test]
 fn lines_longer_than_an_event_may_be_are_refused_wherever_they_are_cut() {
-    use crate::connectors::format::EVENT_BYTES_MAX;
     let line = |bytes: usize| format!("{{\"n\":2,\"x\":\"{}\"}}", "x".repeat(bytes - 14));
     let text = [line(EVENT_BYTES_MAX), line(EVENT_BYTES_MAX + 1), "{\"n\":1}".to_owned(), line(5_000_000)].join("\r\n");
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -239,6 +239,31 @@ fn a_followed_file_is_read_as_it_grows() {
 
     file.set_len(3).unwrap();
     assert!(split.read(ALL).err().unwrap().message.contains("became shorter"));
+}
+
+#[test]
+fn a_header_without_end_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.csv");
+    let csv = Format::Csv(CsvFormat { delimiter: b',', header: true, multiline: false });
+    let source = FileSource { follow: true, ..source(&path, csv, u64::MAX) };
+    let open =
+        |source: &FileSource| open(source, &schema(), Slot(0), Parallelism::ONE).unwrap().discover().unwrap().remove(0);
+    fs::write(&path, vec![b'n'; EVENT_BYTES_MAX - 1]).unwrap();
+    assert!(matches!(open(&source).read(ALL).unwrap(), Read::Pending));
+    fs::write(&path, vec![b'n'; 2 * EVENT_BYTES_MAX]).unwrap();
+    for source in [source.clone(), FileSource { follow: false, ..source.clone() }] {
+        let fault = open(&source).read(ALL).err().unwrap();
+        assert!(fault.message.ends_with("a.csv`: the header line is longer than 1048576 bytes"), "{fault}");
+    }
+    let header = format!("n,{}\n7\n", "x".repeat(EVENT_BYTES_MAX - 3));
+    fs::write(&path, &header[..EVENT_BYTES_MAX]).unwrap();
+    let mut events = Vec::new();
+    let mut split = open(&source);
+    assert!(!collect(split.read(ALL).unwrap(), &mut events));
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"7,\n").unwrap();
+    assert!(collect(open(&source).read(ALL).unwrap(), &mut events));
+    assert_eq!(events, [(EVENT_BYTES_MAX as u64, Ok(7))]);
 }
 
 #[test]

@@ -122,6 +122,10 @@ pub fn sweep(store: &Store, scope: &Scope<'_>) -> Result<Swept, Fault> {
         };
         highest = highest.max(manifest.checkpoint);
         let kept = kept(key, &manifest, bytes.len() as u64);
+        if scope.is_origin(&manifest) {
+            origin = Some(manifest.checkpoint);
+            wanted.extend(kept.files.iter().map(|file| file.key.clone()));
+        }
         if scope.counts(&manifest) {
             let newest = found.get(&manifest.checkpoint).map_or(0, |(incarnation, _)| *incarnation);
             if manifest.incarnation > newest {
@@ -129,9 +133,6 @@ pub fn sweep(store: &Store, scope: &Scope<'_>) -> Result<Swept, Fault> {
             }
         } else if scope.was_passed_over(&manifest) {
             wanted.extend(kept.files.into_iter().map(|file| file.key));
-        }
-        if scope.is_origin(&manifest) {
-            origin = Some(manifest.checkpoint);
         }
     }
     let surplus = found.len().saturating_sub(scope.retained);

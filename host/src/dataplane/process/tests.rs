@@ -1,4 +1,6 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt64Type};
@@ -84,6 +86,8 @@ fn input() -> Schema {
     Schema::new([Field::new("key", DataType::I64), Field::new("value", DataType::I64)])
 }
 
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
 fn operator(appetite: usize) -> ProcessOperator {
     let count = Schema::new([Field::new("count", DataType::U64)]);
     let descriptor = Descriptor {
@@ -108,7 +112,8 @@ fn operator(appetite: usize) -> ProcessOperator {
     };
     let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(8), expires: false }]));
     let keyed = Keyed::new(vec![0], &input(), state, 128, &descriptor, PluginLimits::default());
-    ProcessOperator::new(Uid::from("count"), Box::new(Count { appetite }), descriptor, &input(), Some(keyed))
+    let function = Box::new(Count { appetite });
+    ProcessOperator::new(Uid::from("count"), function, descriptor, &input(), Some(keyed), OUTPUT_BYTES_MAX)
 }
 
 fn batch(rows: &[(i64, i64)], first: u64) -> Batch {
@@ -355,6 +360,210 @@ fn a_row_of_the_broadcast_input_that_fails_leaves_no_trace() {
 
 #[test]
 fn a_row_of_the_broadcast_input_has_no_columns_of_the_first() {
-    let fault = with_rules().on_broadcast(batch(&[(0, TO_MAIN)], 0), &mut Collector::new(Timestamp(0))).unwrap_err();
-    assert!(fault.message.contains("cannot emit to a port that inherits columns"), "{fault}");
+    let mut operator = with_rules();
+    let mut out = Collector::new(Timestamp(0));
+    operator.on_broadcast(batch(&[(0, 1), (0, TO_MAIN)], 0), &mut out).unwrap();
+    let [letter] = &out.dead_letters[..] else { panic!("{:?}", out.dead_letters) };
+    let reason = "output port `main`: a row of the broadcast input cannot emit to a port that inherits columns: those are of \
+                  the other input";
+    assert_eq!((letter.offset, letter.reason.as_str()), (Some(1), reason));
+    // The state that the call wrote went with it.
+    assert_eq!(operator.keyed.as_mut().unwrap().start_broadcast().broadcast().unwrap().bytes(), 2 + 9 + 8);
+}
+
+/// Remembers of each call how many rows it had, as a guest may in its memory; its answers are as it is told.
+struct Told {
+    answers: Vec<Step>,
+    remembered: Arc<AtomicUsize>,
+}
+
+impl ProcessFunction for Told {
+    fn on_batch(&mut self, batch: &BatchCall<'_>, _: &mut Overlay) -> Result<Step, CallFailure> {
+        self.remembered.fetch_add(batch.rows, Relaxed);
+        Ok(self.answers.remove(0))
+    }
+
+    fn on_timers(&mut self, due: &DueCall<'_>, _: &mut Overlay) -> Result<Step, CallFailure> {
+        self.remembered.fetch_add(due.timers.len(), Relaxed);
+        Ok(self.answers.remove(0))
+    }
+
+    fn forget(&mut self) {
+        self.remembered.store(0, Relaxed);
+    }
+}
+
+/// Rows of the first output, one for each of the origins.
+fn repeated(origins: Vec<u32>) -> Vec<PortRows> {
+    let columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::from(vec![1; origins.len()]))];
+    vec![PortRows { port: 0, rows: origins.len(), origins: Some(origins), times: None, columns }]
+}
+
+fn told(answers: Vec<Step>) -> (ProcessOperator, Arc<AtomicUsize>) {
+    let mut operator = operator(usize::MAX);
+    let remembered = Arc::new(AtomicUsize::new(0));
+    operator.function = Box::new(Told { answers, remembered: Arc::clone(&remembered) });
+    (operator, remembered)
+}
+
+fn setting(group: u32, at: i64) -> TimerSetting {
+    TimerSetting { name: TimerName { group, timer: 0 }, at: Timestamp(at) }
+}
+
+#[test]
+fn a_timer_that_emits_inherited_columns_fails_alone_and_changes_nothing() {
+    let state = |count: u64| {
+        let mut values = Values::new(Some(8));
+        values.push(Some(&count.to_le_bytes()));
+        vec![(0, values)]
+    };
+    let set = Step { consumed: 1, states: state(7), timers_set: vec![setting(0, 5)], ..Step::default() };
+    let emits = || Step { consumed: 1, states: state(8), outputs: repeated(vec![0]), ..Step::default() };
+    let (mut operator, remembered) = told(vec![set, emits(), emits()]);
+    let mut out = Collector::new(Timestamp(0));
+    operator.on_batch(batch(&[(1, 2)], 0), &mut out).unwrap();
+    assert_eq!(remembered.load(Relaxed), 1);
+    operator.on_watermark(Timestamp(5), &mut out).unwrap();
+    assert!(out.outputs.is_empty() && !operator.has_more());
+    let [letter] = &out.dead_letters[..] else { panic!("{:?}", out.dead_letters) };
+    assert!(letter.reason.contains("output port `main`: a timer cannot emit"), "{}", letter.reason);
+    assert_eq!(remembered.load(Relaxed), 0, "what the refused calls left is forgotten");
+    operator.function = Box::new(Count { appetite: 1 });
+    operator.on_batch(batch(&[(1, 9)], 1), &mut out).unwrap();
+    assert_eq!(main_rows(&out), [(1, 9, 8)], "the count was still 7");
+}
+
+#[test]
+fn rows_that_repeat_more_of_the_input_than_an_answer_may_be_are_refused() {
+    let many = OUTPUT_BYTES_MAX / 16 + 1;
+    let answer = |rows| Step { consumed: 1, outputs: repeated(vec![0; rows]), ..Step::default() };
+    let (mut operator, remembered) = told(vec![answer(many), answer(many), answer(many - 1)]);
+    let mut out = Collector::new(Timestamp(0));
+    operator.on_batch(batch(&[(1, 2)], 0), &mut out).unwrap();
+    let [letter] = &out.dead_letters[..] else { panic!("{:?}", out.dead_letters) };
+    assert!(letter.reason.contains("output_bytes_max is 1048576"), "{}", letter.reason);
+    assert_eq!((remembered.load(Relaxed), out.rows()), (0, 0));
+    operator.on_batch(batch(&[(1, 2)], 1), &mut out).unwrap();
+    assert_eq!(out.rows(), many - 1);
+}
+
+/// More rows than a thread has stack for calls within calls.
+#[test]
+fn one_row_a_call_does_not_nest() {
+    let mut operator = operator(1);
+    let mut out = Collector::new(Timestamp(0));
+    let rows: Vec<(i64, i64)> = (0..8_000).map(|row| (row % 3, POISON + 1 + row)).collect();
+    operator.on_batch(batch(&rows, 0), &mut out).unwrap();
+    let expected: Vec<(i64, i64, u64)> =
+        rows.iter().zip(0u64..).map(|((key, value), row)| (*key, *value, row / 3 + 1)).collect();
+    assert!(main_rows(&out) == expected);
+}
+
+/// An operator with timers of these names on the machine's clock, and at most so many of them for a key.
+fn on_the_clock(function: impl ProcessFunction + 'static, timers: usize, limit: usize) -> ProcessOperator {
+    let mut operator = operator(usize::MAX);
+    operator.function = Box::new(function);
+    let timer = |number: usize| TimerInfo { name: format!("t{number}"), clock: Clock::ProcessingTime };
+    operator.descriptor.timers = (0..timers).map(timer).collect();
+    let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(8), expires: false }]));
+    let limits = PluginLimits { timers_per_key_max: limit, ..PluginLimits::default() };
+    operator.keyed = Some(Keyed::new(vec![0], &input(), state, 16, &operator.descriptor, limits));
+    operator
+}
+
+#[test]
+fn timers_that_a_pause_made_due_are_given_out_piece_by_piece() {
+    let mut operator = on_the_clock(Count { appetite: usize::MAX }, 1, 1_000);
+    let keys: Vec<(i64, i64)> = (0..100_000).map(|key| (key, key % 7)).collect();
+    for (number, rows) in keys.chunks(8_000).enumerate() {
+        operator.on_batch(batch(rows, 8_000 * number as u64), &mut Collector::new(Timestamp(0))).unwrap();
+    }
+    let now = Timestamp(1_000);
+    let (mut times, mut calls) = (Vec::new(), 0);
+    while operator.wake_at().is_some_and(|at| at <= now) {
+        let mut out = Collector::new(now);
+        operator.on_time(now, &mut out).unwrap();
+        assert!(out.rows() <= FIRED_ROWS_MAX + DUE_ROWS_MAX, "{} rows", out.rows());
+        times.extend(out.outputs.iter().flat_map(|(_, batch)| batch.times().to_vec()));
+        calls += 1;
+        // A watermark between has nothing to give out again.
+        operator.on_watermark(Timestamp(calls), &mut Collector::new(now)).unwrap();
+        assert!(!operator.has_more());
+    }
+    assert!(calls > 1 && times.len() == 100_000 && times.is_sorted());
+}
+
+/// Which timers a call sets for its first key, and which it cancels.
+fn sets(set: &[u32], cancelled: &[u32]) -> Step {
+    let name = |timer: &u32| TimerName { group: 0, timer: *timer };
+    Step {
+        consumed: 1,
+        timers_set: set.iter().map(|timer| TimerSetting { name: name(timer), at: Timestamp(5) }).collect(),
+        timers_cancelled: cancelled.iter().map(name).collect(),
+        ..Step::default()
+    }
+}
+
+#[test]
+fn a_key_has_no_more_timers_than_it_may() {
+    let too_many = || sets(&[0, 1, 2], &[]);
+    let fourth = || sets(&[3], &[]);
+    let answers = vec![
+        too_many(),
+        too_many(),
+        sets(&[0, 1], &[]),
+        // Moved, all of them; one is exchanged for another.
+        sets(&[0, 1], &[]),
+        sets(&[2, 1], &[0]),
+        fourth(),
+        fourth(),
+        sets(&[], &[2, 3]),
+        sets(&[3], &[]),
+    ];
+    let calls = answers.len() - 2;
+    let function = Told { answers, remembered: Arc::default() };
+    let mut operator = on_the_clock(function, 4, 2);
+    let mut out = Collector::new(Timestamp(0));
+    for call in 0..calls {
+        operator.on_batch(batch(&[(1, 2)], call as u64), &mut out).unwrap();
+    }
+    let letters: Vec<_> = out.dead_letters.iter().map(|letter| (letter.offset, letter.reason.as_str())).collect();
+    let reason = "a key has 3 timers; timers_per_key_max is 2";
+    assert_eq!(letters, [(Some(0), reason), (Some(4), reason)]);
+    assert_eq!(operator.keyed.as_ref().unwrap().timers(Clock::ProcessingTime), 2);
+}
+
+#[test]
+fn values_expire_on_the_machines_clock_without_an_event() {
+    let time_to_live =
+        TimeToLive { length: Micros(1_000_000), clock: Clock::ProcessingTime, refreshed_by_reads: false };
+    let mut operator = operator(100);
+    operator.function = Box::new(Remember);
+    operator.descriptor.states[0].time_to_live = Some(time_to_live);
+    let state = Box::new(MemoryState::new(16, vec![StateLayout::Value { width: Some(16), expires: true }]));
+    operator.keyed = Some(Keyed::new(vec![0], &input(), state, 16, &operator.descriptor, PluginLimits::default()));
+    let at = |operator: &mut ProcessOperator, now: i64, rows: &[(i64, i64)]| {
+        let mut out = Collector::new(Timestamp(now));
+        operator.on_batch(batch(rows, 0), &mut out).unwrap();
+        main_rows(&out).into_iter().map(|(.., seen)| seen).collect::<Vec<_>>()
+    };
+    // Woken as a task wakes it: from when on it had how many keys.
+    let run_until = |operator: &mut ProcessOperator, end: i64| {
+        let mut live = Vec::new();
+        while let Some(now) = operator.wake_at().filter(|now| *now <= Timestamp(end)) {
+            operator.on_time(now, &mut Collector::new(now)).unwrap();
+            live.push((now.0, operator.keyed.as_mut().unwrap().live_keys()));
+        }
+        live.dedup_by_key(|(_, keys)| *keys);
+        live
+    };
+    // Event times and watermarks mean nothing to it.
+    assert_eq!(at(&mut operator, 0, &[(1, 5_000_000), (2, 0)]), [0, 0]);
+    operator.on_watermark(Timestamp(9_000_000), &mut Collector::new(Timestamp(0))).unwrap();
+    assert_eq!(run_until(&mut operator, 900_000), [(0, 2)]);
+    assert_eq!(at(&mut operator, 900_000, &[(1, 0)]), [1]);
+    // Key 2 was written at 0, and key 1 again at 900 ms. It is looked every 100 ms.
+    assert_eq!(run_until(&mut operator, 2_500_000), [(1_000_000, 1), (1_900_000, 0)]);
+    assert_eq!(at(&mut operator, 2_500_000, &[(1, 0)]), [0]);
+    assert_eq!(operator.wake_at(), Some(Timestamp(2_600_000)));
 }

@@ -52,6 +52,8 @@ pub struct WindowOperator {
     firing: Firing,
     /// The window that is on its way out.
     merging: Option<Merging>,
+    /// The last watermark has passed windows that have not fired.
+    is_firing: bool,
     watermark: Timestamp,
     /// The first window that has not fired.
     next: i64,
@@ -108,6 +110,7 @@ impl WindowOperator {
             spill: None,
             stacks: None,
             merging: None,
+            is_firing: false,
             watermark: Timestamp::MIN,
             next: i64::MIN,
             gone_until: i64::MIN,
@@ -243,6 +246,15 @@ impl WindowOperator {
         spill.make_room(&mut self.panes, &mut self.aggregates)
     }
 
+    /// The first window before `due` that has not fired, and has rows.
+    fn next_window(&self, due: i64) -> Option<i64> {
+        if self.next >= due {
+            return None;
+        }
+        let (pane, _) = self.panes.range(self.calendar.first_pane_of(self.next)..).next()?;
+        Some(self.next.max(self.calendar.windows_of(*pane).start)).filter(|window| *window < due)
+    }
+
     /// Makes the results of a window, or begins to.
     fn fire(&mut self, window: i64, out: &mut Collector) -> Result<(), Fault> {
         let (panes, times) = (self.calendar.panes_of(window), self.calendar.window_times(window));
@@ -335,17 +347,20 @@ impl Operator for WindowOperator {
             return Ok(());
         }
         self.watermark = watermark;
+        self.is_firing = true;
         let due = self.calendar.due_until(watermark);
-        while self.go_on(out)? && self.next < due {
-            let Some((pane, _)) = self.panes.range(self.calendar.first_pane_of(self.next)..).next() else { break };
-            let window = self.next.max(self.calendar.windows_of(*pane).start);
-            if window >= due {
+        while self.go_on(out)? {
+            let Some(window) = self.next_window(due) else {
+                self.is_firing = false;
+                break;
+            };
+            if out.rows() >= FIRED_ROWS_MAX {
                 break;
             }
             self.fire(window, out)?;
             self.next = window + 1;
         }
-        if self.has_more() {
+        if self.is_firing {
             return Ok(());
         }
         self.next = due;
@@ -356,7 +371,7 @@ impl Operator for WindowOperator {
     }
 
     fn has_more(&self) -> bool {
-        self.merging.is_some()
+        self.is_firing
     }
 
     fn restore(&mut self, state: &mut MemberState) -> Result<(), Fault> {

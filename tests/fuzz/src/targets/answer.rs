@@ -1,5 +1,6 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use arrow_array::Array as _;
+use wasmill::dataplane::output_budget::OutputBudget;
 use wasmill::model::schema::Schema;
 use wasmill::sandbox::answers::{
     ColumnResult, DataType, DecimalType, DictionaryResult, FieldResult, IntegerType, SchemaResult, ValuesResult,
@@ -14,7 +15,7 @@ use crate::Target;
 pub const ANSWER: Target =
     Target { name: "answer", run, seeds: Vec::new, tokens: &["\0", "\u{1}", "\u{7f}"], cases: 50_000 };
 
-const TYPES: [&str; 16] = [
+const TYPES: [&str; 18] = [
     "bool",
     "i8",
     "i64",
@@ -24,6 +25,8 @@ const TYPES: [&str; 16] = [
     "text",
     "bytes",
     "bytes(3)",
+    "bytes(65536)",
+    "list<bytes(65536)?>?",
     "timestamp",
     "date",
     "list<text>",
@@ -34,6 +37,9 @@ const TYPES: [&str; 16] = [
 ];
 
 const ROWS_MAX: usize = 20;
+
+/// Of what nulls and dictionaries may become.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
 fn run(bytes: &[u8]) {
     // Bytes that say no answer are of no interest.
@@ -53,19 +59,22 @@ fn check_columns(guest: &mut Unstructured<'_>, rows: usize) -> Result<()> {
     let fields = guest.arbitrary_iter::<u8>()?.take(3).collect::<Result<Vec<_>>>()?;
     let schema = Schema::new(fields.iter().map(|number| field("c", TYPES[usize::from(*number) % TYPES.len()])));
     let columns = list(guest, |guest| column(guest, rows))?;
-    let Ok(lifted) = lift::columns(columns, &schema, rows) else { return Ok(()) };
+    let mut budget = OutputBudget::new(OUTPUT_BYTES_MAX);
+    let Ok(lifted) = lift::columns(columns, &schema, rows, &mut budget) else { return Ok(()) };
     assert_eq!(lifted.len(), schema.fields().len());
     for (array, field) in lifted.iter().zip(schema.fields()) {
         assert_eq!((array.len(), array.data_type()), (rows, &field.data_type.to_arrow()));
         assert!(field.nullable || array.null_count() == 0);
         array.to_data().validate_full().expect("it was lifted");
+        assert!(array.get_array_memory_size() < 3 * OUTPUT_BYTES_MAX);
     }
     Ok(())
 }
 
 fn check_values(guest: &mut Unstructured<'_>, rows: usize) -> Result<()> {
     let width = Option::<u8>::arbitrary(guest)?.map(|width| usize::from(width % 16) + 1);
-    let Ok(values) = lift::values(column(guest, rows)?, width, rows) else { return Ok(()) };
+    let mut budget = OutputBudget::new(OUTPUT_BYTES_MAX);
+    let Ok(values) = lift::values(column(guest, rows)?, width, rows, &mut budget) else { return Ok(()) };
     assert_eq!(values.len(), rows);
     for value in (0..rows).filter_map(|row| values.get(row)) {
         assert!(width.is_none_or(|width| value.len() == width));
@@ -139,7 +148,7 @@ fn values(guest: &mut Unstructured<'_>, rows: usize) -> Result<ValuesResult> {
         12 | 13 => ValuesResult::Sequences(offsets(guest, rows)?.0),
         14 => ValuesResult::Structures,
         _ => {
-            let size = guest.int_in_range(0..=4)?;
+            let size = if guest.ratio(7, 8)? { guest.int_in_range(0..=4)? } else { u32::arbitrary(guest)? };
             let indices = (0..length(guest, rows)?).map(|_| guest.int_in_range(0..=4)).collect::<Result<_>>()?;
             ValuesResult::Dictionary(DictionaryResult { indices, size })
         }

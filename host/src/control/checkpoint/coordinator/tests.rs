@@ -151,6 +151,31 @@ fn a_checkpoint_is_due_after_each_interval_and_takes_what_has_changed() {
 }
 
 #[test]
+fn between_two_checkpoints_there_is_a_pause() {
+    let mut bench = Bench::new(CheckpointPlan { min_pause: Micros(90), tolerated_failures: 1, ..plan() });
+    bench.wait();
+    let slow = bench.injected();
+    assert_eq!(bench.now, Timestamp(100));
+    // The next one would be due at 200.
+    bench.now = Timestamp(125);
+    bench.write(slow);
+    bench.now = Timestamp(140);
+    bench.finish();
+    bench.wait();
+    let late = bench.injected();
+    assert_eq!((bench.now, late.checkpoint), (Timestamp(230), CheckpointId(2)));
+    // The same behind one that has failed, which would be followed by the next at 330.
+    bench.wait();
+    assert_eq!(bench.now, Timestamp(260));
+    bench.now = Timestamp(270);
+    bench.write(late);
+    assert_eq!(deleted(bench.next()), ["2-0", "2-1"]);
+    bench.nothing();
+    bench.wait();
+    assert_eq!((bench.now, bench.injected().checkpoint), (Timestamp(350), CheckpointId(3)));
+}
+
+#[test]
 fn old_checkpoints_go_but_no_file_that_a_newer_one_names() {
     let mut bench = Bench::new(plan());
     bench.coordinator.inherit(CheckpointId(0), BTreeSet::from([file("inherited".to_owned())]));

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use crate::plan::graph::NativeAggregate;
 
 use crate::dataplane::dead_letter::DeadEvent;
+use crate::dataplane::operator::{Collector, FIRED_ROWS_MAX, Operator};
+use crate::dataplane::window::plugin::CALL_ROWS_MAX;
+use crate::model::time::Timestamp;
 use fixture::*;
 
 fn numbers(events: &[(i64, i32)]) -> Vec<Event> {
@@ -151,4 +154,33 @@ fn results_are_cut_into_batches() {
     assert_eq!(outcome.batches, [4_096, 4_096, 1_808]);
     assert!(outcome.fired.is_sorted_by_key(|fired| fired.end));
     assert_eq!(outcome.fired[0].time, outcome.fired[0].end - 1);
+}
+
+#[test]
+fn many_windows_that_are_due_together_are_given_out_piece_by_piece() {
+    const WINDOWS: i64 = 2_000;
+    const KEYS: i64 = 50;
+    for setup in [Setup::new(10, 10), Setup::new(20, 10)] {
+        let mut operator = setup.operator();
+        let row = |i: i64| Event { time: i / KEYS * 10, key: Some(i % KEYS), number: Some(1), ..Event::default() };
+        let events: Vec<Event> = (0..WINDOWS * KEYS).map(row).collect();
+        for events in events.chunks(10_000) {
+            operator.on_batch(batch(events, false), &mut Collector::new(Timestamp(0))).unwrap();
+        }
+        let (mut ends, mut calls) = (Vec::new(), 0);
+        while calls == 0 || operator.has_more() {
+            let mut out = Collector::new(Timestamp(0));
+            operator.on_watermark(Timestamp(WINDOWS * 10), &mut out).unwrap();
+            // The last window fills a batch, perhaps, and what waits for a full one comes at the end.
+            assert!(out.rows() <= FIRED_ROWS_MAX + 2 * CALL_ROWS_MAX, "{} rows of one call", out.rows());
+            ends.extend(out.outputs.iter().flat_map(|(_, batch)| batch.times().to_vec()));
+            calls += 1;
+        }
+        assert_eq!(ends.len() as i64, WINDOWS * KEYS);
+        assert!(calls > 2 && ends.is_sorted());
+        // Nothing is given out twice.
+        let mut outcome = Outcome::default();
+        outcome.step(&mut operator, &Step::Watermark(WINDOWS * 10)).unwrap();
+        assert!(outcome.fired.is_empty());
+    }
 }
