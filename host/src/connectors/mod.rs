@@ -64,6 +64,14 @@ pub fn count_splits(source: &SourceConnector) -> Result<usize, String> {
     }
 }
 
+/// Where the splits of a source start that would start elsewhere a moment later; `None` = it reads the same then.
+pub fn starting_splits(source: &SourceConnector) -> Result<Option<Vec<SplitState>>, Fault> {
+    match source {
+        SourceConnector::Kafka(source) => kafka::starting_splits(source),
+        SourceConnector::File(_) | SourceConnector::Generator(_) | SourceConnector::Stdin { .. } => Ok(None),
+    }
+}
+
 /// A sink in a start of a job that has checkpoints: whose is what is prepared, and who may remove it.
 #[derive(Clone, Copy, Debug)]
 pub struct SinkId<'a> {
@@ -138,9 +146,9 @@ pub fn open_offsets(source: &SourceConnector) -> Result<Option<Box<dyn Offsets>>
 /// The transactions that the sinks of a job write in, one for each checkpoint, and the log of decisions that they hold.
 /// Whoever claims them ends those of everybody else.
 ///
-/// Order of calls: `fence`, `claim`, `open_writer` for every sink and slot; then `commit` and `renew` for each checkpoint, whose
-/// barrier has passed every writer before `commit` and is injected after the `renew` of the one before. After an error,
-/// `abandon` and nothing else.
+/// Order of calls: `fence`, `claim`; perhaps `commit` and `renew` of a checkpoint before there is any writer; `open_writer` for
+/// every sink and slot; then `commit` and `renew` for each checkpoint, whose barrier has passed every writer before `commit`
+/// and is injected after the `renew` of the one before. After an error, `abandon` and nothing else.
 pub trait Transactions: Send + Sync {
     /// Under which a job writes.
     fn ids(&self, job_id: Uuid) -> Vec<String>;

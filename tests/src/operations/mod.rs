@@ -118,12 +118,17 @@ pub fn json(folder: &Folder, arguments: &[&str]) -> Value {
 
 /// Until the sink `out` of the running job has got rows.
 pub fn makes_rows(folder: &Folder) {
+    gets_rows(folder, 1);
+}
+
+/// Until it has got so many.
+pub fn gets_rows(folder: &Folder, count: u64) {
     let rows = || {
         let status = json(folder, &["status", "job.toml"]);
         let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
         sink.unwrap()["records_in_total"].as_u64().unwrap()
     };
-    while rows() == 0 {}
+    while rows() < count {}
 }
 
 /// A job that was stopped with a savepoint in `folder/savepoint`.

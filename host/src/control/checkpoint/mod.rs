@@ -1,6 +1,7 @@
 //! Checkpoints of a running job. The coordinator is pure: events in, actions out. The driver is a thread that feeds it
 //! and performs the actions; writers put frozen state into files.
 
+mod beginning;
 pub mod catalog;
 mod checked_keys;
 pub mod claim;
