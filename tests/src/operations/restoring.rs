@@ -3,7 +3,7 @@
 use crate::harness::Folder;
 use crate::keyed_job::{FAST, finish_fast};
 
-use super::{JOB, json, say, stopped, straight};
+use super::{JOB, Running, json, makes_rows, say, stopped, straight};
 
 #[test]
 fn a_savepoint_is_moved_and_gone_on_from_with_any_number_of_slots() {
@@ -78,4 +78,24 @@ fn plan_says_what_becomes_of_each_state() {
     assert!(why.contains("key: text") && why.contains("value: i64"), "{why}");
     let refused = folder.call(&["run", "key.toml", "--from", "savepoint"]);
     assert!(refused.error().contains(why), "{}", refused.stderr);
+}
+
+#[test]
+fn checkpoints_whose_decisions_are_lost_are_not_swept() {
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    let running = Running::start(&folder, &[], None);
+    makes_rows(&folder);
+    say(&folder, &["stop", "job.toml"]);
+    assert!(running.end().success());
+    folder.remove("job.checkpoints/job/decisions");
+    let left = "job.checkpoints/job/checkpoints/1-1";
+    for command in [&["plan", "job.toml"][..], &["run", "job.toml"]] {
+        let refused = folder.call(command);
+        for part in ["nothing says which of them counts", left, "--from", "--fresh"] {
+            assert!(refused.error().contains(part), "`{part}` is missing in: {}", refused.stderr);
+        }
+    }
+    finish_fast(&folder, &["--from", left]);
+    assert_eq!(folder.lines("out"), straight());
 }

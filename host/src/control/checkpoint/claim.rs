@@ -83,6 +83,9 @@ pub fn claim_in(
     let transactions = connectors::open_transactions(&checkpoints);
     let claimant = Claimant { job: &plan.name, from, claimed };
     let decisions = Decisions::claim(&claimant, &store, transactions.clone(), |last| {
+        if let (StartFrom::Latest, None) = (from, last) {
+            retention::refuse_undecided(&store)?;
+        }
         let start = match from {
             StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
             StartFrom::Path(_) => named.clone(),

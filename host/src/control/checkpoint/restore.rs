@@ -30,6 +30,7 @@ use crate::store::Store;
 use super::checked_keys::CheckedKeys;
 use super::compatibility::{Verdict, compare, evolution_of, evolution_of_accumulators};
 use super::record::{parse_plugin_accumulator, shape};
+use super::retention::refuse_undecided;
 
 /// A checkpoint to start from.
 #[derive(Clone)]
@@ -82,6 +83,9 @@ impl Origin {
     /// The one that the job in this place goes on from.
     pub fn latest(job_store: &Store) -> Result<Option<Self>, Fault> {
         let last = decisions::last(job_store)?;
+        if last.is_none() {
+            refuse_undecided(job_store)?;
+        }
         let state = last.as_ref().and_then(|(_, record)| record.decision.state());
         state.map(|reference| Self::load(job_store, reference)).transpose()
     }

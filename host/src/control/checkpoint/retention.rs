@@ -1,5 +1,6 @@
 //! What earlier starts of a job left in its store: checkpoints that are still to be kept, and garbage.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::checkpoint::CheckpointId;
@@ -49,6 +50,35 @@ fn savepoint_number(folder: &str) -> Option<u64> {
     start.parse::<u64>().ok().and(number.parse().ok())
 }
 
+/// How many checkpoints a message names.
+const NAMED_MAX: usize = 10;
+
+/// Refuses a place that has checkpoints and not one decision. A claim stands there before anything else does, so decisions
+/// have been lost: the job would start from nothing, and `sweep` all that it could go on from.
+pub fn refuse_undecided(store: &Store) -> Result<(), Fault> {
+    let mut found = Vec::new();
+    for prefix in [CHECKPOINTS, SAVEPOINTS] {
+        for key in store.list(prefix)? {
+            let folder = key.strip_suffix(MANIFEST).and_then(|folder| folder.strip_suffix('/'));
+            found.extend(folder.map(|folder| store.name_of(folder)));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    // The newest first.
+    found.sort_by_key(|folder| Reverse(folder.rsplit('-').next().and_then(|number| number.parse::<u64>().ok())));
+    let more = found.len().saturating_sub(NAMED_MAX);
+    found.truncate(NAMED_MAX);
+    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    Err(Fault::invalid(format!(
+        "`{}` has checkpoints, but nothing says which of them counts: its folder `decisions` is gone. Bring that back, say \
+         with `--from` where to start, or start from nothing with `--fresh`. There are:\n  {}{more}",
+        store.name(),
+        found.join("\n  ")
+    )))
+}
+
 /// Deletes every file under `checkpoints/` that belongs to none of the newest `retained` complete checkpoints. `last`
 /// is the newest that counts: what is newer was never decided on. Only to be called after the claim: earlier, the files
 /// might be another host's.
@@ -90,6 +120,23 @@ mod tests {
 
     use super::*;
     use crate::plan::location::Location;
+
+    #[test]
+    fn checkpoints_without_any_decision_are_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
+        refuse_undecided(&store).unwrap();
+        // What a host left that died before its first checkpoint was complete.
+        store.put("checkpoints/1-1/half.state", Vec::new()).unwrap();
+        refuse_undecided(&store).unwrap();
+        for number in 2..20 {
+            store.put(&format!("checkpoints/1-{number}/manifest.json"), Vec::new()).unwrap();
+        }
+        let refused = refuse_undecided(&store).unwrap_err().message;
+        for part in ["/checkpoints/1-19\n", "/checkpoints/1-10\n", "and 8 more", "--from", "--fresh"] {
+            assert!(refused.contains(part), "`{part}` is missing in: {refused}");
+        }
+    }
 
     #[test]
     fn what_a_sleeper_left_under_the_same_number_goes() {
