@@ -7,13 +7,16 @@ mod file;
 mod format;
 mod generator;
 mod kafka;
+mod names;
 mod stdin;
 mod stdout;
 
 pub use blackhole::Blackhole;
 pub use dead_letters::DeadLetters;
 pub use generator::write::write_events;
+pub use names::Names;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -117,6 +120,17 @@ pub trait Committer: Send {
     /// (`is_fresh`), refuses to add to the results of an earlier one. Called before any writer is opened, after what is
     /// to be committed has been.
     fn sweep(&mut self, is_fresh: bool) -> Result<(), Fault>;
+}
+
+/// Where something is that a sink has prepared and nobody has committed, and how much there; of any sink, also one that the
+/// job has no more.
+pub fn uncommitted(committables: &[Committable]) -> Result<BTreeMap<String, usize>, Fault> {
+    file::commit::waiting(committables)
+}
+
+/// Whether the sink's writers hide what they write until a checkpoint covers it: then it has a committer.
+pub fn commits(sink: &SinkConnector) -> bool {
+    matches!(sink, SinkConnector::File(_))
 }
 
 /// `None` = the sink's writers hide nothing.

@@ -1,4 +1,5 @@
-//! Where sources begin when a job first starts, and what becomes of that when it dies before its first checkpoint.
+//! Where sources begin when a job first starts, and what becomes of that when it dies before its first checkpoint or names
+//! other topics.
 
 use super::cluster::{Cluster, Message};
 use super::copy::{QUICK, copy_exactly_once, each_once_and_in_order, messages};
@@ -96,4 +97,47 @@ fn a_bounded_source_ends_where_its_topics_ended_at_the_first_start() {
     let log = finish(&folder, &[]);
     assert!(log.contains("going on from checkpoint 1 in "), "{log}");
     assert_eq!(folder.lines("out").len(), HALF);
+}
+
+#[test]
+fn topics_are_read_as_long_as_they_are_named() {
+    let (cluster, folder) = (Cluster::shared(), Folder::new());
+    let [kept, dropped, new] = ["kept", "dropped", "new"].map(|name| cluster.topic(name, 1));
+    cluster.send(&kept, &[Message::at("kept 1", 0)]);
+    cluster.send(&dropped, &[Message::at("dropped 1", 0)]);
+    folder.write("job.toml", topics(&cluster, &[&kept, &dropped], ""));
+    let running = Running::start(&folder, &[], None);
+    gets_rows(&folder, 2);
+    say(&folder, &["stop", "job.toml"]);
+    assert!(running.end().success());
+
+    cluster.send(&kept, &[Message::at("kept 2", 0)]);
+    cluster.send(&dropped, &[Message::at("dropped 2", 0)]);
+    cluster.send(&new, &[Message::at("new 1", 0)]);
+    // What `plan` says is what `run` does.
+    let others = topics(&cluster, &[&kept, &new], "");
+    for (job, why) in [
+        (&others, &*format!("position in `{dropped}` is dropped")),
+        (&topics(&cluster, &[&kept, &dropped], "bounded = true"), "and reads topics up to the ends that they had"),
+        (
+            &to_files("connector = \"file\"\npath = \"job.toml\""),
+            "it read topics without an end, and reads files of lines",
+        ),
+    ] {
+        folder.write("job.toml", job);
+        let planned = folder.call(&["plan", "job.toml"]);
+        assert!(!planned.success && planned.stdout.contains(why), "{}{}", planned.stdout, planned.stderr);
+        let refused = folder.call(&["run", "job.toml"]);
+        assert!(refused.error().contains(why), "{}", refused.stderr);
+    }
+
+    folder.write("job.toml", &others);
+    let planned = say(&folder, &["plan", "job.toml", "--allow-non-restored-state"]);
+    assert!(planned.contains("`in`: position goes on"), "{planned}");
+    assert!(planned.contains(&format!("position in `{new}` is new")), "{planned}");
+    let running = Running::start(&folder, &["--allow-non-restored-state"], None);
+    gets_rows(&folder, 2);
+    say(&folder, &["stop", "job.toml"]);
+    assert!(running.end().success());
+    assert_eq!(values(&folder), ["dropped 1", "kept 1", "kept 2", "new 1"]);
 }

@@ -10,6 +10,7 @@ pub mod coordinator;
 pub mod decisions;
 pub mod driver;
 pub mod intent;
+mod positions;
 pub mod progress;
 pub mod reading;
 pub mod record;
