@@ -1,6 +1,9 @@
 //! Starts from savepoints: moved, with other slots, with another job; and what `wasmill plan` says before.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+
+use serde_json::Value;
 
 use crate::harness::Folder;
 use crate::keyed_job::{FAST, finish_fast};
@@ -137,6 +140,37 @@ fn what_was_decided_on_and_not_published_is_not_lost_with_its_sink() {
     assert!(!plan.contains("last output"), "{plan}");
     finish_fast(&folder, &[]);
     assert_eq!(folder.lines("out"), straight());
+}
+
+#[test]
+fn an_operator_more_and_one_less() {
+    let folder = Folder::new();
+    stopped(&folder);
+    let counted: BTreeMap<String, u64> = say(&folder, &["state", "scan", "savepoint", "count", "count", "--json"])
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|entry| (entry["key"]["key"].as_str().unwrap().to_owned(), entry["value"].as_u64().unwrap()))
+        .collect();
+    assert!(!counted.is_empty());
+    folder.write("job.toml", JOB.replace("[operators.totals]", "[operators.sums]").replace("\"totals\"", "\"sums\""));
+    let refused = folder.call(&["run", "job.toml", "--from", "savepoint"]);
+    assert!(refused.error().contains("`totals`: windows is dropped"), "{}", refused.stderr);
+    let log = finish_fast(&folder, &["--from", "savepoint", "--allow-non-restored-state"]);
+    assert!(log.contains("going on from savepoint"), "{log}");
+
+    // What goes on goes on: the numbers of each key, and the windows. What is new has seen only what came since.
+    let rows = |rows: Vec<String>| rows.into_iter().map(|row| serde_json::from_str::<Value>(&row).unwrap());
+    let (expected, windows): (Vec<Value>, Vec<Value>) = rows(straight()).partition(|row| row.get("counts").is_some());
+    let (found, found_windows): (Vec<Value>, Vec<Value>) =
+        rows(folder.lines("out")).partition(|row| row.get("counts").is_some());
+    assert_eq!(found_windows, windows);
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!((&found["key"], &found["counted"]), (&expected["key"], &expected["counted"]));
+        let before = counted.get(expected["key"].as_str().unwrap()).copied().unwrap_or(0);
+        let (counts, all) = (found["counts"].as_u64().unwrap(), expected["counts"].as_u64().unwrap());
+        assert_eq!(counts, all - before * (before + 1) / 2, "{found}");
+    }
 }
 
 #[test]
