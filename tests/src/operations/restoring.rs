@@ -217,7 +217,8 @@ fn followed_files_are_read_as_long_as_the_path_means_them() {
         let refused = folder.call(&["run", "job.toml"]);
         assert!(refused.error().contains(why), "{}", refused.stderr);
     }
-    folder.write("job.toml", job("logs/a*.log"));
+    // However the path calls them.
+    folder.write("job.toml", job(&folder.path().join("logs/a*.log").to_string_lossy()));
     let running = Running::start(&folder, &["--allow-non-restored-state"], None);
     gets_rows(&folder, 2);
     say(&folder, &["stop", "job.toml"]);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -18,6 +18,7 @@ use crate::model::time::Micros;
 use crate::plan::connector::{FileSource, Format};
 
 use super::files::Files;
+use super::paths::absolute;
 use super::split::{Open, Place, Range, name};
 use super::unavailable;
 
@@ -28,6 +29,7 @@ pub struct Follow {
     schema: Schema,
     slot: Slot,
     slots: Parallelism,
+    /// Absolute.
     known: HashSet<PathBuf>,
 }
 
@@ -36,9 +38,11 @@ impl Follow {
         Self { source: source.clone(), schema: schema.clone(), slot, slots, known: HashSet::new() }
     }
 
-    fn is_ours(&self, path: &std::path::Path) -> bool {
+    /// Whether the file is this slot's and was not known; from now on it is, however the path of the source calls it.
+    fn is_new(&mut self, path: &Path) -> Result<bool, Fault> {
+        let path = absolute(path)?;
         let hash = xxh3_64(path.as_os_str().as_encoded_bytes());
-        hash % u64::from(self.slots.get()) == u64::from(self.slot.0)
+        Ok(hash % u64::from(self.slots.get()) == u64::from(self.slot.0) && self.known.insert(path))
     }
 }
 
@@ -48,7 +52,7 @@ impl SplitEnumerator for Follow {
         for split in splits {
             let Some(position) = &split.position else { continue };
             let place = Place::parse(position, split)?;
-            if self.is_ours(&place.range.path) && self.known.insert(place.range.path.clone()) {
+            if self.is_new(&place.range.path)? {
                 place.check(&Files::Local)?;
                 left.push(Box::new(FollowedFile::new(place, &self.source, &self.schema)));
             }
@@ -59,7 +63,7 @@ impl SplitEnumerator for Follow {
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         let mut found: Vec<Box<dyn SplitReader>> = Vec::new();
         for file in Files::Local.list(&self.source)? {
-            if self.is_ours(&file.path) && self.known.insert(file.path.clone()) {
+            if self.is_new(&file.path)? {
                 let place = Place { range: Range { path: file.path, start: 0, end: None }, at: None };
                 found.push(Box::new(FollowedFile::new(place, &self.source, &self.schema)));
             }

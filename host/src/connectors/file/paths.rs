@@ -48,7 +48,7 @@ impl NamedFiles {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+pub fn absolute(path: &Path) -> Result<PathBuf, Fault> {
     std::path::absolute(path).map_err(|error| unavailable("find", path, &error))
 }
 
