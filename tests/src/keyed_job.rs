@@ -2,8 +2,11 @@
 //! own settings where they are, and how such jobs are run and killed.
 
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
 
-use crate::harness::Folder;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use crate::harness::{Folder, Ran};
 
 /// A source `events`, whose other settings stand behind it.
 macro_rules! keyed_events {
@@ -135,4 +138,20 @@ pub fn finish(folder: &Folder, arguments: &[&str]) -> String {
 
 pub fn finish_fast(folder: &Folder, arguments: &[&str]) -> String {
     finish(folder, &[FAST, arguments].concat())
+}
+
+/// A host of `job.toml` that has come to this place for the n-th time and stands there.
+pub fn stopped_at(folder: &Folder, place: &str, n: u32) -> Child {
+    let mut command = folder.command(&["run", "job.toml"]);
+    command.env("WASMILL_FAIL_POINT", format!("{place}:{n}:stop")).stderr(Stdio::piped());
+    let host = command.spawn().unwrap();
+    let (_, status) = waitpid(Some(Pid::from_child(&host)), WaitOptions::UNTRACED).unwrap().unwrap();
+    assert!(status.stopped(), "`{place}` was not reached for time {n}: {status:?}");
+    host
+}
+
+/// Lets it go on, to its end.
+pub fn go_on(host: Child) -> Ran {
+    kill_process(Pid::from_child(&host), Signal::CONT).unwrap();
+    Ran::from(host.wait_with_output().unwrap())
 }

@@ -7,6 +7,7 @@ use crate::control::checkpoint::catalog::job_place;
 use crate::control::checkpoint::compatibility::Finding;
 use crate::control::checkpoint::restore::Origin;
 use crate::control::job::no_checkpoints;
+use crate::storage::decisions;
 
 /// Say what would become of a checkpoint's state if the job started from it now; nothing is started or stopped
 ///
@@ -30,20 +31,26 @@ impl Plan {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let plan = self.job.plan()?;
         let checkpoints = plan.checkpoints.as_ref().ok_or_else(|| no_checkpoints(&plan.name))?;
-        let origin = match &self.from {
-            Some(path) => Some(Origin::named(path)?),
-            None => {
-                let place = job_place(&checkpoints.location, &plan.name)?;
-                place.as_ref().map(Origin::latest).transpose()?.flatten()
+        let place = job_place(&checkpoints.location, &plan.name)?;
+        let (origin, refusal) = match &self.from {
+            Some(path) => {
+                let named = Origin::named(path)?;
+                let last = place.as_ref().map(decisions::last).transpose()?.flatten();
+                let last = last.as_ref().map(|(_, record)| record);
+                let refusal = named.check_named(checkpoints.transactions.is_some(), last).err();
+                (Some(named), refusal)
             }
+            None => (place.as_ref().map(Origin::latest).transpose()?.flatten(), None),
         };
         let findings = origin.as_ref().map(|origin| origin.findings(&plan)).transpose()?.unwrap_or_default();
-        let is_finished = origin.as_ref().is_some_and(|origin| origin.manifest.is_finished);
-        let is_refused = findings.iter().any(|finding| finding.is_refused(self.allow_non_restored_state))
-            || (is_finished && self.from.is_some());
+        let is_refused =
+            refusal.is_some() || findings.iter().any(|finding| finding.is_refused(self.allow_non_restored_state));
         match self.json {
             true => print_json(origin.as_ref(), &findings, is_refused)?,
             false => print(origin.as_ref(), &findings, is_refused),
+        }
+        if let Some(refusal) = refusal {
+            eprintln!("{refusal}");
         }
         Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }

@@ -116,10 +116,18 @@ pub trait Committer: Send {
     /// Idempotent: it is called again after an error, and when the job starts from the checkpoint that has these.
     fn commit(&mut self, committables: &[Committable]) -> Result<(), Fault>;
 
-    /// Removes what earlier starts of the job have prepared and will never commit; where the job starts from nothing
-    /// (`is_fresh`), refuses to add to the results of an earlier one. Called before any writer is opened, after what is
-    /// to be committed has been.
-    fn sweep(&mut self, is_fresh: bool) -> Result<(), Fault>;
+    /// Removes what starts of the job up to this one have prepared and will never commit. Called before any writer is
+    /// opened, after what is to be committed has been.
+    fn sweep(&mut self) -> Result<(), Fault>;
+}
+
+/// Refuses to add to the results that an earlier job of this name has left where a sink with a `Committer` writes. For a
+/// job that starts from nothing, before it is claimed: a start that is refused has changed nothing.
+pub fn check_fresh(sink: &SinkConnector, job: &str, node: &Uid) -> Result<(), Fault> {
+    match sink {
+        SinkConnector::File(sink) => file::commit::check_fresh(sink, job, node),
+        SinkConnector::Kafka(_) | SinkConnector::Stdout { .. } | SinkConnector::Blackhole => Ok(()),
+    }
 }
 
 /// Where something is that a sink has prepared and nobody has committed, and how much there; of any sink, also one that the

@@ -27,6 +27,8 @@ use crate::store::{Created, Store};
 
 /// The name of a manifest within its folder.
 pub const MANIFEST: &str = "manifest.json";
+/// Stands beside the manifest of a savepoint until it is decided on; empty.
+pub const UNDECIDED: &str = "UNDECIDED";
 
 /// What this program writes. It reads every version up to it.
 pub const FORMAT: u32 = 1;

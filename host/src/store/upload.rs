@@ -148,15 +148,15 @@ impl Store {
         }
     }
 
-    /// Forgets all objects whose names begin like this and which are begun or prepared, and not complete.
-    pub fn abort_uploads(&self, prefix: &str) -> Result<(), Fault> {
+    /// Forgets all objects that are begun or prepared, and not complete, if `is_left` says so of their names.
+    pub fn abort_uploads(&self, is_left: impl Fn(&str) -> bool) -> Result<(), Fault> {
         let suffix = match &self.inner {
             Inner::Folder(_) => ".inprogress",
             Inner::Remote(_) => ".upload",
         };
         for found in self.names()? {
             let name = found.strip_prefix('.').and_then(|name| name.strip_suffix(suffix));
-            let Some(name) = name.filter(|name| name.starts_with(prefix)) else { continue };
+            let Some(name) = name.filter(|name| is_left(name)) else { continue };
             if let Inner::Remote(remote) = &self.inner {
                 self.abort(remote, name)?;
             }

@@ -6,6 +6,7 @@ mod broadcast;
 pub mod clicks;
 mod exchange;
 mod hostile;
+mod parquet;
 pub mod recovery;
 mod rules;
 mod state_backends;

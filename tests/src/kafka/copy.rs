@@ -45,12 +45,16 @@ pub fn messages(numbers: std::ops::Range<usize>) -> Vec<Message> {
 
 /// Whether a topic has the messages of the numbers below `count`.
 pub fn each_once_and_in_order(cluster: &Cluster, topic: &str, count: usize) {
-    let read = cluster.read(topic);
+    are_in_order(&cluster.read(topic), count);
+    assert!(cluster.is_decided(topic), "a transaction is open");
+}
+
+/// Whether these are the messages of the numbers below `count`.
+pub fn are_in_order(read: &[Message], count: usize) {
     for key in 0..KEYS {
         let of_key = |message: &&Message| message.key == Some(key.to_string());
         let values = read.iter().filter(of_key).map(|message| message.value.clone().unwrap());
         assert!(values.eq((0..count).filter(|n| n % KEYS == key).map(|n| n.to_string())), "key {key}");
     }
     assert_eq!(read.len(), count, "nothing lost, nothing twice");
-    assert!(cluster.is_decided(topic), "a transaction is open");
 }

@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::Value;
 use wasmill::model::fail_point::{FAIL_POINTS, TRANSACTION_FAIL_POINTS};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Message};
 use super::copy::{QUICK, copy_exactly_once, each_once_and_in_order, messages};
 use crate::harness::{Folder, Ran, Running};
 use crate::keyed_job::{die_at, finish, finish_fast};
@@ -71,16 +71,20 @@ pub fn is_whole(cluster: &Cluster, topic: &str, context: &str) {
 
 /// The same, where each key has got so many numbers elsewhere.
 pub fn goes_on_from(covered: &BTreeMap<String, u64>, cluster: &Cluster, topic: &str, context: &str) {
-    let messages = cluster.read(topic);
+    follow_each_other(&cluster.read(topic), covered, context);
+    assert!(cluster.is_decided(topic), "{context}: a transaction is open");
+}
+
+/// The numbers of each key do, and all are there.
+pub fn follow_each_other(messages: &[Message], covered: &BTreeMap<String, u64>, context: &str) {
     let mut last = covered.clone();
-    for message in &messages {
+    for message in messages {
         let value: Value = serde_json::from_str(message.value.as_ref().unwrap()).unwrap();
         let number = last.entry(message.key.clone().unwrap()).or_default();
         *number += 1;
         assert_eq!(value["count"], *number, "{context}: {message:?}");
     }
     assert_eq!((last.values().sum::<u64>(), last.len()), (EVENTS, 50), "{context}");
-    assert!(cluster.is_decided(topic), "{context}: a transaction is open");
 }
 
 /// What the files show when nothing happens.

@@ -46,7 +46,7 @@ fn stop_dies_at(place: &str, cluster: &Cluster, expected: &[String]) {
     let job = numbered(&cluster.address, &topic).replace("\"50ms\"", "\"4m\"").replace("rate = 3000", "rate = 1000");
     folder.write("job.toml", job);
     let running = Running::start(&folder, &[], Some(&format!("{place}:{}", first_time(place))));
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     let lost = folder.call(&["stop", "job.toml", "--savepoint"]);
     assert!(lost.error().contains("without an answer"), "`{place}`: {}", lost.stderr);
     assert_eq!(running.end().signal(), Some(6), "`{place}`");
@@ -54,7 +54,7 @@ fn stop_dies_at(place: &str, cluster: &Cluster, expected: &[String]) {
     let running = Running::start(&folder, &[], None);
     let is_decided = place.starts_with("decided.");
     running.until(if is_decided { "going on from savepoint" } else { "was to be stopped with a savepoint" });
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     say(&folder, &["stop", "job.toml", "--savepoint"]);
     assert!(running.end().success());
     assert!(cluster.is_decided(&topic), "`{place}`: a transaction is open");
@@ -70,7 +70,7 @@ fn an_older_savepoint_is_gone_on_from_once_however_often_that_dies() {
     let (folder, topic) = (Folder::new(), cluster.topic("first", 3));
     folder.write("job.toml", numbered(&cluster.address, &topic));
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     let savepoint = say(&folder, &["stop", "job.toml", "--savepoint"]);
     assert!(running.end().success());
     let scanned = say(&folder, &["state", "scan", &savepoint, "count", "count", "--json"]);

@@ -49,13 +49,13 @@ fn what_comes_after_a_first_start_that_dies_is_read_by_the_next() {
         folder.write("job.toml", topics(&cluster, &[&from], start));
         let running = Running::start(&folder, &[], None);
         cluster.send(&from, &[Message::at("a", 0), Message::at("b", 1)]);
-        makes_rows(&folder);
+        makes_rows(&folder, &[]);
         // `kill -9`
         drop(running);
         cluster.send(&from, &[Message::at("c", 0), Message::at("d", 1)]);
         let running = Running::start(&folder, &[], None);
         running.until("going on from checkpoint 1 in ");
-        gets_rows(&folder, 4);
+        gets_rows(&folder, 4, &[]);
         say(&folder, &["stop", "job.toml"]);
         assert!(running.end().success());
         assert_eq!(values(&folder), ["a", "b", "c", "d"], "{start}");
@@ -76,11 +76,11 @@ fn the_same_in_transactions() {
     cluster.send(&from, &messages(0..HALF));
     let running = Running::start(&folder, &[], None);
     running.until("going on from checkpoint 2 in ");
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     drop(running);
     cluster.send(&from, &messages(HALF..2 * HALF));
     let running = Running::start(&folder, &[], None);
-    gets_rows(&folder, 2 * HALF as u64);
+    gets_rows(&folder, 2 * HALF as u64, &[]);
     say(&folder, &["stop", "job.toml"]);
     assert!(running.end().success());
     each_once_and_in_order(&cluster, &to, 2 * HALF);
@@ -107,7 +107,7 @@ fn topics_are_read_as_long_as_they_are_named() {
     cluster.send(&dropped, &[Message::at("dropped 1", 0)]);
     folder.write("job.toml", topics(&cluster, &[&kept, &dropped], ""));
     let running = Running::start(&folder, &[], None);
-    gets_rows(&folder, 2);
+    gets_rows(&folder, 2, &[]);
     say(&folder, &["stop", "job.toml"]);
     assert!(running.end().success());
 
@@ -136,7 +136,7 @@ fn topics_are_read_as_long_as_they_are_named() {
     assert!(planned.contains("`in`: position goes on"), "{planned}");
     assert!(planned.contains(&format!("position in `{new}` is new")), "{planned}");
     let running = Running::start(&folder, &["--allow-non-restored-state"], None);
-    gets_rows(&folder, 2);
+    gets_rows(&folder, 2, &[]);
     say(&folder, &["stop", "job.toml"]);
     assert!(running.end().success());
     assert_eq!(values(&folder), ["dropped 1", "kept 1", "kept 2", "new 1"]);

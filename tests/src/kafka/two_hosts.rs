@@ -1,14 +1,18 @@
 //! Two hosts that run the same job, each at whatever place the other one may be: what readers see is the output of one.
 
-use std::process::{Child, Stdio};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::cluster::Cluster;
-use super::copy::{QUICK, copy_exactly_once, each_once_and_in_order, messages};
-use super::exactly_once::{is_whole, numbered, straight};
+use super::cluster::{Cluster, Message};
+use super::copy::{QUICK, are_in_order, copy_exactly_once, each_once_and_in_order, messages};
+use super::exactly_once::{follow_each_other, is_whole, numbered, straight};
 use crate::harness::{Folder, Ran, Running};
-use crate::keyed_job::finish_fast;
+use crate::keyed_job::{die_at, finish, finish_fast, go_on, stopped_at};
 
 const HALF: usize = 1_000;
 
@@ -28,21 +32,6 @@ fn of_two_hosts_one_stops_and_says_so() {
         assert!(loser.error().contains("another host has "), "{}", loser.stderr);
     }
     is_whole(&cluster, &topic, "two hosts");
-}
-
-/// A host that has come to this place for the n-th time and stands there.
-fn stopped_at(folder: &Folder, place: &str, n: u32) -> Child {
-    let mut command = folder.command(&["run", "job.toml"]);
-    command.env("WASMILL_FAIL_POINT", format!("{place}:{n}:stop")).stderr(Stdio::piped());
-    let host = command.spawn().unwrap();
-    let (_, status) = waitpid(Some(Pid::from_child(&host)), WaitOptions::UNTRACED).unwrap().unwrap();
-    assert!(status.stopped(), "`{place}` was not reached for time {n}: {status:?}");
-    host
-}
-
-fn go_on(host: Child) -> Ran {
-    kill_process(Pid::from_child(&host), Signal::CONT).unwrap();
-    Ran::from(host.wait_with_output().unwrap())
 }
 
 #[test]
@@ -78,6 +67,63 @@ fn what_an_earlier_start_decides_after_a_later_one_is_in_the_log_counts() {
     assert!(later.success, "{}", later.stderr);
     is_whole(&cluster, &topic, "crossed");
     assert!(folder.lines("out") == expected, "the files are others");
+}
+
+#[test]
+fn one_that_falls_asleep_before_it_decides_has_decided_nothing_when_it_wakes() {
+    let cluster = Cluster::shared();
+    let expected = straight(&cluster);
+    for place in ["manifest.after", "record.acked"] {
+        let (folder, topic) = (Folder::new(), cluster.topic("behind", 3));
+        folder.write("job.toml", numbered(&cluster.address, &topic));
+        // The claims are records too.
+        let sleeper = stopped_at(&folder, place, 5);
+        let decided = decisions(&folder);
+        // At its own pace: it makes some checkpoints.
+        finish(&folder, &[]);
+        assert!(decisions(&folder) > decided + 3, "the successor has gone on for some epochs");
+        let sleeper = go_on(sleeper);
+        assert!(sleeper.error().contains("another host has taken over the job `job`"), "{place}: {}", sleeper.stderr);
+        is_whole(&cluster, &topic, place);
+        assert!(folder.lines("out") == expected, "{place}: the files are others");
+    }
+}
+
+/// The number of the last record in the log of the job's decisions.
+fn decisions(folder: &Folder) -> u64 {
+    let records = fs::read_dir(folder.path().join("job.checkpoints/job/decisions")).unwrap();
+    let number = |name: &Path| name.file_stem()?.to_str()?.parse().ok();
+    records.filter_map(|record| number(&record.unwrap().path())).max().unwrap()
+}
+
+/// Readers of the topic wait until the dead one has been started again, and miss nothing of either.
+#[test]
+fn of_two_jobs_that_write_to_one_topic_one_dies_before_its_commit() {
+    let (cluster, dying, living) = (Cluster::shared(), Folder::new(), Folder::new());
+    let (from, to) = (cluster.topic("from", 2), cluster.topic("to", 2));
+    dying.write("job.toml", numbered(&cluster.address, &to));
+    die_at(&dying, "record.acked", 4, &[]);
+    assert!(!cluster.is_decided(&to));
+
+    cluster.send(&from, &messages(0..HALF));
+    let copy = copy_exactly_once(&cluster.address, &from, &to, QUICK).replace("\"job\"", "\"other\"");
+    let copy = copy.replace("metadata =", "group = \"other\"\n        metadata =");
+    let (mut running, _lines) = Running::start_with(&living, &copy, &["-p", "2"]);
+    // It decides, and does not know that nobody sees it.
+    let decided = || (0..2).map(|partition| cluster.committed("other", &from, partition).unwrap_or(0)).sum::<i64>();
+    while decided() < HALF as i64 {
+        thread::yield_now();
+    }
+    running.interrupt();
+    assert!(running.succeeded());
+    let of_living = |message: &Message| message.key.as_ref().is_some_and(|key| key.len() == 1);
+    assert!(cluster.read(&to).iter().filter(|message| of_living(message)).count() < HALF, "it is not seen yet");
+
+    finish_fast(&dying, &[]);
+    let (copied, counted): (Vec<Message>, Vec<Message>) = cluster.read(&to).into_iter().partition(of_living);
+    are_in_order(&copied, HALF);
+    follow_each_other(&counted, &BTreeMap::new(), "the dead one");
+    assert!(cluster.is_decided(&to), "a transaction is open");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use wasmill::model::fail_point::FAIL_POINTS;
 use super::{Running, json, makes_rows, say};
 use crate::harness::Folder;
 use crate::keyed_job::{
-    FAST, counted, die_at, finish_fast, json_files, keyed_events, no_restart, out_of_order, totals,
+    FAST, counted, die_at, finish_fast, go_on, json_files, keyed_events, no_restart, out_of_order, stopped_at, totals,
 };
 
 /// Each event has the same number among those of its key in every run: there is one split.
@@ -84,7 +84,7 @@ fn stop_that_dies_at(place: &str) -> Folder {
     let folder = Folder::new();
     folder.write("job.toml", without_checkpoints());
     let running = Running::start(&folder, &[], Some(&format!("{place}:1")));
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     let lost = folder.call(&["stop", "job.toml", "--savepoint"]);
     assert!(lost.error().contains("without an answer"), "`{place}`: {}", lost.stderr);
     assert_eq!(running.end().signal(), Some(6), "`{place}`");
@@ -100,7 +100,7 @@ fn wherever_a_stop_dies_the_same_commands_go_on() {
         let running = Running::start(&folder, &[], None);
         let is_decided = place.starts_with("decided.");
         running.until(if is_decided { "going on from savepoint" } else { "was to be stopped with a savepoint" });
-        makes_rows(&folder);
+        makes_rows(&folder, &[]);
         say(&folder, &["stop", "job.toml", "--savepoint"]);
         assert!(running.end().success());
         let log = finish_fast(&folder, &[]);
@@ -116,7 +116,7 @@ fn a_chosen_folder_in_which_hosts_have_died_is_written_again() {
     folder.write("job.toml", without_checkpoints());
     for place in ["upload.middle", "manifest.before"] {
         let running = Running::start(&folder, &[], Some(&format!("{place}:1")));
-        makes_rows(&folder);
+        makes_rows(&folder, &[]);
         let lost = folder.call(&["stop", "job.toml", "--savepoint", "mine"]);
         assert!(lost.error().contains("without an answer"), "`{place}`: {}", lost.stderr);
         assert_eq!(running.end().signal(), Some(6), "`{place}`");
@@ -125,7 +125,7 @@ fn a_chosen_folder_in_which_hosts_have_died_is_written_again() {
     assert_eq!(folders().count(), 2, "each host has left its own");
 
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     folder.write("mine/note.txt", "x");
     let refused = folder.call(&["savepoint", "job.toml", "--to", "mine"]);
     assert!(refused.error().contains("not empty") && refused.stderr.contains("mine/note.txt"), "{}", refused.stderr);
@@ -157,6 +157,57 @@ fn a_savepoint_that_was_not_decided_on_is_whole_for_whoever_asks_for_it() {
         assert!(log.contains("going on from savepoint") && !log.contains("was to be stopped"), "{log}");
         assert!(rows(&folder, ".") == straight(), "`{place}`");
     }
+    // What is prepared for it is not another job's to publish.
+    let (folder, fork) = (stop_that_dies_at("manifest.after"), Folder::new());
+    let savepoint = folder.path().join("job.checkpoints/job/savepoints/1-1").display().to_string();
+    let prepared = files(&folder);
+    fork.write("job.toml", JOB.replace("name = \"job\"", "name = \"fork\""));
+    for command in ["run", "plan"] {
+        let refused = fork.call(&[command, "job.toml", "--from", &savepoint]);
+        assert!(!refused.success && refused.stderr.contains("before it was decided on"), "{}", refused.stderr);
+    }
+    assert_eq!(files(&folder), prepared);
+    // The job itself starts again, and makes it anew.
+    let running = Running::start(&folder, &[], None);
+    let decided = say(&folder, &["stop", "job.toml", "--savepoint"]);
+    assert!(running.end().success());
+    let again = Folder::new();
+    again.write("job.toml", JOB.replace("name = \"job\"", "name = \"fork\""));
+    assert!(finish_fast(&again, &["--from", &decided]).contains("going on from savepoint"));
+}
+
+/// What stands in the sinks' folders, hidden or not.
+fn files(folder: &Folder) -> Vec<PathBuf> {
+    let names = |sink: &str| fs::read_dir(folder.path().join(sink)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = names("out").chain(names("sums")).collect();
+    files.sort();
+    files
+}
+
+/// One that was asleep since its claim sweeps what earlier starts have left, and nothing of its successor's.
+#[test]
+fn a_host_that_wakes_at_its_start_harms_nothing_that_its_successor_has_written() {
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    die_at(&folder, "decided.before_ack", 3, &[]);
+    let sleeper = stopped_at(&folder, "claim.after", 1);
+    // It has decided, and not yet published.
+    die_at(&folder, "decided.before_follow", 3, &[]);
+    let sleeper = go_on(sleeper);
+    assert!(sleeper.error().contains("another host has taken over the job `job`"), "{}", sleeper.stderr);
+    finish_fast(&folder, &[]);
+    assert!(rows(&folder, ".") == straight());
+}
+
+#[test]
+fn a_start_from_nothing_that_is_refused_has_changed_nothing() {
+    let folder = Folder::new();
+    folder.write("job.toml", JOB);
+    die_at(&folder, "decided.before_ack", 3, &[]);
+    let refused = folder.call(&["run", "job.toml", "--fresh"]);
+    assert!(refused.error().contains("is there from an earlier run"), "{}", refused.stderr);
+    assert!(finish_fast(&folder, &[]).contains("going on from checkpoint"));
+    assert!(rows(&folder, ".") == straight());
 }
 
 #[test]
@@ -164,7 +215,7 @@ fn an_older_savepoint_is_gone_on_from_once_however_often_that_dies() {
     let folder = Folder::new();
     folder.write("job.toml", JOB);
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     let savepoint = say(&folder, &["stop", "job.toml", "--savepoint"]);
     assert!(running.end().success());
     let expected = behind(&folder, &savepoint);
@@ -200,7 +251,7 @@ fn a_fork_and_its_living_parent_do_not_disturb_each_other() {
     let forked = JOB.replace("name = \"job\"", "name = \"fork\"").replace("[checkpoints]", &checkpoints);
     fork.write("job.toml", forked);
     let living = Running::start(&parent, &[], None);
-    makes_rows(&parent);
+    makes_rows(&parent, &[]);
     let savepoint = say(&parent, &["savepoint", "job.toml"]);
     let expected = behind(&parent, &savepoint);
     die_at(&fork, "decided.before_ack", 1, &["--from", &savepoint]);

@@ -6,7 +6,7 @@ mod restoring;
 mod savepoints;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -62,11 +62,15 @@ impl Running {
     /// Starts `job.toml`, and waits until it can be called.
     pub fn start(folder: &Folder, arguments: &[&str], fail_point: Option<&str>) -> Self {
         let mut command = folder.command(&[&["run", "job.toml"], arguments].concat());
-        command.stderr(Stdio::piped());
         if let Some(place) = fail_point {
             command.env("WASMILL_FAIL_POINT", place);
         }
-        let mut child = command.spawn().unwrap();
+        Self::of(&mut command)
+    }
+
+    /// The same by this command.
+    pub fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -116,15 +120,15 @@ pub fn json(folder: &Folder, arguments: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// Until the sink `out` of the running job has got rows.
-pub fn makes_rows(folder: &Folder) {
-    gets_rows(folder, 1);
+/// Until the sink `out` of the running job has got rows; more arguments of `status`.
+pub fn makes_rows(folder: &Folder, arguments: &[&str]) {
+    gets_rows(folder, 1, arguments);
 }
 
 /// Until it has got so many.
-pub fn gets_rows(folder: &Folder, count: u64) {
+pub fn gets_rows(folder: &Folder, count: u64, arguments: &[&str]) {
     let rows = || {
-        let status = json(folder, &["status", "job.toml"]);
+        let status = json(folder, &[&["status", "job.toml"], arguments].concat());
         let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
         sink.unwrap()["records_in_total"].as_u64().unwrap()
     };

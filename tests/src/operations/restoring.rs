@@ -90,7 +90,7 @@ fn checkpoints_whose_decisions_are_lost_are_not_swept() {
     let folder = Folder::new();
     folder.write("job.toml", JOB);
     let running = Running::start(&folder, &[], None);
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     say(&folder, &["stop", "job.toml"]);
     assert!(running.end().success());
     folder.remove("job.checkpoints/job/decisions");
@@ -110,7 +110,7 @@ fn what_was_decided_on_and_not_published_is_not_lost_with_its_sink() {
     let folder = Folder::new();
     folder.write("job.toml", JOB);
     let running = Running::start(&folder, &[], Some("decided.before_follow:1"));
-    makes_rows(&folder);
+    makes_rows(&folder, &[]);
     let lost = folder.call(&["stop", "job.toml"]);
     assert!(lost.error().contains("without an answer"), "{}", lost.stderr);
     assert_eq!(running.end().signal(), Some(6));
@@ -198,7 +198,7 @@ fn followed_files_are_read_as_long_as_the_path_means_them() {
     folder.write("logs/a.log", "a 1\n");
     folder.write("logs/b.log", "b 1\n");
     let running = Running::start(&folder, &[], None);
-    gets_rows(&folder, 2);
+    gets_rows(&folder, 2, &[]);
     say(&folder, &["stop", "job.toml"]);
     assert!(running.end().success());
     folder.write("logs/a.log", "a 1\na 2\n");
@@ -220,7 +220,7 @@ fn followed_files_are_read_as_long_as_the_path_means_them() {
     // However the path calls them.
     folder.write("job.toml", job(&folder.path().join("logs/a*.log").to_string_lossy()));
     let running = Running::start(&folder, &["--allow-non-restored-state"], None);
-    gets_rows(&folder, 2);
+    gets_rows(&folder, 2, &[]);
     say(&folder, &["stop", "job.toml"]);
     assert!(running.end().success());
     let lines: Vec<String> = ["a 1", "a 2", "ab 1", "b 1"].map(|line| format!("{{\"line\":\"{line}\"}}")).into();

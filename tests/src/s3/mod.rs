@@ -3,6 +3,7 @@
 mod faults;
 mod kills;
 mod proxy;
+mod savepoints;
 mod server;
 mod sources;
 

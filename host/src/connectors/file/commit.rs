@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::connectors::{Committer, SinkId};
 use crate::dataplane::sink_writer::Committable;
 use crate::model::fault::Fault;
-use crate::model::id::Slot;
+use crate::model::id::{Slot, Uid};
 use crate::plan::connector::FileSink;
 use crate::plan::location::Location;
 use crate::store::{Prepared, Store};
@@ -19,18 +19,34 @@ use super::sink::refuse_earlier;
 /// that several sinks may write into one directory.
 #[derive(Clone)]
 pub struct PartNames {
-    /// What the parts of all lives of this sink begin with; a name has no point.
-    sink: String,
-    /// And those of one life, which ends when the job's checkpoints are deleted.
+    /// What the parts of one life of this sink begin with, which ends when the job's checkpoints are deleted.
     life: String,
     incarnation: u64,
 }
 
+/// What the parts of all lives of a sink begin with; a name has no point.
+fn sink_prefix(job: &str, node: &Uid) -> String {
+    format!("part-{job}.{node}-")
+}
+
+/// Refuses to write beside the parts of an earlier life.
+pub fn check_fresh(sink: &FileSink, job: &str, node: &Uid) -> Result<(), Fault> {
+    let prefix = sink_prefix(job, node);
+    refuse_earlier(&Store::open(&sink.path)?, |found| found.starts_with(&prefix))
+}
+
 impl PartNames {
     pub fn new(of: &SinkId<'_>) -> Self {
-        let sink = format!("part-{}.{}-", of.job, of.node);
         let (id, ..) = of.incarnation.job_id.as_fields();
-        Self { life: format!("{sink}{id:08x}-"), sink, incarnation: of.incarnation.number }
+        let life = format!("{}{id:08x}-", sink_prefix(of.job, of.node));
+        Self { life, incarnation: of.incarnation.number }
+    }
+
+    /// Whether this start of the job or an earlier one gave this name. What later ones have prepared is theirs, and they
+    /// may have decided on it: whoever asks may have been asleep.
+    fn is_of_start_until_now(&self, name: &str) -> bool {
+        let start = name.strip_prefix(&self.life).and_then(|rest| rest.split('-').next()?.parse::<u64>().ok());
+        start.is_some_and(|start| start <= self.incarnation)
     }
 
     pub fn part(&self, slot: Slot, number: u64, extension: &str) -> String {
@@ -102,8 +118,7 @@ impl Committer for FileCommitter {
         Ok(())
     }
 
-    fn sweep(&mut self, is_fresh: bool) -> Result<(), Fault> {
-        self.store.abort_uploads(&self.names.life)?;
-        if is_fresh { refuse_earlier(&self.store, |found| found.starts_with(&self.names.sink)) } else { Ok(()) }
+    fn sweep(&mut self) -> Result<(), Fault> {
+        self.store.abort_uploads(|name| self.names.is_of_start_until_now(name))
     }
 }

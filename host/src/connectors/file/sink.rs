@@ -23,7 +23,7 @@ impl FileWriter {
         let store = Store::open(&sink.path)?;
         let name = format!("part-{}.{}", slot.0, extension(sink.format));
         refuse_earlier(&store, |found| if slot.0 == 0 { found.starts_with("part-") } else { found == name })?;
-        store.abort_uploads(&name)?;
+        store.abort_uploads(|found| found == name)?;
         let part = Part::begin(&store, &name, sink.format, schema)?;
         Ok(Self { store, part: Some(part) })
     }

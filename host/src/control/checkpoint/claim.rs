@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::connectors::{self, Committer, SinkId, Transactions};
 use crate::model::checkpoint::{CheckpointId, Incarnation};
-use crate::model::decision::Record;
+use crate::model::decision::{Decision, Record};
 use crate::model::fail_point;
 use crate::model::fault::Fault;
 use crate::model::id::Uid;
@@ -19,7 +19,7 @@ use super::decisions::{Claimant, Decisions};
 use super::driver::{commit, now};
 use super::intent::Intent;
 use super::restore::Origin;
-use super::retention;
+use super::retention::{self, Last, Scope};
 
 /// Where a job is to start.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,7 @@ pub fn claim_in(
         StartFrom::Path(path) => Some(Origin::find(path)?),
         StartFrom::Latest | StartFrom::Nothing => None,
     };
-    let (mut origin, mut unfinished) = (None, None);
+    let (mut origin, mut unfinished, mut decided_by) = (None, None, 0);
     fail_point::reach("claim.before");
     let transactions = connectors::open_transactions(&checkpoints);
     let claimant = Claimant { job: &plan.name, from, claimed };
@@ -92,18 +92,26 @@ pub fn claim_in(
             StartFrom::Nothing => None,
         };
         origin = start.as_ref().map(|start| Origin::load(&store, start)).transpose()?;
-        if let Some(origin) = &origin {
-            origin.check(plan, may_drop_state)?;
-            if origin.manifest.is_finished && named.is_some() {
-                return Err(origin.finished());
+        match &origin {
+            Some(origin) => origin.check(plan, may_drop_state)?,
+            None => check_fresh(plan)?,
+        }
+        match from {
+            StartFrom::Latest => {
+                if let (Some(last), None) = (last, &transactions) {
+                    check_is_known(last, origin.as_ref())?;
+                }
+                unfinished = unfinished_stop(&store, last, origin.as_ref())?;
             }
+            StartFrom::Path(_) => {
+                origin.as_ref().map_or(Ok(()), |origin| origin.check_named(transactions.is_some(), last))?;
+            }
+            StartFrom::Nothing => {}
         }
-        if let StartFrom::Latest = from {
-            unfinished = unfinished_stop(&store, last, origin.as_ref())?;
-        }
+        decided_by = last.map_or(0, |last| last.incarnation);
         Ok(start)
     })?;
-    let settled = settle(&store, &decisions, plan, &checkpoints, from, origin.as_ref());
+    let settled = settle(&store, &decisions, plan, &checkpoints, from, origin.as_ref(), decided_by);
     let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault))?;
     let beginning = None;
     let mut claimed = Claimed {
@@ -138,6 +146,31 @@ impl Claimed {
     }
 }
 
+/// Refuses to begin from nothing beside the results of an earlier job of this name.
+fn check_fresh(plan: &Plan) -> Result<(), Fault> {
+    plan.nodes.iter().try_for_each(|node| match &node.kind {
+        NodeKind::Sink(sink) => {
+            connectors::check_fresh(sink, &plan.name, &node.uid).map_err(|fault| fault.at(&node.uid))
+        }
+        _ => Ok(()),
+    })
+}
+
+/// Refuses to go on from the log in the store alone, where sinks wrote in transactions until now: Kafka may have a newer
+/// decision, after which rows have come out elsewhere. What has stopped as it was told to is in the log.
+fn check_is_known(last: &Record, origin: Option<&Origin>) -> Result<(), Fault> {
+    let has_stopped = matches!(last.decision, Decision::Complete { .. })
+        && origin.is_some_and(|origin| origin.manifest.stops || origin.manifest.is_finished);
+    if last.transactional_ids.is_empty() || has_stopped {
+        return Ok(());
+    }
+    Err(Fault::invalid(
+        "the job wrote to Kafka exactly once until now, does not any more, and was not stopped in between, so what it wrote \
+         last is not known here: start it as it was before, stop it with `wasmill stop`, and start it like this then; or \
+         name a checkpoint with `--from`, behind which rows may then come twice",
+    ))
+}
+
 /// What is left of earlier starts of the job.
 struct Settled {
     committers: BTreeMap<Uid, Box<dyn Committer>>,
@@ -153,6 +186,7 @@ fn settle(
     checkpoints: &CheckpointPlan,
     from: &StartFrom,
     origin: Option<&Origin>,
+    decided_by: u64,
 ) -> Result<Settled, Fault> {
     Intent::delete(store)?;
     fail_point::reach("claim.after");
@@ -168,13 +202,21 @@ fn settle(
             let patience = checkpoints.timeout.into();
             commit(committer.as_mut(), &record.committables, patience).map_err(|fault| fault.at(&node.uid))?;
         }
-        committer.sweep(origin.is_none()).map_err(|fault| fault.at(&node.uid))?;
+        committer.sweep().map_err(|fault| fault.at(&node.uid))?;
         committers.insert(node.uid.clone(), committer);
     }
     let started_from = origin.map_or(0, |origin| origin.manifest.checkpoint);
-    // What is newer than the last complete one was never decided on. Where a person chose another, all may be needed.
-    let last = if matches!(from, StartFrom::Latest) { started_from } else { u64::MAX };
-    let swept = retention::sweep(store, last, checkpoints.retained)?;
+    let is_latest = matches!(from, StartFrom::Latest);
+    if let Some(origin) = origin.filter(|_| is_latest) {
+        origin.note_decided()?;
+    }
+    let scope = Scope {
+        incarnation: decisions.incarnation(),
+        last: is_latest.then_some(Last { checkpoint: started_from, incarnation: decided_by }),
+        origin: origin.map(|origin| origin.manifest.as_ref()),
+        retained: checkpoints.retained,
+    };
+    let swept = retention::sweep(store, &scope)?;
     let first = CheckpointId(swept.highest.max(started_from) + 1);
     Ok(Settled { committers, first, kept: swept.kept })
 }

@@ -21,7 +21,7 @@ use crate::model::id::{Slot, Uid};
 use crate::model::time::{Micros, Timestamp};
 use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
-use crate::storage::manifest::{Kind, MANIFEST};
+use crate::storage::manifest::{Kind, MANIFEST, UNDECIDED};
 use crate::store::Store;
 use crate::worker::channel::Waker;
 use crate::worker::slot::{Order, TaskId, TaskTime};
@@ -303,6 +303,7 @@ impl<W: Writers> Driver<W> {
                 }
                 Action::Publish(checkpoint) => {
                     self.publish()?;
+                    self.note_decided(checkpoint)?;
                     self.acknowledge()?;
                     self.report_complete(checkpoint, now);
                     self.apply(Event::Published(checkpoint), now)?;
@@ -369,7 +370,12 @@ impl<W: Writers> Driver<W> {
         fail_point::reach("manifest.before");
         // What sinks have written in a transaction stands or falls with this checkpoint.
         let patience = if self.is_transactional() { self.patience() } else { Duration::ZERO };
-        let written = again("a manifest is not written yet", patience, || manifest.write(&store, &folder));
+        let written = again("a manifest is not written yet", patience, || {
+            if let Kind::Savepoint = manifest.kind {
+                store.put(&format!("{folder}/{UNDECIDED}"), Vec::new())?;
+            }
+            manifest.write(&store, &folder)
+        });
         let reference = match written {
             Ok(reference) => reference,
             Err(fault) => return Ok(Err(fault)),
@@ -411,6 +417,13 @@ impl<W: Writers> Driver<W> {
         }
         fail_point::reach("decided.before_ack");
         Ok(())
+    }
+
+    /// A savepoint is for everybody then, see `Origin::check_named`.
+    fn note_decided(&self, checkpoint: CheckpointId) -> Result<(), Fault> {
+        let Some(Place { store, folder, .. }) = self.savepoints.place(checkpoint) else { return Ok(()) };
+        let undecided = format!("{folder}/{UNDECIDED}");
+        again("it is not noted yet that a savepoint was decided on", self.patience(), || store.delete(&undecided))
     }
 
     /// What was decided has been done: notes that, and gets ready for the next checkpoint.

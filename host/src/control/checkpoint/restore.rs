@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::connectors;
 use crate::dataplane::snapshot::{MemberState, Restored, SourceSplit, Watermarks};
 use crate::model::checkpoint::CheckpointId;
-use crate::model::decision::ManifestRef;
+use crate::model::decision::{ManifestRef, Record};
 use crate::model::fault::Fault;
 use crate::model::id::{Slot, Uid};
 use crate::model::key_group::groups_of;
@@ -24,7 +24,7 @@ use crate::state::operator_state::{Redistributed, Redistribution};
 use crate::state::snapshot::ChunkSource;
 use crate::state::{Conversion, FormerState};
 use crate::storage::decisions;
-use crate::storage::manifest::{FieldRecord, MANIFEST, Manifest, NodeRecord, Shape, StateRecord};
+use crate::storage::manifest::{FieldRecord, Kind, MANIFEST, Manifest, NodeRecord, Shape, StateRecord, UNDECIDED};
 use crate::storage::native_files::StoredFiles;
 use crate::storage::state_file::{SlotsOfState, StateFiles};
 use crate::store::Store;
@@ -131,6 +131,36 @@ impl Origin {
         )))
     }
 
+    /// Refuses what a person has named and nothing can go on from. `last` is what the job has decided last. A savepoint
+    /// whose host died before it was decided on is one for a job with files alone, which publishes what it has got ready: what
+    /// stood in a transaction is gone, and what is another job's is not to be published.
+    pub fn check_named(&self, is_transactional: bool, last: Option<&Record>) -> Result<(), Fault> {
+        if self.manifest.is_finished {
+            return Err(self.finished());
+        }
+        let is_own = last.is_some_and(|last| last.job_id == self.manifest.job_id);
+        if (is_own && !is_transactional) || self.store.get(&self.undecided())?.is_none() {
+            return Ok(());
+        }
+        let path = self.path();
+        Err(Fault::invalid(format!(
+            "the savepoint in `{path}` is whole, but its host died before it was decided on, so what the job had written \
+             for it may not have come out: start the job itself again, without `--from`, and make another savepoint"
+        )))
+    }
+
+    /// It was decided on: its host may have died before it noted that.
+    pub fn note_decided(&self) -> Result<(), Fault> {
+        match self.manifest.kind {
+            Kind::Savepoint => self.store.delete(&self.undecided()),
+            Kind::Checkpoint => Ok(()),
+        }
+    }
+
+    fn undecided(&self) -> String {
+        format!("{}/{UNDECIDED}", self.reference.folder())
+    }
+
     /// What a node had in these key groups.
     pub fn chunks(&self, record: &NodeRecord, groups: Range<u16>) -> Result<SlotsOfState, Fault> {
         let mut slots = SlotsOfState { chunks: Vec::new(), native: Vec::new() };
@@ -150,7 +180,7 @@ impl Origin {
     }
 
     /// Why nothing goes on from it.
-    pub fn finished(&self) -> Fault {
+    fn finished(&self) -> Fault {
         Fault::invalid(format!(
             "the job had finished with {} {} in `{}`: all was read or drained and every window had fired, so nothing can \
              go on from it; its state can be read (`wasmill state`)",

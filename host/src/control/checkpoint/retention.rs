@@ -25,29 +25,65 @@ pub struct Swept {
     pub highest: u64,
 }
 
+/// What a start of the job knows of the checkpoints that it finds.
+pub struct Scope<'a> {
+    /// This start. What later ones have written is theirs: whoever sweeps may have been asleep since its claim.
+    pub incarnation: u64,
+    /// `None` = a person has chosen where the job starts, and any checkpoint may still be needed.
+    pub last: Option<Last>,
+    /// What the job starts from: it stays until there is a newer one.
+    pub origin: Option<&'a Manifest>,
+    /// So many of the newest are kept.
+    pub retained: usize,
+}
+
+/// The newest checkpoint that counts.
+#[derive(Clone, Copy)]
+pub struct Last {
+    pub checkpoint: u64,
+    /// The start that decided on it or was made from it: newer ones of this start and later ones were never decided on. Those
+    /// of earlier starts were passed over when a person chose an older one.
+    pub incarnation: u64,
+}
+
+impl Scope<'_> {
+    fn is_origin(&self, manifest: &Manifest) -> bool {
+        let id = |manifest: &Manifest| (manifest.job_id, manifest.incarnation, manifest.checkpoint);
+        self.origin.is_some_and(|origin| id(origin) == id(manifest))
+    }
+
+    fn counts(&self, manifest: &Manifest) -> bool {
+        self.last.is_none_or(|last| manifest.checkpoint <= last.checkpoint)
+    }
+
+    fn was_passed_over(&self, manifest: &Manifest) -> bool {
+        self.last.is_some_and(|last| manifest.incarnation < last.incarnation)
+    }
+}
+
 /// Savepoints are the user's; but of one whose host died before it had a manifest, nobody has heard. Returns the largest
 /// number in use.
-fn sweep_savepoints(store: &Store) -> Result<u64, Fault> {
+fn sweep_savepoints(store: &Store, incarnation: u64) -> Result<u64, Fault> {
     let keys = store.list(SAVEPOINTS)?;
     let folders: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('/').nth(1)).collect();
     let mut highest = 0;
     for folder in folders {
-        let Some(number) = savepoint_number(folder) else { continue };
+        let Some((start, number)) = numbers(folder) else { continue };
         highest = highest.max(number);
         let folder = format!("{SAVEPOINTS}/{folder}/");
         let own: Vec<&String> = keys.iter().filter(|key| key.starts_with(&folder)).collect();
-        if own.iter().all(|key| !key.ends_with(MANIFEST)) {
+        if start <= incarnation && own.iter().all(|key| !key.ends_with(MANIFEST)) {
             own.into_iter().try_for_each(|key| store.delete(key))?;
         }
     }
     Ok(highest)
 }
 
-/// Of a folder that no person has named.
-fn savepoint_number(folder: &str) -> Option<u64> {
+/// The start and the number of a checkpoint, of a folder that no person has named.
+fn numbers(folder: &str) -> Option<(u64, u64)> {
     // Once the start did not stand in front.
     let (start, number) = folder.split_once('-').unwrap_or(("0", folder));
-    start.parse::<u64>().ok().and(number.parse().ok())
+    Some((start.parse().ok()?, number.parse().ok()?))
 }
 
 /// How many checkpoints a message names.
@@ -79,39 +115,57 @@ pub fn refuse_undecided(store: &Store) -> Result<(), Fault> {
     )))
 }
 
-/// Deletes every file under `checkpoints/` that belongs to none of the newest `retained` complete checkpoints. `last`
-/// is the newest that counts: what is newer was never decided on. Only to be called after the claim: earlier, the files
+/// Deletes every file under `checkpoints/` that belongs neither to one of the newest checkpoints that count, nor to the
+/// origin, nor to one that may still be needed, nor to a later start. Only to be called after the claim: earlier, the files
 /// might be another host's.
-pub fn sweep(store: &Store, last: u64, retained: usize) -> Result<Swept, Fault> {
-    let keys = store.list(CHECKPOINTS)?;
+pub fn sweep(store: &Store, scope: &Scope<'_>) -> Result<Swept, Fault> {
+    let is_of_later = |key: &String| {
+        let start = key.split('/').nth(1).and_then(numbers).map_or(0, |(start, _)| start);
+        start > scope.incarnation
+    };
+    let keys: Vec<String> = store.list(CHECKPOINTS)?.into_iter().filter(|key| !is_of_later(key)).collect();
     // A host that was asleep while it was succeeded may have left one that has the number of a newer host's: it was never
     // decided on, and must not take that one's place.
     let mut found: BTreeMap<u64, (u64, Kept)> = BTreeMap::new();
-    let mut highest = sweep_savepoints(store)?;
+    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    let mut origin = None;
+    let mut highest = sweep_savepoints(store, scope.incarnation)?;
     for key in keys.iter().filter(|key| key.ends_with(&format!("/{MANIFEST}"))) {
         let Some(bytes) = store.get(key)? else { continue };
         // One that cannot be read is left alone, and so are all files: it may name any of them.
         let manifest = Manifest::parse(&bytes, &store.name_of(key))?;
         highest = highest.max(manifest.checkpoint);
-        if manifest.checkpoint <= last {
-            let reference = ManifestRef { path: key.clone(), sha256: String::new() };
-            let files =
-                manifest.files().map(|file| StateFile { key: reference.resolve(&file.path), bytes: file.bytes });
-            let own = StateFile { key: key.clone(), bytes: bytes.len() as u64 };
-            let kept = Kept { checkpoint: CheckpointId(manifest.checkpoint), files: files.chain([own]).collect() };
+        let kept = kept(key, &manifest, bytes.len() as u64);
+        if scope.counts(&manifest) {
             let newest = found.get(&manifest.checkpoint).map_or(0, |(incarnation, _)| *incarnation);
             if manifest.incarnation > newest {
                 found.insert(manifest.checkpoint, (manifest.incarnation, kept));
             }
+        } else if scope.was_passed_over(&manifest) {
+            wanted.extend(kept.files.into_iter().map(|file| file.key));
+        }
+        if scope.is_origin(&manifest) {
+            origin = Some(manifest.checkpoint);
         }
     }
-    let mut kept: Vec<Kept> = found.into_values().map(|(_, kept)| kept).collect();
-    kept.drain(..kept.len().saturating_sub(retained));
-    let wanted: BTreeSet<&str> = kept.iter().flat_map(|kept| &kept.files).map(|file| file.key.as_str()).collect();
-    for key in keys.iter().filter(|key| !wanted.contains(key.as_str())) {
+    let surplus = found.len().saturating_sub(scope.retained);
+    let kept = found
+        .into_values()
+        .enumerate()
+        .filter(|(place, (_, kept))| *place >= surplus || origin == Some(kept.checkpoint.0));
+    let kept: Vec<Kept> = kept.map(|(_, (_, kept))| kept).collect();
+    wanted.extend(kept.iter().flat_map(|kept| &kept.files).map(|file| file.key.clone()));
+    for key in keys.iter().filter(|key| !wanted.contains(*key)) {
         store.delete(key)?;
     }
     Ok(Swept { kept, highest })
+}
+
+fn kept(key: &str, manifest: &Manifest, manifest_bytes: u64) -> Kept {
+    let reference = ManifestRef { path: key.to_owned(), sha256: String::new() };
+    let files = manifest.files().map(|file| StateFile { key: reference.resolve(&file.path), bytes: file.bytes });
+    let own = StateFile { key: key.to_owned(), bytes: manifest_bytes };
+    Kept { checkpoint: CheckpointId(manifest.checkpoint), files: files.chain([own]).collect() }
 }
 
 #[cfg(test)]
@@ -120,6 +174,60 @@ mod tests {
 
     use super::*;
     use crate::plan::location::Location;
+
+    fn manifest(incarnation: u64, checkpoint: u64) -> Manifest {
+        Manifest::new("job", Uuid::nil(), incarnation, CheckpointId(checkpoint), 8)
+    }
+
+    fn write(store: &Store, incarnation: u64, checkpoint: u64) {
+        let folder = format!("{CHECKPOINTS}/{incarnation}-{checkpoint}");
+        manifest(incarnation, checkpoint).write(store, &folder).unwrap();
+        store.put(&format!("{folder}/unnamed.state"), Vec::new()).unwrap();
+    }
+
+    fn left(store: &Store) -> Vec<String> {
+        let folder = |key: String| key.split('/').nth(1).unwrap().to_owned();
+        let keys: BTreeSet<String> = store.list(CHECKPOINTS).unwrap().into_iter().map(folder).collect();
+        keys.into_iter().collect()
+    }
+
+    #[test]
+    fn what_a_later_start_writes_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
+        [(1, 4), (1, 5), (10, 6)].into_iter().for_each(|(start, number)| write(&store, start, number));
+        store.put("checkpoints/10-7/half.state", Vec::new()).unwrap();
+        store.put("savepoints/10-8/half.state", Vec::new()).unwrap();
+        // Number 2 was asleep since its claim.
+        let last = Some(Last { checkpoint: 5, incarnation: 1 });
+        let swept = sweep(&store, &Scope { incarnation: 2, last, origin: None, retained: 1 }).unwrap();
+        assert_eq!(swept.kept.iter().map(|kept| kept.checkpoint.0).collect::<Vec<_>>(), [5]);
+        assert_eq!(left(&store), ["1-5", "10-6", "10-7"]);
+        assert_eq!(store.list(SAVEPOINTS).unwrap(), ["savepoints/10-8/half.state"]);
+        assert_eq!(store.list("checkpoints/10-6").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_a_person_has_chosen_stays_and_so_does_what_was_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
+        [(1, 7), (1, 8), (1, 9)].into_iter().for_each(|(start, number)| write(&store, start, number));
+        let origin = manifest(1, 8);
+        let scope = Scope { incarnation: 2, last: None, origin: Some(&origin), retained: 1 };
+        let swept = sweep(&store, &scope).unwrap();
+        assert_eq!(swept.kept.iter().map(|kept| kept.checkpoint.0).collect::<Vec<_>>(), [8, 9]);
+        assert_eq!(left(&store), ["1-8", "1-9"]);
+        // It starts again before it has decided: from what it had claimed.
+        write(&store, 2, 10);
+        let last = Some(Last { checkpoint: 8, incarnation: 2 });
+        sweep(&store, &Scope { incarnation: 3, last, ..scope }).unwrap();
+        assert_eq!(left(&store), ["1-8", "1-9"]);
+        // And once it has, everything older goes.
+        write(&store, 3, 11);
+        let last = Some(Last { checkpoint: 11, incarnation: 3 });
+        sweep(&store, &Scope { incarnation: 4, last, origin: Some(&manifest(3, 11)), retained: 1 }).unwrap();
+        assert_eq!(left(&store), ["3-11"]);
+    }
 
     #[test]
     fn checkpoints_without_any_decision_are_not_passed_over() {
@@ -142,18 +250,15 @@ mod tests {
     fn what_a_sleeper_left_under_the_same_number_goes() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
-        let write = |incarnation: u64, checkpoint| {
-            let manifest = Manifest::new("job", Uuid::nil(), incarnation, CheckpointId(checkpoint), 8);
-            manifest.write(&store, &format!("{CHECKPOINTS}/{incarnation}-{checkpoint}")).unwrap();
-        };
         for (incarnation, checkpoint) in [(11, 2), (9, 2), (2, 1), (11, 1), (3, 1), (11, 3)] {
-            write(incarnation, checkpoint);
+            write(&store, incarnation, checkpoint);
         }
         store.put("savepoints/11-7/half.state", Vec::new()).unwrap();
         store.put("savepoints/5/manifest.json", Vec::new()).unwrap();
         store.put("savepoints/11-6/manifest.json", Vec::new()).unwrap();
         store.put("savepoints/release-8/half.state", Vec::new()).unwrap();
-        let swept = sweep(&store, 2, 2).unwrap();
+        let last = Some(Last { checkpoint: 2, incarnation: 11 });
+        let swept = sweep(&store, &Scope { incarnation: 12, last, origin: None, retained: 2 }).unwrap();
         assert_eq!(swept.highest, 7);
         let kept: Vec<u64> = swept.kept.iter().map(|kept| kept.checkpoint.0).collect();
         assert_eq!(kept, [1, 2]);

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::model::checkpoint::{CheckpointId, Incarnation};
 use crate::model::fault::Fault;
 use crate::model::time::Micros;
-use crate::storage::manifest::MANIFEST;
+use crate::storage::manifest::{MANIFEST, UNDECIDED};
 use crate::store::Store;
 
 use super::coordinator::{Savepoint, Then};
@@ -183,8 +183,9 @@ impl Savepoints {
         if folder.is_empty() {
             return Err(Fault::invalid(format!("`{path}` is no folder for a savepoint: name one that is its own")));
         }
-        let ours = self.incarnation.state_folders(&folder);
-        if let Some(found) = store.list(&folder)?.iter().find(|key| !key.starts_with(&ours)) {
+        let (ours, undecided) = (self.incarnation.state_folders(&folder), format!("{folder}/{UNDECIDED}"));
+        let is_left = |key: &String| key.starts_with(&ours) || *key == undecided;
+        if let Some(found) = store.list(&folder)?.iter().find(|key| !is_left(key)) {
             let found = store.name_of(found);
             return Err(Fault::invalid(format!(
                 "a savepoint gets a folder of its own, and `{path}` is not empty: there is `{found}`"

@@ -6,7 +6,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use uuid::Uuid;
 
 use super::*;
-use crate::connectors::file::commit::{FileCommitter, PartNames};
+use crate::connectors::file::commit::{FileCommitter, PartNames, check_fresh};
 use crate::connectors::file::part::PartWriter;
 use crate::connectors::{Committer, SinkId};
 use crate::dataplane::sink_writer::Committable;
@@ -48,7 +48,7 @@ fn parts_roll_and_are_seen_when_they_are_committed() {
     let sink = sink(folder.path(), JSON, 10);
     let names = names("job", 1 << 96, 7);
     let mut committer = FileCommitter::open(&sink, names.clone()).unwrap();
-    committer.sweep(true).unwrap();
+    committer.sweep().unwrap();
     let mut writer = PartWriter::open(&sink, &schema(), Slot(2), names).unwrap();
     assert!(prepare(&mut writer, 1).is_empty(), "without rows there is no part");
     for n in 0..3 {
@@ -88,15 +88,28 @@ fn a_sweep_takes_what_is_ours_and_was_not_committed() {
     fs::write(folder.path().join(".part-1.jsonl.inprogress"), "of a job without checkpoints").unwrap();
     FileCommitter::open(&sink, ours).unwrap().commit(&committed).unwrap();
     write(&names("job", 1 << 96, 2));
+    // Its successor's, if this start was asleep.
+    let later = names("job", 1 << 96, 10);
+    let of_later = write(&later);
 
-    let mut next = FileCommitter::open(&sink, names("job", 1 << 96, 3)).unwrap();
-    next.sweep(false).unwrap();
-    assert_eq!(files(folder.path()).len(), 3, "{:?}", files(folder.path()));
-    let fault = next.sweep(true).unwrap_err();
-    assert!(fault.message.contains("part-job.out-00000001-1-0-0.jsonl` is there from an earlier run"), "{fault}");
-    let anew = FileCommitter::open(&sink, names("job", 2 << 96, 1)).unwrap().sweep(true).unwrap_err();
-    assert!(anew.message.contains("earlier run"), "the job's checkpoints were deleted, its results were not: {anew}");
+    FileCommitter::open(&sink, names("job", 1 << 96, 3)).unwrap().sweep().unwrap();
+    assert_eq!(files(folder.path()).len(), 4, "{:?}", files(folder.path()));
+    FileCommitter::open(&sink, later).unwrap().commit(&of_later).unwrap();
     FileCommitter::open(&sink, other).unwrap().commit(&others).unwrap();
+}
+
+#[test]
+fn a_life_does_not_begin_beside_the_parts_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sink, uid) = (sink(folder.path(), JSON, 1), Uid::from("out"));
+    let mut writer = PartWriter::open(&sink, &schema(), Slot(0), names("job", 1 << 96, 1)).unwrap();
+    writer.write(&batch(0..1)).unwrap();
+    let prepared = prepare(&mut writer, 1);
+    check_fresh(&sink, "job", &uid).unwrap();
+    FileCommitter::open(&sink, names("job", 1 << 96, 1)).unwrap().commit(&prepared).unwrap();
+    check_fresh(&sink, "jo", &uid).unwrap();
+    let fault = check_fresh(&sink, "job", &uid).unwrap_err();
+    assert!(fault.message.contains("part-job.out-00000001-1-0-0.jsonl` is there from an earlier run"), "{fault}");
 }
 
 #[test]
