@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::job_file::JobFile;
 use crate::control::checkpoint::catalog::job_place;
-use crate::control::checkpoint::compatibility::{Finding, compare};
+use crate::control::checkpoint::compatibility::Finding;
 use crate::control::checkpoint::restore::Origin;
 use crate::control::job::no_checkpoints;
 use crate::storage::decisions;
@@ -42,7 +42,7 @@ impl Plan {
             }
             None => (place.as_ref().map(Origin::latest).transpose()?.flatten(), None),
         };
-        let findings = origin.as_ref().map(|origin| compare(&plan, &origin.manifest)).unwrap_or_default();
+        let findings = origin.as_ref().map(|origin| origin.findings(&plan)).transpose()?.unwrap_or_default();
         let is_refused =
             refusal.is_some() || findings.iter().any(|finding| finding.is_refused(self.allow_non_restored_state));
         match self.json {

@@ -7,13 +7,16 @@ mod file;
 mod format;
 mod generator;
 mod kafka;
+mod names;
 mod stdin;
 mod stdout;
 
 pub use blackhole::Blackhole;
 pub use dead_letters::DeadLetters;
 pub use generator::write::write_events;
+pub use names::Names;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -61,6 +64,14 @@ pub fn count_splits(source: &SourceConnector) -> Result<usize, String> {
         SourceConnector::Generator(source) => Ok(usize::from(source.splits.max(1))),
         SourceConnector::Kafka(source) => kafka::count_splits(source),
         SourceConnector::Stdin { .. } => Ok(1),
+    }
+}
+
+/// Where the splits of a source start that would start elsewhere a moment later; `None` = it reads the same then.
+pub fn starting_splits(source: &SourceConnector) -> Result<Option<Vec<SplitState>>, Fault> {
+    match source {
+        SourceConnector::Kafka(source) => kafka::starting_splits(source),
+        SourceConnector::File(_) | SourceConnector::Generator(_) | SourceConnector::Stdin { .. } => Ok(None),
     }
 }
 
@@ -119,6 +130,17 @@ pub fn check_fresh(sink: &SinkConnector, job: &str, node: &Uid) -> Result<(), Fa
     }
 }
 
+/// Where something is that a sink has prepared and nobody has committed, and how much there; of any sink, also one that the
+/// job has no more.
+pub fn uncommitted(committables: &[Committable]) -> Result<BTreeMap<String, usize>, Fault> {
+    file::commit::waiting(committables)
+}
+
+/// Whether the sink's writers hide what they write until a checkpoint covers it: then it has a committer.
+pub fn commits(sink: &SinkConnector) -> bool {
+    matches!(sink, SinkConnector::File(_))
+}
+
 /// `None` = the sink's writers hide nothing.
 pub fn open_committer(sink: &SinkConnector, of: &SinkId<'_>) -> Result<Option<Box<dyn Committer>>, Fault> {
     Ok(match sink {
@@ -146,9 +168,9 @@ pub fn open_offsets(source: &SourceConnector) -> Result<Option<Box<dyn Offsets>>
 /// The transactions that the sinks of a job write in, one for each checkpoint, and the log of decisions that they hold.
 /// Whoever claims them ends those of everybody else.
 ///
-/// Order of calls: `fence`, `claim`, `open_writer` for every sink and slot; then `commit` and `renew` for each checkpoint, whose
-/// barrier has passed every writer before `commit` and is injected after the `renew` of the one before. After an error,
-/// `abandon` and nothing else.
+/// Order of calls: `fence`, `claim`; perhaps `commit` and `renew` of a checkpoint before there is any writer; `open_writer` for
+/// every sink and slot; then `commit` and `renew` for each checkpoint, whose barrier has passed every writer before `commit`
+/// and is injected after the `renew` of the one before. After an error, `abandon` and nothing else.
 pub trait Transactions: Send + Sync {
     /// Under which a job writes.
     fn ids(&self, job_id: Uuid) -> Vec<String>;

@@ -177,7 +177,7 @@ impl Job {
         let own = sender.clone();
         self.spawn("checkpoints".to_owned(), ends.clone(), move || driver::run(means, &notices, &own, progress))?;
         self.checkpoints = Some(sender);
-        Ok(claimed.origin)
+        Ok(claimed.origin.or(claimed.beginning))
     }
 
     fn run_slot(

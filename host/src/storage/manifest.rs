@@ -103,7 +103,11 @@ pub struct InFlightRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Shape {
-    Source,
+    Source {
+        /// Absent: an older wasmill wrote it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input: Option<InputRecord>,
+    },
     Process {
         plugin: String,
         operator: String,
@@ -118,6 +122,25 @@ pub enum Shape {
         aggregates: Vec<AggregateRecord>,
     },
     Sink,
+}
+
+/// What a source reads, as far as its positions depend on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "connector", rename_all = "kebab-case")]
+pub enum InputRecord {
+    File {
+        path: String,
+        follow: bool,
+        /// Its splits are row groups.
+        parquet: bool,
+    },
+    Generator,
+    /// Names and patterns of topics.
+    Kafka {
+        topics: Vec<String>,
+        bounded: bool,
+    },
+    Stdin,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

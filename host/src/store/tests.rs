@@ -92,8 +92,10 @@ fn an_object_appears_whole_and_once() {
         for prepared in &prepared {
             let json = serde_json::to_string(prepared).unwrap();
             let prepared: Prepared = serde_json::from_str(&json).unwrap();
+            assert!(store.is_waiting(&prepared).unwrap());
             store.complete_upload(&prepared).unwrap();
             store.complete_upload(&prepared).unwrap();
+            assert!(!store.is_waiting(&prepared).unwrap());
         }
         assert_eq!(store.get("a").unwrap().unwrap(), b"small");
         assert!(store.get("b").unwrap().unwrap() == large);

@@ -140,6 +140,14 @@ impl Store {
         }
     }
 
+    /// Whether a prepared object waits to be completed; `false` too where it was forgotten.
+    pub fn is_waiting(&self, prepared: &Prepared) -> Result<bool, Fault> {
+        match &self.inner {
+            Inner::Folder(root) => Ok(hidden(root, &prepared.name).exists()),
+            Inner::Remote(_) => Ok(self.get(&record(&prepared.name))?.is_some()),
+        }
+    }
+
     /// Forgets all objects that are begun or prepared, and not complete, if `is_left` says so of their names.
     pub fn abort_uploads(&self, is_left: impl Fn(&str) -> bool) -> Result<(), Fault> {
         let suffix = match &self.inner {

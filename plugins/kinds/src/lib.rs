@@ -85,10 +85,10 @@ mod judge;
 
 pub use entries::{Basket, Baskets, Latest, Recent};
 pub use expiring::FirstSeen;
-pub use held::{Hold, Released};
+pub use held::{Hold, Once, Released};
 pub use judge::{Judge, Judged, Limit};
 
-export!(process: Fold, Baskets, Recent, FirstSeen, Hold; broadcast: Judge; aggregate: Mean);
+export!(process: Fold, Baskets, Recent, FirstSeen, Hold, Once; broadcast: Judge; aggregate: Mean);
 
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,13 @@ fn ten_at_a_time() {
 }
 
 #[test]
+fn each_value_once() {
+    let mut once = Drive::<Once>::over::<Input<'_>>("");
+    once.batch(events([1, 2, 1])).batch(events([2, 3]));
+    assert_eq!(once.outputs().len(), 3);
+}
+
+#[test]
 fn limits_hold_from_their_time_on() {
     let mut judge = Drive::<Judge>::over_with_broadcast::<Input<'_>>("");
     judge.event(Timestamp(5), Input { key: "a", value: 1 }).event(Timestamp(25), Input { key: "a", value: 2 });

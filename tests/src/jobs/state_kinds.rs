@@ -307,6 +307,71 @@ const HOLDING: &str = concat!(
     no_restart!()
 );
 
+/// Values of a thousand, each of which passes once in a slot.
+const PASSING: &str = concat!(
+    r#"
+    name = "job"
+    [checkpoints]
+    interval = "25ms"
+"#,
+    keyed_events!(),
+    r#"
+    keys = 50
+    count = 8000
+    rate = 2000
+    splits = 4
+    [operators.once]
+    inputs = ["events"]
+    plugin = "plugins/kinds.wasm"
+    operator = "once"
+"#,
+    json_files!("out", r#"["once"]"#),
+    no_restart!()
+);
+
+/// The values of each start of a job, from the names of its parts: `part-<job>.<sink>-<id>-<start>-<slot>-<number>.jsonl`.
+fn values_by_start(folder: &Folder) -> BTreeMap<u64, Vec<i64>> {
+    let mut values: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+    for part in std::fs::read_dir(folder.path().join("out")).unwrap() {
+        let name = part.unwrap().file_name().into_string().unwrap();
+        let start = name.split('-').nth_back(2).unwrap().parse().unwrap();
+        let rows = folder.lines(&format!("out/{name}"));
+        let rows = rows.iter().map(|row| serde_json::from_str::<Value>(row).unwrap()["value"].as_i64().unwrap());
+        values.entry(start).or_default().extend(rows);
+    }
+    values
+}
+
+#[test]
+fn every_slot_has_the_lists_of_all_when_the_job_goes_on() {
+    for job in [PASSING.to_owned(), on_rocksdb(PASSING)] {
+        let folder = Folder::new();
+        folder.write("job.toml", &job);
+        let slots = [3, 2, 4];
+        let parallelism = slots.map(|slots| format!("parallelism={slots}"));
+        die_at(&folder, "decided.before_ack", 3, &["--set", &parallelism[0]]);
+        die_at(&folder, "decided.before_ack", 3, &["--set", &parallelism[1]]);
+        finish_fast(&folder, &["--set", &parallelism[2]]);
+        let found = values_by_start(&folder);
+        assert!(found.len() > 1, "{job}");
+        let mut passed = BTreeSet::new();
+        for (start, values) in &found {
+            let slots = slots[*start as usize - 1];
+            // What had passed in any slot before passes in none, and otherwise at most once in each.
+            let mut times: BTreeMap<i64, usize> = BTreeMap::new();
+            values.iter().for_each(|value| *times.entry(*value).or_default() += 1);
+            assert!(times.values().all(|times| *times <= slots), "start {start}: {job}");
+            assert!(times.keys().all(|value| !passed.contains(value)), "start {start}: {job}");
+            passed.extend(times.into_keys());
+        }
+        let held = folder.call(&["state", "scan", "job.toml", "once", "passed", "--json"]);
+        assert!(held.success, "{}", held.stderr);
+        let held =
+            held.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["value"].as_i64().unwrap());
+        assert_eq!(held.collect::<BTreeSet<i64>>(), passed, "{job}");
+    }
+}
+
 #[test]
 fn lists_of_slots_are_dealt_out_to_other_numbers_of_slots() {
     // What came out, and what is still held.

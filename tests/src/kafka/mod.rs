@@ -10,6 +10,7 @@ mod security;
 mod sink;
 mod source;
 mod splits;
+mod starts;
 mod three_brokers;
 mod topic_to_topic;
 mod two_hosts;

@@ -94,6 +94,11 @@ impl Running {
 
     /// Until the sink `out` of this job, which runs in the folder, has got rows; more arguments of `status`.
     pub fn makes_rows(&self, folder: &Folder, arguments: &[&str]) {
+        self.gets_rows(folder, 1, arguments);
+    }
+
+    /// Until it has got so many.
+    pub fn gets_rows(&self, folder: &Folder, count: u64, arguments: &[&str]) {
         let rows = || {
             let status = json(folder, &[&["status", "job.toml"], arguments].concat());
             let is_alive = status["process_id"] == self.child.id() && status["state"] == "running";
@@ -101,7 +106,7 @@ impl Running {
             let sink = status["nodes"].as_array().unwrap().iter().find(|node| node["uid"] == "out").cloned();
             sink.unwrap()["records_in_total"].as_u64().unwrap()
         };
-        while rows() == 0 {}
+        while rows() < count {}
     }
 
     /// `STOP` or `CONT`: the host sleeps, and goes on.

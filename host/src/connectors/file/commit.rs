@@ -1,5 +1,8 @@
 //! Gives parts their names, which is when people see them.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::connectors::{Committer, SinkId};
@@ -64,6 +67,29 @@ pub fn committable(store: &Store, part: Prepared) -> Result<Committable, Fault> 
     prepared.map_err(|error| Fault::internal(format!("a part cannot be written as JSON: {error}")))
 }
 
+fn parse(committable: &Committable) -> Result<PreparedPart, Fault> {
+    serde_json::from_value(committable.clone()).map_err(|error| {
+        Fault::invalid(format!("the checkpoint has {committable} for a sink of files, which is no part: {error}"))
+    })
+}
+
+/// The folders in which prepared parts wait for their names, and how many of them do. A store is asked with what the
+/// environment says of it; what it does not answer waits.
+pub fn waiting(committables: &[Committable]) -> Result<BTreeMap<String, usize>, Fault> {
+    let mut waiting: BTreeMap<String, usize> = BTreeMap::new();
+    for committable in committables {
+        let PreparedPart { directory, part } = parse(committable)?;
+        let location = Location::parse(Path::new(""), &directory, Vec::new());
+        let is_waiting = Store::open_existing(&location)
+            .and_then(|store| store.map_or(Ok(false), |store| store.is_waiting(&part)))
+            .unwrap_or(true);
+        if is_waiting {
+            *waiting.entry(directory).or_default() += 1;
+        }
+    }
+    Ok(waiting)
+}
+
 pub struct FileCommitter {
     location: Location,
     store: Store,
@@ -80,11 +106,7 @@ impl FileCommitter {
 impl Committer for FileCommitter {
     fn commit(&mut self, committables: &[Committable]) -> Result<(), Fault> {
         for committable in committables {
-            let PreparedPart { directory, part } = serde_json::from_value(committable.clone()).map_err(|error| {
-                Fault::invalid(format!(
-                    "the checkpoint has {committable} for a sink of files, which is no part: {error}"
-                ))
-            })?;
+            let PreparedPart { directory, part } = parse(committable)?;
             match self.store.complete_upload(&part) {
                 // The job says another directory now than when the part was prepared; or both have moved.
                 Err(_) if directory != self.store.name() => {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -19,6 +19,7 @@ use crate::model::time::Micros;
 use crate::plan::connector::{FileSource, Format};
 
 use super::files::Files;
+use super::paths::absolute;
 use super::split::{Open, Place, Range, name};
 use super::unavailable;
 
@@ -29,6 +30,7 @@ pub struct Follow {
     schema: Schema,
     slot: Slot,
     slots: Parallelism,
+    /// Absolute.
     known: HashSet<PathBuf>,
 }
 
@@ -37,9 +39,11 @@ impl Follow {
         Self { source: source.clone(), schema: schema.clone(), slot, slots, known: HashSet::new() }
     }
 
-    fn is_ours(&self, path: &std::path::Path) -> bool {
+    /// Whether the file is this slot's and was not known; from now on it is, however the path of the source calls it.
+    fn is_new(&mut self, path: &Path) -> Result<bool, Fault> {
+        let path = absolute(path)?;
         let hash = xxh3_64(path.as_os_str().as_encoded_bytes());
-        hash % u64::from(self.slots.get()) == u64::from(self.slot.0)
+        Ok(hash % u64::from(self.slots.get()) == u64::from(self.slot.0) && self.known.insert(path))
     }
 }
 
@@ -49,7 +53,7 @@ impl SplitEnumerator for Follow {
         for split in splits {
             let Some(position) = &split.position else { continue };
             let place = Place::parse(position, split)?;
-            if self.is_ours(&place.range.path) && self.known.insert(place.range.path.clone()) {
+            if self.is_new(&place.range.path)? {
                 place.check(&Files::Local)?;
                 left.push(Box::new(FollowedFile::new(place, &self.source, &self.schema)));
             }
@@ -60,7 +64,7 @@ impl SplitEnumerator for Follow {
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         let mut found: Vec<Box<dyn SplitReader>> = Vec::new();
         for file in Files::Local.list(&self.source)? {
-            if self.is_ours(&file.path) && self.known.insert(file.path.clone()) {
+            if self.is_new(&file.path)? {
                 let place = Place { range: Range { path: file.path, start: 0, end: None }, at: None };
                 found.push(Box::new(FollowedFile::new(place, &self.source, &self.schema)));
             }

@@ -30,6 +30,8 @@ use follow::Follow;
 use row_group::RowGroups;
 use split::{FileSplit, Place};
 
+pub use paths::NamedFiles;
+
 /// The splits of one slot.
 pub fn open(
     source: &FileSource,

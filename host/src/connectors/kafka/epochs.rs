@@ -48,6 +48,11 @@ impl Epochs {
         state.epoch
     }
 
+    /// The transaction that is written now; `None` = nothing more is.
+    pub fn active(&self) -> Option<Arc<Transaction>> {
+        self.state().active.clone()
+    }
+
     /// `None` = the epoch has not begun.
     pub fn transaction(&self, epoch: u64) -> Result<Option<Arc<Transaction>>, Fault> {
         let mut state = self.state();
@@ -60,10 +65,14 @@ impl Epochs {
         self.state().passed += 1;
     }
 
-    /// The epoch that is to be committed; `None` = not everything has been acknowledged.
+    /// The epoch that is to be committed, whose barrier every writer has passed; `None` = not everything has been
+    /// acknowledged.
     pub fn closed(&self) -> Result<Option<Arc<Transaction>>, Fault> {
         let mut state = self.state();
-        state.turn()?;
+        match state.writers {
+            0 => state.begin_next()?,
+            _ => state.turn()?,
+        }
         Ok(state.closed.take())
     }
 
@@ -87,12 +96,15 @@ impl Epochs {
 }
 
 impl State {
-    /// Begins the next epoch if it is time.
+    /// Begins the next epoch if every writer has passed the barrier behind the one that is written.
     fn turn(&mut self) -> Result<(), Fault> {
-        // Without writers there are no barriers either, and at the end there is nothing to write in.
-        let Some(active) = self.active.as_ref().filter(|_| self.passed > 0 && self.passed == self.writers) else {
-            return Ok(());
-        };
+        // Without writers there are no barriers either.
+        if self.passed > 0 && self.passed == self.writers { self.begin_next() } else { Ok(()) }
+    }
+
+    fn begin_next(&mut self) -> Result<(), Fault> {
+        // At the end there is nothing to write in.
+        let Some(active) = &self.active else { return Ok(()) };
         if active.producer().is_flushed()?
             && let Some(standby) = self.standby.take()
         {

@@ -17,6 +17,7 @@ mod transactional_sink;
 mod transactions;
 
 pub use group_offsets::GroupOffsets;
+pub use partitions::{Partition, Subscription};
 pub use sink::open as open_sink;
-pub use source::{count_splits, open as open_source};
+pub use source::{count_splits, open as open_source, starting_splits};
 pub use transactions::open as open_transactions;

@@ -30,6 +30,10 @@ pub struct Place {
 }
 
 impl Place {
+    pub fn to_position(self) -> Position {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
     fn is_end(&self) -> bool {
         self.end.is_some_and(|end| self.offset >= end)
     }
@@ -122,7 +126,7 @@ impl SplitReader for PartitionReader {
     }
 
     fn position(&self) -> Position {
-        serde_json::to_value(self.place).unwrap_or_default()
+        self.place.to_position()
     }
 
     fn read(&mut self, limits: ReadLimits) -> Result<Read, Fault> {

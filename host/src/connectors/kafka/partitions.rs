@@ -54,6 +54,32 @@ impl Partition {
     }
 }
 
+/// The topics that a source means.
+pub struct Subscription {
+    names: Vec<String>,
+    patterns: RegexSet,
+    /// A pattern is about internal topics.
+    internal: bool,
+}
+
+impl Subscription {
+    /// To names, and to patterns that start with `^`.
+    pub fn to(topics: &[String]) -> Result<Self, Fault> {
+        let (patterns, names): (Vec<&String>, Vec<&String>) = topics.iter().partition(|topic| topic.starts_with('^'));
+        let internal = patterns.iter().any(|pattern| pattern.starts_with("^__"));
+        let patterns = RegexSet::new(patterns).map_err(|error| Fault::invalid(error.to_string()))?;
+        Ok(Self { names: names.into_iter().cloned().collect(), patterns, internal })
+    }
+
+    pub fn has(&self, topic: &str) -> bool {
+        self.names.iter().any(|name| name == topic) || self.matches(topic)
+    }
+
+    fn matches(&self, topic: &str) -> bool {
+        self.patterns.is_match(topic) && (self.internal || !topic.starts_with("__"))
+    }
+}
+
 /// A cluster, seen by a source.
 pub struct Cluster<'a> {
     pub source: &'a KafkaSource,
@@ -67,10 +93,9 @@ impl Cluster<'_> {
 
     /// All partitions of the source's topics, sorted. A topic that is named must exist.
     pub fn partitions(&self) -> Result<Vec<Partition>, Fault> {
-        let (patterns, names): (Vec<&String>, Vec<&String>) =
-            self.source.topics.iter().partition(|topic| topic.starts_with('^'));
+        let wanted = Subscription::to(&self.source.topics)?;
         let mut partitions = Vec::new();
-        for name in names {
+        for name in &wanted.names {
             let what = format!("topic `{name}`");
             let metadata = self.consumer.fetch_metadata(Some(name), ANSWER).map_err(|e| self.fault(&what, &e))?;
             for topic in metadata.topics() {
@@ -80,13 +105,10 @@ impl Cluster<'_> {
                 partitions.extend(partitions_of(topic));
             }
         }
-        if !patterns.is_empty() {
-            let set = RegexSet::new(&patterns).map_err(|error| Fault::invalid(error.to_string()))?;
+        if !wanted.patterns.is_empty() {
             let metadata = self.consumer.fetch_metadata(None, ANSWER).map_err(|e| self.fault("the topics", &e))?;
-            let internal = patterns.iter().any(|pattern| pattern.starts_with("^__"));
-            let is_meant =
-                |topic: &&MetadataTopic| set.is_match(topic.name()) && (internal || !topic.name().starts_with("__"));
-            partitions.extend(metadata.topics().iter().filter(is_meant).flat_map(partitions_of));
+            let matching = metadata.topics().iter().filter(|topic| wanted.matches(topic.name()));
+            partitions.extend(matching.flat_map(partitions_of));
         }
         partitions.sort();
         partitions.dedup();
@@ -171,6 +193,19 @@ mod tests {
         }
         assert_eq!(Partition::of(&SplitName::from("clicks")), None);
         assert_eq!(Partition::of(&SplitName::from("clicks-x")), None);
+    }
+
+    #[test]
+    fn topics_are_meant_by_name_or_pattern() {
+        let topics = ["clicks".to_owned(), "^orders\\.".to_owned(), "^.*_offsets$".to_owned()];
+        let wanted = Subscription::to(&topics).unwrap();
+        for (topic, is_meant) in
+            [("clicks", true), ("clicks2", false), ("orders.eu", true), ("reorders.eu", false), ("__offsets", false)]
+        {
+            assert_eq!(wanted.has(topic), is_meant, "{topic}");
+        }
+        assert!(Subscription::to(&["^__.*".to_owned()]).unwrap().has("__offsets"));
+        assert!(Subscription::to(&["^(".to_owned()]).is_err());
     }
 
     #[test]

@@ -49,6 +49,20 @@ pub fn count_splits(source: &KafkaSource) -> Result<usize, String> {
     Ok(partitions.len())
 }
 
+/// `None` = whenever the source starts, it reads the same.
+pub fn starting_splits(source: &KafkaSource) -> Result<Option<Vec<SplitState>>, Fault> {
+    if source.start == KafkaStart::Earliest && !source.bounded {
+        return Ok(None);
+    }
+    let consumer = client::consumer(source)?;
+    let cluster = Cluster { source, consumer: &consumer };
+    let splits = cluster.partitions()?.into_iter().map(|partition| {
+        let place = place(&cluster, &partition, source.start)?;
+        Ok(SplitState { name: partition.name(), position: Some(place.to_position()) })
+    });
+    splits.collect::<Result<_, _>>().map(Some)
+}
+
 struct Topics {
     source: KafkaSource,
     schema: Schema,

@@ -140,7 +140,7 @@ impl Transactions for JobTransactions {
     fn open_writer(&self, sink: &KafkaSink, schema: &Schema) -> Result<Box<dyn SinkWriter>, Fault> {
         let encoder = RecordEncoder::new(sink, schema).map_err(Fault::invalid)?;
         if let KafkaTopic::Named(topic) = &sink.topic
-            && let Some(transaction) = self.epochs.transaction(0)?
+            && let Some(transaction) = self.epochs.active()
         {
             transaction.producer().check_topic(topic)?;
         }

@@ -295,7 +295,7 @@ pub fn contents(origin: &Origin) -> Result<Contents, Fault> {
 
 fn node_contents(origin: &Origin, node: &NodeRecord) -> Result<NodeContents, Fault> {
     let (kind, key) = match &node.shape {
-        Shape::Source => ("source", Vec::new()),
+        Shape::Source { .. } => ("source", Vec::new()),
         Shape::Process { key, .. } => ("process", key.clone()),
         Shape::Window { key, .. } => ("window", key.clone()),
         Shape::Sink => ("sink", Vec::new()),
@@ -384,6 +384,6 @@ fn names(shape: &Shape, content: Content) -> Vec<String> {
             states.iter().filter(holds).map(describe_state).collect()
         }
         (Shape::Process { timers, .. }, _) => timers.clone(),
-        (Shape::Source | Shape::Sink, _) => Vec::new(),
+        (Shape::Source { .. } | Shape::Sink, _) => Vec::new(),
     }
 }

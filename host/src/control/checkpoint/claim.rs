@@ -14,8 +14,9 @@ use crate::plan::fault_tolerance::CheckpointPlan;
 use crate::plan::graph::{NodeKind, Plan};
 use crate::store::Store;
 
+use super::beginning::{self, Beginning};
 use super::decisions::{Claimant, Decisions};
-use super::driver::commit;
+use super::driver::{commit, now};
 use super::intent::Intent;
 use super::restore::Origin;
 use super::retention::{self, Last, Scope};
@@ -39,7 +40,10 @@ pub struct Claimed {
     pub decisions: Decisions,
     /// That sinks write in.
     pub transactions: Option<Arc<dyn Transactions>>,
+    /// The checkpoint that it goes on from.
     pub origin: Option<Origin>,
+    /// Without one, where its sources begin; `None` too where none of them has to be told.
+    pub beginning: Option<Origin>,
     /// The last start of the job was to be stopped, and was not; `None` too where a person chose where to start.
     pub unfinished_stop: Option<Intent>,
     pub committers: BTreeMap<Uid, Box<dyn Committer>>,
@@ -79,6 +83,9 @@ pub fn claim_in(
     let transactions = connectors::open_transactions(&checkpoints);
     let claimant = Claimant { job: &plan.name, from, claimed };
     let decisions = Decisions::claim(&claimant, &store, transactions.clone(), |last| {
+        if let (StartFrom::Latest, None) = (from, last) {
+            retention::refuse_undecided(&store)?;
+        }
         let start = match from {
             StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
             StartFrom::Path(_) => named.clone(),
@@ -106,17 +113,37 @@ pub fn claim_in(
     })?;
     let settled = settle(&store, &decisions, plan, &checkpoints, from, origin.as_ref(), decided_by);
     let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault))?;
-    Ok(Claimed {
+    let beginning = None;
+    let mut claimed = Claimed {
         plan: checkpoints,
         store,
         decisions,
         transactions,
         origin,
+        beginning,
         unfinished_stop: unfinished,
         committers,
         first,
         kept,
-    })
+    };
+    claimed.begin(plan)?;
+    Ok(claimed)
+}
+
+impl Claimed {
+    /// Decides where sources begin, if the job starts from nothing.
+    fn begin(&mut self, plan: &Plan) -> Result<(), Fault> {
+        if self.origin.is_some() {
+            return Ok(());
+        }
+        let decided = beginning::decide(plan, &self.store, &mut self.decisions, self.first, now());
+        if let Some(Beginning { origin, kept }) = decided.map_err(|fault| self.decisions.explain(fault))? {
+            self.first = CheckpointId(self.first.0 + 1);
+            self.kept.push(kept);
+            self.beginning = Some(origin);
+        }
+        Ok(())
+    }
 }
 
 /// Refuses to begin from nothing beside the results of an earlier job of this name.

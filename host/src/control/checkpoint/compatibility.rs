@@ -8,12 +8,13 @@ use crate::model::fault::Fault;
 use crate::model::id::Uid;
 use crate::model::schema::Field;
 use crate::plan::descriptor::StateKind;
-use crate::plan::graph::Plan;
+use crate::plan::graph::{NodeKind, Plan};
 use crate::state::evolution::{Declared, Evolution, evolution};
 use crate::storage::manifest::{
     AggregateRecord, FieldRecord, InFlightRecord, Manifest, NodeRecord, Shape, StateRecord,
 };
 
+use super::positions::{self, POSITION};
 use super::record::{intake, parse_plugin_accumulator, shape};
 
 /// What becomes of a part of a checkpoint.
@@ -78,7 +79,13 @@ pub fn compare(plan: &Plan, manifest: &Manifest) -> Vec<Finding> {
         match manifest.node(&node.uid) {
             None => findings.extend(parts(&now).map(|what| finding(&node.uid, what, Verdict::New))),
             Some(then) => {
-                compare_node(&node.uid, then, &now, &mut findings);
+                match (&then.shape, &node.kind) {
+                    (Shape::Source { input }, NodeKind::Source(source)) => {
+                        let found = positions::compare(then, input.as_ref(), source).into_iter();
+                        findings.extend(found.map(|(what, verdict)| finding(&node.uid, what, verdict)));
+                    }
+                    _ => compare_node(&node.uid, then, &now, &mut findings),
+                }
                 findings.extend(then.in_flight.iter().map(|in_flight| {
                     finding(&node.uid, describe_in_flight(in_flight), compare_in_flight(in_flight, &intake(node)))
                 }));
@@ -107,7 +114,7 @@ fn finding(uid: &Uid, what: String, verdict: Verdict) -> Finding {
 /// What a node of this shape remembers.
 fn parts(shape: &Shape) -> impl Iterator<Item = String> {
     let parts = match shape {
-        Shape::Source => vec!["position".to_owned()],
+        Shape::Source { .. } => vec![POSITION.to_owned()],
         Shape::Sink => Vec::new(),
         Shape::Window { .. } => vec!["windows".to_owned()],
         Shape::Process { states, timers, .. } => {
@@ -121,7 +128,6 @@ fn parts(shape: &Shape) -> impl Iterator<Item = String> {
 fn compare_node(uid: &Uid, then: &NodeRecord, now: &Shape, findings: &mut Vec<Finding>) {
     let mut add = |what: String, verdict| findings.push(finding(uid, what, verdict));
     match (&then.shape, now) {
-        (Shape::Source, Shape::Source) => add("position".to_owned(), Verdict::Compatible),
         (Shape::Sink, Shape::Sink) => {}
         (
             Shape::Process { key: then_key, states: then_states, timers: then_timers, .. },

@@ -476,7 +476,7 @@ fn again<T>(what: &str, patience: Duration, mut act: impl FnMut() -> Result<T, F
     }
 }
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp(since.as_micros() as i64)
 }

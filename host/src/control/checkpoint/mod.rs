@@ -1,6 +1,7 @@
 //! Checkpoints of a running job. The coordinator is pure: events in, actions out. The driver is a thread that feeds it
 //! and performs the actions; writers put frozen state into files.
 
+mod beginning;
 pub mod catalog;
 mod checked_keys;
 pub mod claim;
@@ -9,6 +10,7 @@ pub mod coordinator;
 pub mod decisions;
 pub mod driver;
 pub mod intent;
+mod positions;
 pub mod progress;
 pub mod reading;
 pub mod record;

@@ -239,7 +239,7 @@ fn unknown(node: &NodeRecord, name: &str) -> Fault {
 /// What `StateReader::open` finds in a node.
 pub fn names(shape: &Shape) -> Vec<String> {
     match shape {
-        Shape::Source | Shape::Sink => Vec::new(),
+        Shape::Source { .. } | Shape::Sink => Vec::new(),
         Shape::Window { .. } => vec![WINDOWS.to_owned()],
         Shape::Process { states, timers, .. } => {
             states.iter().map(|state| state.value.name.clone()).chain(timers.iter().cloned()).collect()

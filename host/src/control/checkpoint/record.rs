@@ -13,11 +13,12 @@ use crate::model::key_group::groups_of;
 use crate::model::schema::Field;
 use crate::model::time::{Micros, Timestamp};
 use crate::model::type_name::parse_field;
+use crate::plan::connector::{Format, SourceConnector};
 use crate::plan::graph::{AggregatePlan, NativeAggregate, Node, NodeKind, Plan, Window, WindowPlan};
 use crate::state::snapshot::NativeForm;
 use crate::storage::manifest::{
-    AggregateRecord, FieldRecord, FileRecord, InFlightRecord, Kind, Manifest, NativeFileRecord, NativeRecord,
-    NodeRecord, Shape, SlotRecord, StateRecord,
+    AggregateRecord, FieldRecord, FileRecord, InFlightRecord, InputRecord, Kind, Manifest, NativeFileRecord,
+    NativeRecord, NodeRecord, Shape, SlotRecord, StateRecord,
 };
 use crate::store::Store;
 
@@ -234,7 +235,7 @@ fn relative(key: &str, folder: &str) -> String {
 /// What a node is, as far as its state depends on it.
 pub fn shape(node: &Node) -> Shape {
     match &node.kind {
-        NodeKind::Source(_) => Shape::Source,
+        NodeKind::Source(source) => Shape::Source { input: Some(input_record(&source.connector)) },
         NodeKind::Sink(_) => Shape::Sink,
         NodeKind::Process(process) => Shape::Process {
             plugin: process.plugin.digest.as_str().to_owned(),
@@ -248,6 +249,20 @@ pub fn shape(node: &Node) -> Shape {
             window: describe_window(window),
             aggregates: window.aggregates.iter().map(|aggregate| aggregate_record(aggregate, node)).collect(),
         },
+    }
+}
+
+/// What a source reads.
+pub fn input_record(connector: &SourceConnector) -> InputRecord {
+    match connector {
+        SourceConnector::File(file) => InputRecord::File {
+            path: file.path.to_string(),
+            follow: file.follow,
+            parquet: matches!(file.format, Format::Parquet),
+        },
+        SourceConnector::Generator(_) => InputRecord::Generator,
+        SourceConnector::Kafka(kafka) => InputRecord::Kafka { topics: kafka.topics.clone(), bounded: kafka.bounded },
+        SourceConnector::Stdin { .. } => InputRecord::Stdin,
     }
 }
 

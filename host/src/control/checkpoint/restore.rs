@@ -1,10 +1,12 @@
 //! Where a job starts: from a checkpoint, as each slot sees it, or from nothing.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::dataplane::snapshot::{MemberState, Restored, Watermarks};
+use crate::connectors;
+use crate::dataplane::snapshot::{MemberState, Restored, SourceSplit, Watermarks};
 use crate::model::checkpoint::CheckpointId;
 use crate::model::decision::{ManifestRef, Record};
 use crate::model::fault::Fault;
@@ -28,8 +30,9 @@ use crate::storage::state_file::{SlotsOfState, StateFiles};
 use crate::store::Store;
 
 use super::checked_keys::CheckedKeys;
-use super::compatibility::{Verdict, compare, evolution_of, evolution_of_accumulators};
+use super::compatibility::{Finding, Verdict, compare, evolution_of, evolution_of_accumulators};
 use super::record::{parse_plugin_accumulator, shape};
+use super::retention::refuse_undecided;
 
 /// A checkpoint to start from.
 #[derive(Clone)]
@@ -82,13 +85,34 @@ impl Origin {
     /// The one that the job in this place goes on from.
     pub fn latest(job_store: &Store) -> Result<Option<Self>, Fault> {
         let last = decisions::last(job_store)?;
+        if last.is_none() {
+            refuse_undecided(job_store)?;
+        }
         let state = last.as_ref().and_then(|(_, record)| record.decision.state());
         state.map(|reference| Self::load(job_store, reference)).transpose()
     }
 
+    /// What taking it over means for each part of the job and of the checkpoint.
+    pub fn findings(&self, plan: &Plan) -> Result<Vec<Finding>, Fault> {
+        let mut findings = compare(plan, &self.manifest);
+        for then in &self.manifest.nodes {
+            let now = plan.nodes.iter().find(|node| node.uid == then.uid);
+            let publishes =
+                now.is_some_and(|node| matches!(&node.kind, NodeKind::Sink(sink) if connectors::commits(sink)));
+            // What a sink has prepared is published when the job goes on, if the sink is there.
+            let lost = if publishes { BTreeMap::new() } else { connectors::uncommitted(&then.committables)? };
+            findings.extend(lost.into_iter().map(|(place, parts)| Finding {
+                uid: then.uid.clone(),
+                what: format!("its last output, decided on and not published yet ({parts} parts in `{place}`),"),
+                verdict: Verdict::Dropped,
+            }));
+        }
+        Ok(findings)
+    }
+
     /// The checkpoint as it is for this plan; refused where state would be lost.
     pub fn check(&self, plan: &Plan, may_drop: bool) -> Result<(), Fault> {
-        let findings = compare(plan, &self.manifest);
+        let findings = self.findings(plan)?;
         let bad = findings.iter().filter(|finding| finding.is_refused(may_drop));
         let bad: Vec<String> = bad.map(|finding| format!("  {finding}")).collect();
         if bad.is_empty() {
@@ -231,7 +255,7 @@ impl Restored for SlotOrigin {
             states: former_states(&self.plan, node, record)?,
             accumulators: former_accumulators(&self.plan, node, record)?,
             timers: former_timers(node, record),
-            splits: record.splits.clone(),
+            splits: former_splits(node, record)?,
         }))
     }
 }
@@ -262,7 +286,7 @@ impl SlotOrigin {
 fn key_of(record: &NodeRecord) -> Result<Vec<Field>, Fault> {
     match &record.shape {
         Shape::Process { key, .. } | Shape::Window { key, .. } => key.iter().map(FieldRecord::parse).collect(),
-        Shape::Source | Shape::Sink => Ok(Vec::new()),
+        Shape::Source { .. } | Shape::Sink => Ok(Vec::new()),
     }
 }
 
@@ -346,6 +370,13 @@ fn conversion(
             return Err(Fault::invalid(format!("{what} cannot be taken over: {why}")).at(node));
         }
     })
+}
+
+/// Those of which the source still reads.
+fn former_splits(node: &Node, record: &NodeRecord) -> Result<Vec<SourceSplit>, Fault> {
+    let NodeKind::Source(source) = &node.kind else { return Ok(Vec::new()) };
+    let names = connectors::Names::of(&source.connector)?;
+    Ok(record.splits.iter().filter(|split| names.has(&split.split)).cloned().collect())
 }
 
 fn former_timers(node: &Node, record: &NodeRecord) -> Vec<Option<u32>> {

@@ -1,5 +1,6 @@
 //! What earlier starts of a job left in its store: checkpoints that are still to be kept, and garbage.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::checkpoint::CheckpointId;
@@ -91,6 +92,35 @@ impl LeftAlone {
     fn contains(&self, key: &str) -> bool {
         self.0.is_some_and(|last| begun(key).is_none_or(|begun| begun <= last))
     }
+}
+
+/// How many checkpoints a message names.
+const NAMED_MAX: usize = 10;
+
+/// Refuses a place that has checkpoints and not one decision. A claim stands there before anything else does, so decisions
+/// have been lost: the job would start from nothing, and `sweep` all that it could go on from.
+pub fn refuse_undecided(store: &Store) -> Result<(), Fault> {
+    let mut found = Vec::new();
+    for prefix in [CHECKPOINTS, SAVEPOINTS] {
+        for key in store.list(prefix)? {
+            let folder = key.strip_suffix(MANIFEST).and_then(|folder| folder.strip_suffix('/'));
+            found.extend(folder.map(|folder| store.name_of(folder)));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    // The newest first.
+    found.sort_by_key(|folder| Reverse(folder.rsplit('-').next().and_then(|number| number.parse::<u64>().ok())));
+    let more = found.len().saturating_sub(NAMED_MAX);
+    found.truncate(NAMED_MAX);
+    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    Err(Fault::invalid(format!(
+        "`{}` has checkpoints, but nothing says which of them counts: its folder `decisions` is gone. Bring that back, say \
+         with `--from` where to start, or start from nothing with `--fresh`. There are:\n  {}{more}",
+        store.name(),
+        found.join("\n  ")
+    )))
 }
 
 /// Deletes every file under `checkpoints/` that belongs neither to one of the newest checkpoints that count, nor to the
@@ -254,6 +284,23 @@ mod tests {
         assert_eq!(left(&store), ["1-1", "2-2", "2-3", "9-9", "strange"]);
         assert_eq!(store.list("checkpoints/2-2").unwrap().len(), 2, "files of no manifest too");
         assert!(store.get("checkpoints/2-3/count.0.state").unwrap().is_some());
+    }
+
+    #[test]
+    fn checkpoints_without_any_decision_are_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
+        refuse_undecided(&store).unwrap();
+        // What a host left that died before its first checkpoint was complete.
+        store.put("checkpoints/1-1/half.state", Vec::new()).unwrap();
+        refuse_undecided(&store).unwrap();
+        for number in 2..20 {
+            store.put(&format!("checkpoints/1-{number}/manifest.json"), Vec::new()).unwrap();
+        }
+        let refused = refuse_undecided(&store).unwrap_err().message;
+        for part in ["/checkpoints/1-19\n", "/checkpoints/1-10\n", "and 8 more", "--from", "--fresh"] {
+            assert!(refused.contains(part), "`{part}` is missing in: {refused}");
+        }
     }
 
     #[test]
