@@ -100,7 +100,7 @@ fn plan_says_where_kafka_may_know_of_a_newer_checkpoint() {
     format = "json"
     delivery = "exactly-once"
     "#;
-    folder.write("job.toml", format!("{JOB}{sink}"));
+    folder.write("job.toml", JOB.replace("interval = \"1h\"", "interval = \"1m\"") + sink);
     let text = say(&folder, &["plan", "job.toml"]);
     assert!(text.contains("starts from nothing") && text.contains("may be one checkpoint newer"), "{text}");
 }
