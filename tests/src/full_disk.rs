@@ -20,7 +20,7 @@ impl<'a> Disk<'a> {
         let said = String::from_utf8_lossy(&mount.stderr);
         assert!(
             mount.status.success(),
-            "a file system of {size} cannot be mounted, which needs root; without it, run the tests with \
+            "a file system of {size} cannot be mounted, which needs root; where that is so, run the tests with \
              `--skip full_disk`, as `cargo xtask test` does: {said}"
         );
         Self(path)

@@ -46,6 +46,6 @@ pub fn oversized_keys(keys: &Keys, key_bytes_max: usize) -> Vec<(u32, String)> {
 
 /// Keeps dead letters; shared by all slots of a job.
 pub trait DeadLetterWriter: Send {
-    /// Durable as far as the operating system is concerned when it returns.
+    /// When it returns, the letters survive this process, though perhaps not the machine.
     fn write(&mut self, letters: &[DeadLetter]) -> Result<(), Fault>;
 }

@@ -1,4 +1,4 @@
-//! A broken plugin must not eat a stream: too many dead letters in a row fail the job.
+//! A broken plugin must not eat a stream: too many dead letters among the last `WINDOW_EVENTS` events fail the job.
 
 use std::collections::VecDeque;
 

@@ -144,7 +144,7 @@ impl Keyed {
         oversized_keys(&self.keys, self.limits.key_bytes_max)
     }
 
-    /// The same for the keys of due timers.
+    /// Like `group`, for the keys of due timers.
     pub fn group_due(&mut self, due: &Due, watermark: Timestamp, now: Timestamp) -> Result<(), Fault> {
         self.keys.clear();
         due.keys.iter().for_each(|key| self.keys.push(key, KeyHash::of(key)));
@@ -233,7 +233,7 @@ impl Keyed {
         })
     }
 
-    /// The same of a step over rows of the broadcast input, which changes no state but that of the slot.
+    /// Like `apply`, for a step over rows of the broadcast input, which changes no state but that of the slot.
     pub fn apply_broadcast(&mut self, step: &Step) -> Result<Result<(), CallFailure>, Fault> {
         if !step.states.is_empty() || !step.timers_set.is_empty() || !step.timers_cancelled.is_empty() {
             let failure = CallFailure::new("it changed the state or the timers of keys in a call that has none");

@@ -100,7 +100,7 @@ impl Overlay {
         })
     }
 
-    /// Whether calls of the operator may have something to say to it of their keys.
+    /// Whether the operator has state for which the keys of a call are needed.
     fn is_used(&self) -> bool {
         let has_entries = |state: &StateInfo| !state.kind.is_value_like() && state.kind != StateKind::Broadcast;
         self.states.iter().any(|state| has_entries(state) || state.time_to_live.is_some())
@@ -338,7 +338,7 @@ impl Overlay {
         Ok(page.finish(keys.remove(0)))
     }
 
-    /// An entry whose address is none.
+    /// The fault for an entry whose address cannot be read.
     fn damaged(&self, state: u32, error: &str) -> Fault {
         let name = &self.states[state as usize].name;
         Fault::unrestorable(format!("an entry of state `{name}` is damaged: {error}"))

@@ -91,7 +91,7 @@ impl StateInfo {
     }
 }
 
-/// Other kinds are refused when the operator is opened: this host does not keep them.
+/// How a state is kept: `state-kind` of the WIT says what each is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateKind {
     Value,

@@ -26,7 +26,7 @@ impl Expired {
     }
 }
 
-/// Values and entries that one step of a sweep looks at, of so many: a round takes a thousand steps, within bounds.
+/// How many of `all` values and entries one step of a sweep looks at: a thousandth, between 1,000 and 16,000.
 pub fn looks_of_step(all: usize) -> usize {
     (all / 1_000).clamp(1_000, 16_000)
 }

@@ -116,8 +116,7 @@ pub struct FormerState {
     pub conversion: Option<Box<dyn Conversion>>,
 }
 
-/// Makes a value of a state today's that was written when the state was declared otherwise. The value that comes of it is
-/// one of today's type.
+/// Converts a value that was written under an older declaration of its state to the type that is declared now.
 pub trait Conversion: Send {
     fn convert(&mut self, value: &[u8]) -> Result<Vec<u8>, Fault>;
 }

@@ -31,7 +31,7 @@ type Numbered = (u64, Arc<Leaf>);
 
 #[derive(Debug, Default)]
 pub struct OrderedMap {
-    /// By the bytes from which on a leaf has all entries, up to the next leaf's.
+    /// Each leaf by its inclusive lower bound: it has all entries from there up to the next leaf's.
     leaves: BTreeMap<Box<[u8]>, Numbered>,
     len: usize,
     next_number: u64,
@@ -157,7 +157,7 @@ impl OrderedMap {
     pub fn last_with(&self, prefix: &[u8], behind: Option<&[u8]>) -> Option<&[u8]> {
         let end = behind.map_or(Bound::Unbounded, Bound::Excluded);
         let mut leaves = self.leaves.range::<[u8], _>((Bound::Unbounded, end)).rev();
-        // The entries with which a leaf begins may have gone, and then all that it has be behind.
+        // A leaf may have lost its first entries, and what is left may lie past the end.
         let (key, _) = leaves.find_map(|(_, (_, leaf))| {
             let before = leaf.entries.partition_point(|(key, _)| behind.is_none_or(|behind| **key < *behind));
             leaf.entries.get(before.checked_sub(1)?)

@@ -1,4 +1,4 @@
-//! The operator that a node of the plan is at work.
+//! Builds what a node of the plan runs in one slot.
 
 use crate::connectors::{self, SinkId, Transactions};
 use crate::dataplane::function::{AggregateFunction, ProcessFunction};

@@ -181,8 +181,16 @@ fn java_version() -> Option<u32> {
     said.split('"').nth(1)?.split('.').next()?.parse().ok()
 }
 
-pub fn is_root() -> bool {
+fn is_root() -> bool {
     repo::read(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
+}
+
+/// Whether tests may have a file system of their own: not even root may everywhere.
+pub fn can_mount() -> bool {
+    let folder = repo::root().join("target/tests/mounted");
+    let tmpfs = |folder: &Path| succeeds(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(folder));
+    let can = std::fs::create_dir_all(&folder).is_ok() && tmpfs(&folder);
+    can && succeeds(Command::new("umount").arg(folder))
 }
 
 fn succeeds(command: &mut Command) -> bool {

@@ -15,8 +15,9 @@ impl<S: ChunkSource> ChunkSource for CheckedKeys<S> {
     fn read(&mut self, content: Content, take: &mut Take<'_>) -> Result<(), Fault> {
         let key = &self.key;
         self.chunks.read(content, &mut |id, payload| {
-            check(content, payload, key)
-                .map_err(|why| Fault::unrestorable(format!("a key is none of ({}): {why}", shown(key))))?;
+            check(content, payload, key).map_err(|why| {
+                Fault::unrestorable(format!("a stored key cannot be read as ({}): {why}", shown(key)))
+            })?;
             take(id, payload)
         })
     }

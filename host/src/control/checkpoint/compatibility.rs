@@ -268,8 +268,9 @@ struct Parsed<'a> {
 }
 
 fn parse_defaults(defaults: &str, name: &str) -> Result<Vec<u8>, Fault> {
-    hex::decode(defaults)
-        .map_err(|error| Fault::invalid(format!("the manifest has defaults of `{name}` that are none: {error}")))
+    hex::decode(defaults).map_err(|error| {
+        Fault::invalid(format!("the defaults of `{name}` in the manifest are not hexadecimal: {error}"))
+    })
 }
 
 impl<'a> Parsed<'a> {

@@ -199,7 +199,7 @@ impl<'a> StateReader<'a> {
         })
     }
 
-    /// The outer `None` = the bytes are none; the inner = there is nothing of this state, or of the key `only`.
+    /// The outer `None` = the bytes cannot be read; the inner = there is nothing of this state, or of the key `only`.
     fn entry(&self, number: u64, key: &[u8], value: &[u8], only: Option<&[u8]>) -> Option<Option<Entry>> {
         let (mut rest, mut text) = (key, Json::default());
         if let Layout::Entries { number, .. } = &self.layout {
@@ -291,7 +291,7 @@ impl Layout {
         }
     }
 
-    /// The outer `None` = the bytes are none; the inner = the key has no such value.
+    /// The outer `None` = the bytes cannot be read; the inner = the key has no such value.
     fn value(&self, number: u64, bytes: &[u8]) -> Option<Option<String>> {
         match self {
             Self::Value { values, number } => read_row(bytes, values, *number),
