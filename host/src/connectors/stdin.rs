@@ -15,7 +15,7 @@ use crate::plan::connector::Format;
 
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that wait for the slot.
-const CHUNKS: usize = 4;
+const CHUNKS_MAX: usize = 4;
 
 type Chunk = io::Result<Vec<u8>>;
 
@@ -38,7 +38,7 @@ impl SplitEnumerator for Stdin {
 
     fn discover(&mut self) -> Result<Vec<Box<dyn SplitReader>>, Fault> {
         let Some(input) = self.input.take() else { return Ok(Vec::new()) };
-        let (sender, chunks) = sync_channel(CHUNKS);
+        let (sender, chunks) = sync_channel(CHUNKS_MAX);
         // It ends with the input or the process: nothing can interrupt a read.
         thread::Builder::new()
             .name("stdin".to_owned())

@@ -30,10 +30,10 @@ use page::Gathered;
 pub use page::Page;
 
 /// Addresses and values that are handed to the backend at once, in bytes, about.
-const APPLY_BYTES: usize = 16 << 20;
+const APPLY_BYTES_MAX: usize = 16 << 20;
 
 /// Entries that `get` asks the backend for at once.
-const GET_ROWS: usize = 64;
+const GET_ROWS_MAX: usize = 64;
 
 #[derive(Default)]
 pub struct Overlay {
@@ -164,7 +164,7 @@ impl Overlay {
             }
             stored.extend_from_slice(value.as_deref().unwrap_or_default());
             values.push(value.as_ref().map(|_| &*stored));
-            if addresses.bytes() + values.data_bytes() > APPLY_BYTES {
+            if addresses.bytes() + values.data_bytes() > APPLY_BYTES_MAX {
                 self.applied_to().put_entries(&addresses, &values)?;
                 addresses.clear();
                 values.clear();
@@ -245,8 +245,8 @@ impl Overlay {
         self.check_groups(state, groups, keys.len(), "keys")?;
         let places = Places::new(keys);
         let mut values = Values::new(width);
-        for start in (0..groups.len()).step_by(GET_ROWS) {
-            let rows = start..groups.len().min(start + GET_ROWS);
+        for start in (0..groups.len()).step_by(GET_ROWS_MAX) {
+            let rows = start..groups.len().min(start + GET_ROWS_MAX);
             for (row, found) in rows.clone().zip(self.lookup(state, &groups[rows], &places, start)?) {
                 if row > 0
                     && values.data_bytes() + found.as_ref().map_or(0, Vec::len) > self.limits.state_read_bytes_max

@@ -11,7 +11,7 @@ use crate::store::{Created, Store};
 const FOLDER: &str = "decisions";
 /// Records that are kept behind the last one. A host that was asleep for this many checkpoints finds newer records when
 /// it looks behind its own.
-const KEPT: u64 = 1_000;
+const RECORDS_KEPT: u64 = 1_000;
 
 /// The log as its writer sees it.
 pub struct DecisionLog {
@@ -87,7 +87,7 @@ impl DecisionLog {
     /// either: ask again.
     pub fn complete(&mut self, manifest: ManifestRef) -> Result<bool, Fault> {
         let decided = self.append(Decision::Complete { manifest })?;
-        if decided && let Some(old) = self.last.checked_sub(KEPT) {
+        if decided && let Some(old) = self.last.checked_sub(RECORDS_KEPT) {
             self.store.delete(&key(old))?;
         }
         Ok(decided)
@@ -180,14 +180,14 @@ mod tests {
         let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
         let (mut sleeper, _) = DecisionLog::claim(&store, no_ids, resume).unwrap();
         let (mut successor, _) = DecisionLog::claim(&store, no_ids, resume).unwrap();
-        for n in 0..KEPT as u32 + 5 {
+        for n in 0..RECORDS_KEPT as u32 + 5 {
             assert!(successor.complete(manifest(n)).unwrap());
         }
-        assert_eq!(store.list(FOLDER).unwrap().len() as u64, KEPT);
+        assert_eq!(store.list(FOLDER).unwrap().len() as u64, RECORDS_KEPT);
         assert!(!sleeper.complete(manifest(0)).unwrap());
         assert_eq!(
             last(&store).unwrap().unwrap().1.decision,
-            Decision::Complete { manifest: manifest(KEPT as u32 + 4) }
+            Decision::Complete { manifest: manifest(RECORDS_KEPT as u32 + 4) }
         );
     }
 }

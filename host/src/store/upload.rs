@@ -22,7 +22,7 @@ use super::remote::Remote;
 use super::{Inner, PART_BYTES, Store};
 
 /// Parts of one upload that are under way.
-const PARTS_IN_FLIGHT: usize = 2;
+const PARTS_IN_FLIGHT_MAX: usize = 2;
 /// What of a file is written at once.
 const WRITE_BYTES: usize = 256 << 10;
 
@@ -253,7 +253,7 @@ fn cannot_send(name: &str, error: Error) -> Fault {
 
 impl Sending {
     fn put(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
-        self.wait_until(PARTS_IN_FLIGHT - 1)?;
+        self.wait_until(PARTS_IN_FLIGHT_MAX - 1)?;
         let number = self.parts.len();
         self.parts.push(None);
         let (store, path, id) = (Arc::clone(&self.store), self.path.clone(), self.id.clone());

@@ -13,7 +13,7 @@ use super::remote::Remote;
 use super::{Inner, Key, PART_BYTES, Store};
 
 /// Parts of one upload that are under way.
-const PARTS_IN_FLIGHT: usize = 4;
+const PARTS_IN_FLIGHT_MAX: usize = 4;
 
 impl Store {
     /// Begins an object that is written piece by piece, and is there when it is finished.
@@ -60,7 +60,7 @@ impl ObjectWriter {
             Target::File { staged, .. } => staged.file.write_all(bytes).map_err(|error| error.to_string()),
             Target::Upload { write: Some(write), remote } => {
                 let _inside = remote.runtime().enter();
-                let waited = remote.runtime().block_on(write.wait_for_capacity(PARTS_IN_FLIGHT));
+                let waited = remote.runtime().block_on(write.wait_for_capacity(PARTS_IN_FLIGHT_MAX));
                 write.write(bytes);
                 waited.map_err(|error| error.to_string())
             }

@@ -92,7 +92,7 @@ fn task_heads(plan: &Plan) -> Vec<NodeIndex> {
             let (a, b) = (heads[index], heads[input.from.0]);
             let (first, other) = (a.min(b), a.max(b));
             let joined: Vec<NodeIndex> = heads.iter().map(|head| if *head == other { first } else { *head }).collect();
-            if !has_circle(plan, &joined) {
+            if !has_cycle(plan, &joined) {
                 heads = joined;
             }
         }
@@ -101,7 +101,7 @@ fn task_heads(plan: &Plan) -> Vec<NodeIndex> {
 }
 
 /// Whether channels lead from a task to itself.
-fn has_circle(plan: &Plan, heads: &[NodeIndex]) -> bool {
+fn has_cycle(plan: &Plan, heads: &[NodeIndex]) -> bool {
     let mut channels: BTreeSet<(NodeIndex, NodeIndex)> = BTreeSet::new();
     for (reader, node) in plan.nodes.iter().enumerate() {
         let inputs = node.inputs.iter().filter(|input| !is_member_edge(heads, NodeIndex(reader), input));
