@@ -78,39 +78,31 @@ pub fn claim_in(
         StartFrom::Path(path) => Some(Origin::find(path, Some(&checkpoints.location))?),
         StartFrom::Latest | StartFrom::Nothing => None,
     };
-    let (mut origin, mut unfinished, mut decided_by) = (None, None, 0);
     fail_point::reach("claim.before");
     let transactions = connectors::open_transactions(&checkpoints);
     let claimant = Claimant { job: &plan.name, from, claimed };
+    let mut chosen = Chosen::default();
     let decisions = Decisions::claim(&claimant, &store, transactions.clone(), |last| {
-        if let (StartFrom::Latest, None) = (from, last) {
-            retention::refuse_undecided(&store)?;
-        }
         let start = match from {
             StartFrom::Latest => last.and_then(|record| record.decision.state()).cloned(),
             StartFrom::Path(_) => named.clone(),
             StartFrom::Nothing => None,
         };
-        origin = start.as_ref().map(|start| Origin::load(&store, start)).transpose()?;
+        let origin = start.as_ref().map(|start| Origin::load(&store, start)).transpose()?;
+        check(from, &store, last, origin.as_ref(), transactions.is_some())?;
         match &origin {
             Some(origin) => origin.check(plan, may_drop_state)?,
             None => check_fresh(plan)?,
         }
-        match from {
-            StartFrom::Latest => {
-                if let (Some(last), None) = (last, &transactions) {
-                    check_is_known(last, origin.as_ref())?;
-                }
-                unfinished = unfinished_stop(&store, last, origin.as_ref())?;
-            }
-            StartFrom::Path(_) => {
-                origin.as_ref().map_or(Ok(()), |origin| origin.check_named(transactions.is_some(), last))?;
-            }
-            StartFrom::Nothing => {}
-        }
-        decided_by = last.map_or(0, |last| last.incarnation);
+        chosen.unfinished = match from {
+            StartFrom::Latest => unfinished_stop(&store, last, origin.as_ref())?,
+            StartFrom::Path(_) | StartFrom::Nothing => None,
+        };
+        chosen.decided_by = last.map_or(0, |last| last.incarnation);
+        chosen.origin = origin;
         Ok(start)
     })?;
+    let Chosen { origin, unfinished, decided_by } = chosen;
     let settled = settle(&store, &decisions, plan, &checkpoints, from, origin.as_ref(), decided_by);
     let Settled { committers, first, kept } = settled.map_err(|fault| decisions.explain(fault))?;
     let beginning = None;
@@ -143,6 +135,31 @@ impl Claimed {
             self.beginning = Some(origin);
         }
         Ok(())
+    }
+}
+
+/// Where a start begins, of the decisions that it has found.
+#[derive(Default)]
+struct Chosen {
+    origin: Option<Origin>,
+    unfinished: Option<Intent>,
+    /// The start that made the last decision.
+    decided_by: u64,
+}
+
+/// Refuses a start from there, `last` being what was decided last, where rows would be lost or come twice.
+fn check(
+    from: &StartFrom,
+    store: &Store,
+    last: Option<&Record>,
+    origin: Option<&Origin>,
+    is_transactional: bool,
+) -> Result<(), Fault> {
+    match (from, last, origin) {
+        (StartFrom::Latest, None, _) => retention::refuse_undecided(store),
+        (StartFrom::Latest, Some(last), _) if !is_transactional => check_is_known(last, origin),
+        (StartFrom::Path(_), _, Some(origin)) => origin.check_named(is_transactional, last),
+        _ => Ok(()),
     }
 }
 
