@@ -272,7 +272,7 @@ fn a_partition_that_has_fallen_silent_holds_no_watermark_back() {
     cluster.send(&topic, &[at(0, 1)]);
     cluster.send(&topic, &(0..25).map(|second| at(second, 0)).collect::<Vec<_>>());
     let options = format!(
-        "topics = [\"{topic}\"]\nformat = \"raw\"\nmetadata = {{ timestamp = \"ts\", topic = \"t\" }}\nevent_time = {{ column = \"ts\" }}\nwatermark = {{ idle_timeout = \"300ms\" }}"
+        "topics = [\"{topic}\"]\nformat = \"raw\"\nmetadata = {{ timestamp = \"ts\", topic = \"t\" }}\nevent_time = {{ column = \"ts\" }}\nwatermark = {{ idle_timeout = \"2s\" }}"
     );
     let window = "[operators.w]\ninputs = [\"in\"]\nkey_by = [\"t\"]\nwindow = { tumbling = \"10s\" }\naggregate = { n = \"count()\" }\n[sinks.out]";
     let job = job(&cluster.address, &options, STDOUT)
