@@ -126,8 +126,14 @@ impl<'a> CommitTopic<'a> {
         let deadline = Instant::now() + READ;
         let end = self.end(&self.consumer("read_uncommitted")?, deadline)?;
         let consumer = self.consumer("read_committed")?;
-        while self.end(&consumer, deadline)? < end {
-            self.wait(deadline, PAUSE)?;
+        loop {
+            let decided = self.end(&consumer, deadline)?;
+            if decided >= end {
+                break;
+            }
+            let why =
+                format!("a transaction is open at offset {decided}, and nothing behind it can be read, up to {end}");
+            self.wait(deadline, PAUSE, &why)?;
         }
         let mut all = TopicPartitionList::new();
         let assigned = all.add_partition_offset(&self.name, PARTITION, Offset::Beginning);
@@ -146,7 +152,8 @@ impl<'a> CommitTopic<'a> {
                 // Which was behind `end` when the first message was asked for.
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(decided),
                 Some(Err(error)) if !is_transient(&error) => return Err(self.fault(&error, consumer.context())),
-                Some(Err(_)) | None => self.wait(deadline, Duration::ZERO)?,
+                Some(Err(error)) => self.wait(deadline, Duration::ZERO, &error.to_string())?,
+                None => self.wait(deadline, Duration::ZERO, "no message has come")?,
             }
         }
     }
@@ -156,16 +163,19 @@ impl<'a> CommitTopic<'a> {
         loop {
             match consumer.fetch_watermarks(&self.name, PARTITION, ANSWER) {
                 Ok((_, end)) => return Ok(end),
-                Err(error) if is_transient(&error) || has_no_leader(&error) => self.wait(deadline, PAUSE)?,
+                Err(error) if is_transient(&error) || has_no_leader(&error) => {
+                    self.wait(deadline, PAUSE, &error.to_string())?;
+                }
                 Err(error) => return Err(self.fault(&error, client::reasons(consumer))),
             }
         }
     }
 
-    fn wait(&self, deadline: Instant, pause: Duration) -> Result<(), Fault> {
+    fn wait(&self, deadline: Instant, pause: Duration, why: &str) -> Result<(), Fault> {
         if Instant::now() >= deadline {
             return Err(Fault::unavailable(format!(
-                "topic `{}` at `{}` could not be read to its end within {READ:?}, so it is not known what was decided last",
+                "topic `{}` at `{}` could not be read to its end within {READ:?}, so it is not known what was decided \
+                 last: {why}",
                 self.name, self.cluster.brokers
             )));
         }
